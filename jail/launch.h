@@ -1,0 +1,68 @@
+/* The outside half of the jail: namespaces, ids, empty root, capabilities, descriptors, cgroup, compiled filters.
+ * Linked into `cofferdam` only; runs with the operator's privileges.
+ *
+ * One short-lived child, the stager, makes the VM's namespaces (user, mount, net, ipc, uts, cgroup, and pid for its
+ * next children), then clones each program with CLONE_PARENT, so that the launcher is the parent of all of them.
+ * The auditor gets a pid namespace of its own, outside the VM's; the supervisor is the VM's PID 1.
+ */
+#ifndef JAIL_LAUNCH_H
+#define JAIL_LAUNCH_H
+
+#include "jail/lockdown.h"
+#include "policy/plan.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+enum { JAIL_WHY_SIZE = 512 };
+
+/* One program to start. descriptors[i] becomes descriptor i of the program; all others are closed. */
+struct jail_program {
+	unsigned role;          /* ROLE_…, devices: ROLE_DEVICE + index: the uid, and argv[1] */
+	int program;            /* descriptor of the executable, O_PATH|O_CLOEXEC will do */
+	const char *name;       /* argv[0], such as "cofferdam-device" */
+	const int *descriptors; /* borrowed */
+	unsigned count;
+	pid_t pid; /* out: in the launcher's pid namespace */
+	int pidfd; /* out: owned by the caller */
+};
+
+struct jail_ids {
+	uid_t first;    /* host uid and gid of id 0 inside; ROLE_IDS of them */
+	bool by_helper; /* rootless: maps are written by newuidmap and newgidmap */
+};
+
+struct jail_caps {
+	uint64_t memory_bytes; /* of the whole VM: guest RAM and overhead; 0: no cap */
+	uint32_t cpu_percent;  /* 100 is one whole CPU; 0: no cap */
+	uint32_t tasks;        /* 0: no cap */
+};
+
+/* Starts all programs, programs[0] being the auditor and programs[1] the supervisor. On failure everything started is
+   gone again. `cgroup` is what jail_cgroup_create made, or NULL. Returns 0, or -1 with a message in why. */
+struct jail_cgroup;
+int jail_start(const struct jail_ids *ids, const struct jail_cgroup *cgroup, struct jail_program *programs,
+	       size_t count, char why[static JAIL_WHY_SIZE]);
+
+/* A cgroup for the VM below the host's `cofferdam` group (v2; v1 controllers where a host still mounts those).
+   Returns NULL with a message in why when the caps cannot be had. */
+struct jail_cgroup *jail_cgroup_create(const char *vm_name, const struct jail_caps *caps,
+				       char why[static JAIL_WHY_SIZE]);
+/* Removes it; processes in it must be gone. Frees. NULL is fine. */
+void jail_cgroup_remove(struct jail_cgroup *cgroup);
+/* Removes what a killed launcher left for this VM name. Safe when there is nothing. */
+void jail_cgroup_collect(const char *vm_name);
+
+/* Compiles the role's filters (libseccomp) from its table and the plan, into a sealed memfd as jail/lockdown.h has it.
+   Returns the descriptor (close-on-exec), or -1 with a message in why. */
+int jail_filters(unsigned role, const struct plan *plan, char why[static JAIL_WHY_SIZE]);
+
+/* For `cofferdam plan --filters` and the log: the rules as text, one a line with its reason; name of a role's thread.
+ */
+struct jail_rule_text {
+	const char *thread, *call, *condition, *reason;
+};
+size_t jail_filter_rules(unsigned role, const struct plan *plan, struct jail_rule_text *rules, size_t max);
+
+#endif

@@ -1,0 +1,80 @@
+/* Shared by every jailed program: the inside half of the jail.
+ *
+ * The launcher's side (jail/launch.h) has made the namespaces, the empty root, the ids, dropped every capability,
+ * and closed all other descriptors before it started this program. The program then calls, in this order:
+ *
+ *     lockdown_begin()      before it touches anything that is not ours
+ *     … makes its threads, maps its memory …
+ *     lockdown_thread()     in each thread, the main thread last; no system call beyond the filter works afterwards
+ *
+ * Each step is verified by trying to undo it. A step that cannot be made or verified ends the program:
+ * MESSAGE_FAILED with FAILURE_JAIL on FD_CHANNEL, exit status 125.
+ */
+#ifndef JAIL_LOCKDOWN_H
+#define JAIL_LOCKDOWN_H
+
+#include "monitor/protocol.h"
+
+#include <stdint.h>
+
+/* Layers, as bits of MESSAGE_LOCKED's value[0] (in force) and value[1] (optional and not offered by this host). */
+enum lockdown_layer {
+	LAYER_NAMESPACES =
+	    1 << 0, /* user, mount, pid, net, ipc, uts, cgroup: made outside, seen from inside by their effects */
+	LAYER_ROOT = 1 << 1,         /* empty, read-only */
+	LAYER_IDS = 1 << 2,          /* uid and gid are the role's, no supplementary groups, setuid refused */
+	LAYER_CAPABILITIES = 1 << 3, /* every set empty, bounding set dropped */
+	LAYER_DESCRIPTORS = 1 << 4,  /* exactly the role's are open */
+	LAYER_DUMPABLE = 1 << 5,
+	LAYER_RLIMITS = 1 << 6,
+	LAYER_NO_NEW_PRIVS = 1 << 7,
+	LAYER_LANDLOCK = 1 << 8,
+	LAYER_MDWE = 1 << 9, /* optional: memory-deny-write-execute */
+	LAYER_SECCOMP = 1 << 10,
+	LAYER_SPECULATION = 1 << 11, /* optional */
+};
+
+/* Threads that have a filter of their own. The number is the filter's place in FD_FILTERS. */
+enum lockdown_thread {
+	THREAD_MAIN = 0,
+	THREAD_VCPU = 1, /* monitor only */
+	THREAD_KINDS = 2,
+};
+
+/* FD_FILTERS: this header, then the instructions (struct sock_filter) of each thread kind one after the other. */
+struct filters_header {
+	uint32_t magic;               /* FILTERS_MAGIC */
+	uint32_t count[THREAD_KINDS]; /* instructions of each; 0: this role has no such thread */
+	uint32_t sentinel;            /* answers ERRNO FILTERS_SENTINEL_ERRNO: proof that the filter is in force */
+};
+enum {
+	FILTERS_MAGIC = 0x42504643,
+	FILTERS_SENTINEL = 0x7ff0, /* a system-call number that no kernel has */
+	FILTERS_SENTINEL_ERRNO = 77,
+};
+
+/* FD_REPORT's page: what the SIGSYS handler saw. Written by the process itself, so it is its word, not a fact. */
+struct violation {
+	uint32_t filled; /* set last */
+	uint32_t thread; /* enum lockdown_thread */
+	uint64_t number; /* system call */
+	uint64_t arguments[6];
+	uint64_t instruction_pointer;
+};
+
+/* Checks and maps the plan (FD_PLAN is closed), then all layers but seccomp. `role`: ROLE_… plus the device's index
+   for devices, from the program's argv[1] as the launcher gave it. Never returns on failure. The plan stays mapped,
+   read-only, for the process's life. */
+const struct plan *lockdown_begin(unsigned role);
+
+/* Alternative stack, SIGSYS handler, the filter, the sentinel. In the main thread it also sends MESSAGE_LOCKED on
+   FD_CHANNEL (all layers) and closes FD_FILTERS before the filter goes in. Never returns on failure. */
+void lockdown_thread(enum lockdown_thread thread);
+
+/* Sends MESSAGE_FAILED and exits 125. Works before and after lockdown. */
+_Noreturn void lockdown_fail(enum failure failure, int error, uint64_t detail);
+
+/* Sends one message on FD_CHANNEL; exits 125 if the other end is gone. */
+void lockdown_send(const struct message *message);
+
+#endif
