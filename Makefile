@@ -63,6 +63,72 @@ $(B)/cofferdam-monitor: $(call musl,$(MONITOR_SRC))
 $(B)/cofferdam-device: $(call musl,$(DEVICE_SRC))
 	$(Q)$(CC) $(MUSL_LINK) -o $@ $(MUSL_START) $^ $(MUSL_END)
 
+# ---- unit tests: everything but the programs' main files, with sanitizers ----------------------------------------
+TEST := -std=c17 -D_GNU_SOURCE -O1 -g -I. -Itests/unit $(WARN) -fno-strict-aliasing -fno-common -MMD -MP \
+        -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -DGUEST_MEMORY_HOOK $(EXTRA_CFLAGS)
+TEST_LIBS := -lcheck -lsubunit -lm -lrt -lpthread -lseccomp -lcap-ng -lyaml -ljansson -lsodium
+UNIT_SHARED := $(filter-out %/main.c,$(sort $(DEVICE_SRC) $(MONITOR_SRC) $(SUPERVISOR_SRC) $(AUDITOR_SRC) $(COMMAND_SRC)))
+UNIT_HELP := $(wildcard tests/unit/fake_*.c)
+UNIT := $(patsubst tests/unit/%.c,$(B)/unit/%,$(filter-out $(UNIT_HELP),$(wildcard tests/unit/*.c)))
+test = $(patsubst %.c,$(B)/test/%.o,$(1))
+
+$(B)/test/%.o: %.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(TEST) -c -o $@ $<
+$(B)/test/all.a: $(call test,$(UNIT_SHARED) $(UNIT_HELP))
+	$(Q)rm -f $@ && ar rcsT $@ $^
+$(B)/unit/%: $(B)/test/tests/unit/%.o $(B)/test/all.a
+	@mkdir -p $(@D)
+	$(Q)$(CC) -fsanitize=address,undefined -Wl,--as-needed -o $@ $^ $(TEST_LIBS)
+
+unit: $(UNIT) $(PROGRAMS) ## build and run the unit tests
+	@tests/unit/run $(B)/unit $(notdir $(UNIT))
+
+# ---- checks ------------------------------------------------------------------------------------------------------
+PACKAGES := gcc clang libc6-dev musl-tools pkg-config libseccomp-dev libcap-ng-dev libyaml-dev libjansson-dev \
+            libsodium-dev check qemu-system-x86 busybox-static cpio zstd xz-utils erofs-utils e2fsprogs kmod uidmap \
+            strace acpica-tools afl++ clang-format clang-tidy cppcheck python3 binutils ca-certificates
+
+deps: ## install the Debian packages that are missing
+	@tests/deps $(PACKAGES)
+
+check: deps ## all tests; long ones in a smaller number of rounds
+	@$(MAKE) --no-print-directory check-run
+check-all: deps ## all tests in full
+	@$(MAKE) --no-print-directory check-run ROUNDS=full
+check-run: all
+	@B=$(B) ROUNDS=$(or $(ROUNDS),some) MAKE="$(MAKE)" tests/run
+
+demo: deps ## boot Debian in a jailed VM, then verify its log
+	@$(MAKE) --no-print-directory all
+	@B=$(B) tests/demo
+
+bench: deps ## measure beside QEMU microvm and a bare monitor
+	@$(MAKE) --no-print-directory all
+	@B=$(B) tests/bench/run
+
+check-layers: ## a folder is a privilege: who may include what
+	@tests/layers
+
+check-programs: all ## static, hardened, and the guest-facing ones musl alone
+	@tests/programs $(B)
+
+FORMATTED = $(shell git ls-files "*.c" "*.h")
+format: ## rewrite the sources in the project's format
+	clang-format -i $(FORMATTED)
+
+lint: check-layers ## format, clang-tidy, cppcheck, layers
+	@B=$(B) tests/lint
+
+install: all ## install to DESTDIR and PREFIX
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/cofferdam $(DESTDIR)$(PREFIX)/share/man/man1 \
+	  $(DESTDIR)$(PREFIX)/share/doc/cofferdam/examples
+	install -m 755 $(B)/cofferdam $(DESTDIR)$(PREFIX)/bin/
+	install -m 755 $(JAILED) $(DESTDIR)$(PREFIX)/libexec/cofferdam/
+	install -m 644 docs/cofferdam.1 $(DESTDIR)$(PREFIX)/share/man/man1/
+	install -m 644 README.md SECURITY.md LICENSE $(DESTDIR)$(PREFIX)/share/doc/cofferdam/
+	install -m 644 examples/*.yaml $(DESTDIR)$(PREFIX)/share/doc/cofferdam/examples/
+
 clean: ## remove what was built
 	rm -rf $(B)
 
@@ -70,4 +136,4 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
-.PHONY: all clean help
+.PHONY: all clean help unit deps check check-all check-run demo bench check-layers check-programs format lint install

@@ -62,6 +62,7 @@ struct plan {
 	char name[PLAN_NAME_SIZE];       /* the VM's, NUL-terminated */
 	uint8_t run_id[16];              /* random, names this run in the log */
 	uint8_t policy_hash[32];         /* SHA-256 of the policy file's bytes */
+	uint32_t owner_uid;              /* who started the VM: may control it, as root may */
 	uint32_t vcpus;                  /* 1 to PLAN_VCPUS_MAX */
 	uint32_t device_count;           /* 0 to PLAN_DEVICES_MAX */
 	uint64_t ram_size;               /* bytes, a multiple of 2 MiB; offset 0 of the memfd is guest address 0,

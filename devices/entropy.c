@@ -1,0 +1,59 @@
+/* Entropy device (virtio 1.2, section 5.4): random bytes from the host's kernel.
+ *
+ * Reads nothing from the guest but the ring. A request gets REQUEST_MAX bytes at most, whatever its size: used
+ * length says how many. Never hands out a byte that getrandom did not give.
+ */
+#include "devices/device.h"
+
+#include <sys/random.h>
+
+enum {
+	REQUEST_MAX = 64 << 10, /* bytes */
+	PIECE = 256,            /* getrandom gives that many at once, always */
+};
+
+static uint32_t entropy_describe(const struct plan_device *plan, uint64_t *features, uint8_t *config)
+{
+	(void)plan, (void)features, (void)config;
+	return 0;
+}
+
+static uint32_t fill(struct guest_buffers *buffers)
+{
+	uint8_t piece[PIECE];
+	uint32_t filled = 0;
+
+	while (buffers->size > 0 && filled < REQUEST_MAX) {
+		if (getrandom(piece, sizeof(piece), 0) != (ssize_t)sizeof(piece))
+			__builtin_trap();
+		filled += (uint32_t)guest_buffers_write(buffers, piece, sizeof(piece));
+	}
+	return filled;
+}
+
+static unsigned entropy_run(struct device *device, unsigned ready)
+{
+	struct virtqueue *queue = &device->queues[0];
+	struct chain *chain = &device->chains[0];
+
+	(void)ready;
+	if (!device->is_active)
+		return 0;
+	for (unsigned served = 0; served < queue->size; served++) {
+		if (!virtqueue_pop(queue, chain))
+			return 0;
+		if (chain->readable.size > 0 || chain->writable.size == 0) { /* 5.4.6.1 */
+			virtqueue_fail(queue, FAULT_REQUEST);
+			return 0;
+		}
+		virtqueue_push(queue, chain, fill(&chain->writable));
+	}
+	return DEVICE_AGAIN;
+}
+
+const struct device_ops entropy_ops = {
+    .kind = DEVICE_ENTROPY,
+    .queue_count = 1,
+    .describe = entropy_describe,
+    .run = entropy_run,
+};

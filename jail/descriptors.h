@@ -1,0 +1,47 @@
+/* Shared by the launcher and every jailed program: how many descriptors a role is given, and may ever have.
+ *
+ * The launcher gives 0 to descriptors_given() - 1, without a gap. After lockdown_begin() the plan, the filters and the
+ * report page (1 to 3) are closed; what a program opens later may take these numbers or those from descriptors_given()
+ * on, below descriptors_limit(), which is its RLIMIT_NOFILE.
+ */
+#ifndef JAIL_DESCRIPTORS_H
+#define JAIL_DESCRIPTORS_H
+
+#include "monitor/protocol.h"
+
+enum {
+	SUPERVISOR_CONNECTIONS_MAX = 8, /* control connections open at one time */
+	SUPERVISOR_FD_SPARE = 4,        /* a connection being refused, timers */
+	MONITOR_FD_SPARE = 4,           /* beyond the VM and its vCPUs: events of the monitor's own */
+};
+
+/* Descriptors of the role at its start. `role` as in lockdown_begin. */
+static inline unsigned descriptors_given(unsigned role, const struct plan *plan)
+{
+	switch (role) {
+	case ROLE_SUPERVISOR:
+		return SUPERVISOR_FD_MEMBER + 1 + plan->device_count;
+	case ROLE_MONITOR:
+		return MONITOR_FD_DEVICE + MONITOR_FD_PER_DEVICE * plan->device_count;
+	case ROLE_AUDITOR:
+		return AUDITOR_FD_END;
+	default:
+		return DEVICE_FD_END;
+	}
+}
+
+/* One more than the highest number the role may ever use. */
+static inline unsigned descriptors_limit(unsigned role, const struct plan *plan)
+{
+	unsigned given = descriptors_given(role, plan);
+	switch (role) {
+	case ROLE_SUPERVISOR:
+		return given + SUPERVISOR_CONNECTIONS_MAX + SUPERVISOR_FD_SPARE;
+	case ROLE_MONITOR:
+		return given + 1 + plan->vcpus + MONITOR_FD_SPARE;
+	default:
+		return given;
+	}
+}
+
+#endif

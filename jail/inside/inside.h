@@ -1,0 +1,40 @@
+/* Private to jail/inside: what its files say to each other. */
+#ifndef JAIL_INSIDE_INSIDE_H
+#define JAIL_INSIDE_INSIDE_H
+
+#include "jail/lockdown.h"
+
+#include <stdbool.h>
+#include <sys/resource.h>
+
+/* lockdown_fail(FAILURE_JAIL, …) with errno as it stands, unless `holds`. */
+void inside_require(bool holds, enum lockdown_layer layer);
+
+/* limits.c: resource limits of the role; their verification. */
+void limits_apply(unsigned role, const struct plan *plan);
+void limits_verify(unsigned role, const struct plan *plan);
+
+/* layers.c. The optional ones answer whether the host has them. */
+void layer_not_dumpable(void);
+void layer_signals(void);
+void layer_no_new_privs(void);
+void layer_landlock(void);
+bool layer_mdwe(void);
+bool layer_speculation(void);
+
+/* verify.c: each tries to undo a layer and ends the program when that works. */
+void verify_descriptors(unsigned role, const struct plan *plan); /* before the limits: polls beyond them */
+void verify_root(void);                                          /* before Landlock, which would hide it */
+void verify_namespaces(unsigned role);
+void verify_ids(unsigned role);
+void verify_capabilities(void);
+void verify_not_dumpable(void);
+void verify_no_new_privs(void);
+void verify_landlock(void);
+void verify_mdwe(void);
+
+/* violation.c */
+void violation_handler_install(struct violation *report);
+void violation_stack(enum lockdown_thread thread); /* of the calling thread */
+
+#endif

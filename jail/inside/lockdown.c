@@ -1,0 +1,170 @@
+/* The order of the lockdown, and the messages that tell of it.
+ *
+ * Trusts the launcher to have made its half of the jail, and checks what it can see of that. Never allocates, never
+ * opens anything, never goes on after a failure: a program that returns from lockdown_begin has every layer but
+ * seccomp, a thread that returns from lockdown_thread has that too.
+ */
+#include "jail/lockdown.h"
+
+#include "jail/descriptors.h"
+#include "jail/inside/inside.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum { REPORT_SIZE = 4096, EXIT_OURS = 125, FILTER_MAX = BPF_MAXINSNS };
+_Static_assert(sizeof(struct violation) <= REPORT_SIZE, "the report is one page");
+
+static const uint64_t layers_always = LAYER_NAMESPACES | LAYER_ROOT | LAYER_IDS | LAYER_CAPABILITIES |
+				      LAYER_DESCRIPTORS | LAYER_DUMPABLE | LAYER_RLIMITS | LAYER_NO_NEW_PRIVS |
+				      LAYER_LANDLOCK | LAYER_SECCOMP;
+
+/* Written by lockdown_begin, before there are threads; read afterwards. */
+static const struct filters_header *filters;
+static uint64_t layers_optional;
+
+static long channel_send(const struct message *message)
+{
+	long sent;
+	do
+		sent = syscall(SYS_sendto, FD_CHANNEL, message, sizeof(*message), MSG_NOSIGNAL, NULL, 0);
+	while (sent < 0 && errno == EINTR);
+	return sent;
+}
+
+static _Noreturn void leave(void)
+{
+	for (;;)
+		syscall(SYS_exit_group, EXIT_OURS);
+}
+
+_Noreturn void lockdown_fail(enum failure failure, int error, uint64_t detail)
+{
+	struct message message = {.type = MESSAGE_FAILED, .code = failure, .error = error, .value = {detail}};
+	channel_send(&message);
+	leave();
+}
+
+void lockdown_send(const struct message *message)
+{
+	if (channel_send(message) != (long)sizeof(*message))
+		leave();
+}
+
+void inside_require(bool holds, enum lockdown_layer layer)
+{
+	if (!holds)
+		lockdown_fail(FAILURE_JAIL, errno, layer);
+}
+
+/* Maps a memfd of ours and closes it. Sealed ones can change neither size nor content any more. */
+static void *map_and_close(int descriptor, bool sealed, size_t least, size_t *size)
+{
+	const int seals = F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK;
+	struct stat status;
+	errno = 0;
+	if (fstat(descriptor, &status) != 0 || status.st_size < 0 || (size_t)status.st_size < least ||
+	    (sealed && (fcntl(descriptor, F_GET_SEALS) & seals) != seals))
+		lockdown_fail(FAILURE_DESCRIPTORS, errno, (uint64_t)descriptor);
+	*size = (size_t)status.st_size;
+	void *map = mmap(NULL, *size, sealed ? PROT_READ : PROT_READ | PROT_WRITE, sealed ? MAP_PRIVATE : MAP_SHARED,
+			 descriptor, 0);
+	if (map == MAP_FAILED || close(descriptor) != 0)
+		lockdown_fail(FAILURE_DESCRIPTORS, errno, (uint64_t)descriptor);
+	return map;
+}
+
+static void map_filters(unsigned role)
+{
+	size_t size;
+	const struct filters_header *header = map_and_close(FD_FILTERS, true, sizeof(*header), &size);
+	size_t instructions = 0;
+	bool good = header->magic == FILTERS_MAGIC && header->sentinel == FILTERS_SENTINEL;
+	for (unsigned i = 0; good && i < THREAD_KINDS; i++) {
+		good = header->count[i] <= FILTER_MAX &&
+		       (header->count[i] > 0) == (i == THREAD_MAIN || role == ROLE_MONITOR);
+		instructions += header->count[i];
+	}
+	if (!good || size - sizeof(*header) != instructions * sizeof(struct sock_filter))
+		lockdown_fail(FAILURE_DESCRIPTORS, 0, FD_FILTERS);
+	filters = header;
+}
+
+static void name_process(unsigned role)
+{
+	static const char *const names[] = {
+	    [ROLE_SUPERVISOR] = "cofferdam-super",
+	    [ROLE_MONITOR] = "cofferdam-vmm",
+	    [ROLE_AUDITOR] = "cofferdam-audit",
+	    [ROLE_DEVICE] = "cofferdam-dev",
+	};
+	prctl(PR_SET_NAME, names[role < ROLE_DEVICE ? role : ROLE_DEVICE]);
+}
+
+const struct plan *lockdown_begin(unsigned role)
+{
+	if (role < ROLE_SUPERVISOR || role >= ROLE_IDS)
+		lockdown_fail(FAILURE_DESCRIPTORS, 0, role);
+	layer_not_dumpable();
+	layer_signals();
+	name_process(role);
+
+	size_t size;
+	const struct plan *plan = map_and_close(FD_PLAN, true, sizeof(*plan), &size);
+	if (size != sizeof(*plan) || !plan_is_valid(plan) ||
+	    (role >= ROLE_DEVICE && role - ROLE_DEVICE >= plan->device_count))
+		lockdown_fail(FAILURE_PLAN, 0, role);
+	map_filters(role);
+	violation_handler_install(map_and_close(FD_REPORT, false, REPORT_SIZE, &size));
+
+	verify_descriptors(role, plan);
+	verify_root();
+	verify_namespaces(role);
+	limits_apply(role, plan);
+	layer_no_new_privs();
+	layer_landlock();
+	layers_optional |= layer_mdwe() ? LAYER_MDWE : 0;
+	layers_optional |= layer_speculation() ? LAYER_SPECULATION : 0;
+
+	limits_verify(role, plan);
+	verify_ids(role);
+	verify_capabilities();
+	verify_not_dumpable();
+	verify_no_new_privs();
+	verify_landlock();
+	if (layers_optional & LAYER_MDWE)
+		verify_mdwe();
+	return plan;
+}
+
+void lockdown_thread(enum lockdown_thread thread)
+{
+	const struct sock_filter *instructions = (const struct sock_filter *)(filters + 1);
+	for (unsigned i = 0; i < thread; i++)
+		instructions += filters->count[i];
+	struct sock_fprog program = {
+	    .len = (unsigned short)filters->count[thread],
+	    .filter = (struct sock_filter *)(uintptr_t)instructions,
+	};
+	violation_stack(thread);
+	inside_require(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) == 0, LAYER_SECCOMP);
+	errno = 0;
+	inside_require(syscall(FILTERS_SENTINEL) == -1 && errno == FILTERS_SENTINEL_ERRNO, LAYER_SECCOMP);
+	if (thread == THREAD_MAIN) {
+		const uint64_t optional = LAYER_MDWE | LAYER_SPECULATION;
+		struct message message = {
+		    .type = MESSAGE_LOCKED,
+		    .value = {layers_always | layers_optional, optional & ~layers_optional},
+		};
+		lockdown_send(&message);
+	}
+}

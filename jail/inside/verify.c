@@ -1,0 +1,162 @@
+/* Each layer is proved by an attempt to undo it.
+ *
+ * Runs before the filter, which would kill the attempt. Every attempt is a raw system call: the C libraries' wrappers
+ * for ids visit all threads first. An attempt that succeeds ends the program, so nothing here needs putting back.
+ */
+#include "jail/descriptors.h"
+#include "jail/inside/inside.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+enum { DESCRIPTORS_SEEN = 512, CAPABILITIES_MAX = 64, TMPFS_MAGIC_NUMBER = 0x01021994 };
+
+/* Whether the call fails, and with one of the two errors given. */
+static bool refused(long result, int error, int or_error)
+{
+	return result == -1 && (errno == error || errno == or_error);
+}
+
+/* One poll tells of 512 numbers which are open; higher ones are closed unseen. */
+void verify_descriptors(unsigned role, const struct plan *plan)
+{
+	struct pollfd numbers[DESCRIPTORS_SEEN];
+	unsigned given = descriptors_given(role, plan);
+	for (int i = 0; i < DESCRIPTORS_SEEN; i++)
+		numbers[i] = (struct pollfd){.fd = i};
+	inside_require(poll(numbers, DESCRIPTORS_SEEN, 0) >= 0, LAYER_DESCRIPTORS);
+	errno = 0;
+	for (unsigned i = 0; i < DESCRIPTORS_SEEN; i++) {
+		bool open = !(numbers[i].revents & POLLNVAL);
+		bool wanted = i == FD_CHANNEL || (i >= FD_ROLE && i < given);
+		if (open != wanted)
+			lockdown_fail(FAILURE_DESCRIPTORS, open ? EEXIST : EBADF, i);
+	}
+	inside_require(syscall(SYS_close_range, DESCRIPTORS_SEEN, ~0U, 0) == 0, LAYER_DESCRIPTORS);
+}
+
+static bool root_is_empty(void)
+{
+	uint64_t entries[64]; /* struct linux_dirent64: ino, off, reclen, type, name */
+	int root = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	long size = root < 0 ? -1 : syscall(SYS_getdents64, root, entries, sizeof(entries));
+	if (root >= 0)
+		close(root);
+	/* "." and "..": 24 bytes each */
+	return size == 48;
+}
+
+void verify_root(void)
+{
+	struct statfs root;
+	inside_require(statfs("/", &root) == 0, LAYER_ROOT);
+	errno = 0;
+	inside_require(root.f_type == TMPFS_MAGIC_NUMBER && (root.f_flags & ST_RDONLY) != 0, LAYER_ROOT);
+	inside_require(root_is_empty(), LAYER_ROOT);
+	inside_require(refused(syscall(SYS_mkdir, "/x", 0700), EROFS, EROFS), LAYER_ROOT);
+	struct stat here, there;
+	inside_require(stat("..", &here) == 0 && stat("/", &there) == 0, LAYER_ROOT);
+	errno = 0;
+	inside_require(here.st_dev == there.st_dev && here.st_ino == there.st_ino, LAYER_ROOT);
+	inside_require(refused(syscall(SYS_mount, NULL, "/", NULL, 0x20L /* MS_REMOUNT */, NULL), EPERM, EPERM),
+		       LAYER_ROOT);
+}
+
+/* By their effects: PID 1 or a parent that cannot be seen, our host name, a network that leads nowhere, no right to
+   make further ones. */
+void verify_namespaces(unsigned role)
+{
+	bool first = role == ROLE_SUPERVISOR || role == ROLE_AUDITOR;
+	errno = 0;
+	inside_require((getpid() == 1) == first && getppid() == 0, LAYER_NAMESPACES);
+	struct utsname name;
+	inside_require(uname(&name) == 0 && strcmp(name.nodename, "cofferdam") == 0, LAYER_NAMESPACES);
+	inside_require(refused(syscall(SYS_sethostname, "x", 1L), EPERM, EPERM), LAYER_NAMESPACES);
+	inside_require(refused(syscall(SYS_unshare, CLONE_NEWUSER), ENOSPC, EPERM), LAYER_NAMESPACES);
+	inside_require(refused(syscall(SYS_unshare, CLONE_NEWNET), EPERM, EPERM), LAYER_NAMESPACES);
+
+	struct sockaddr_in loopback = {.sin_family = AF_INET, .sin_port = htons(9)};
+	loopback.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	int probe = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (probe < 0) { /* a kernel without IPv4 leads nowhere too */
+		inside_require(errno == EAFNOSUPPORT, LAYER_NAMESPACES);
+		return;
+	}
+	inside_require(
+	    refused(connect(probe, (struct sockaddr *)&loopback, sizeof(loopback)), ENETUNREACH, ENETUNREACH),
+	    LAYER_NAMESPACES);
+	inside_require(close(probe) == 0, LAYER_NAMESPACES);
+}
+
+void verify_ids(unsigned role)
+{
+	uid_t uid[3];
+	gid_t gid[3];
+	inside_require(getresuid(&uid[0], &uid[1], &uid[2]) == 0 && getresgid(&gid[0], &gid[1], &gid[2]) == 0,
+		       LAYER_IDS);
+	errno = 0;
+	for (int i = 0; i < 3; i++)
+		inside_require(uid[i] == role && gid[i] == role, LAYER_IDS);
+	inside_require(getgroups(0, NULL) == 0, LAYER_IDS);
+	inside_require(refused(syscall(SYS_setresuid, 0, 0, 0), EPERM, EPERM), LAYER_IDS);
+	inside_require(refused(syscall(SYS_setresgid, 0, 0, 0), EPERM, EPERM), LAYER_IDS);
+	inside_require(refused(syscall(SYS_setgroups, 0, NULL), EPERM, EPERM), LAYER_IDS);
+}
+
+void verify_capabilities(void)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[2];
+	inside_require(syscall(SYS_capget, &header, data) == 0, LAYER_CAPABILITIES);
+	errno = 0;
+	for (int i = 0; i < 2; i++)
+		inside_require((data[i].effective | data[i].permitted | data[i].inheritable) == 0, LAYER_CAPABILITIES);
+	for (int i = 0; i < CAPABILITIES_MAX; i++) {
+		int held = prctl(PR_CAPBSET_READ, i, 0, 0, 0);
+		if (held < 0) /* past the kernel's last */
+			break;
+		inside_require(held == 0, LAYER_CAPABILITIES);
+	}
+	for (int i = 0; i < 2; i++)
+		data[i].effective = data[i].permitted = UINT32_MAX;
+	inside_require(refused(syscall(SYS_capset, &header, data), EPERM, EPERM), LAYER_CAPABILITIES);
+}
+
+void verify_not_dumpable(void)
+{
+	errno = 0;
+	inside_require(prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 0, LAYER_DUMPABLE);
+}
+
+void verify_no_new_privs(void)
+{
+	errno = 0;
+	inside_require(prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1, LAYER_NO_NEW_PRIVS);
+	inside_require(refused(prctl(PR_SET_NO_NEW_PRIVS, 0, 0, 0, 0), EINVAL, EINVAL), LAYER_NO_NEW_PRIVS);
+}
+
+/* The root could be listed a moment ago. */
+void verify_landlock(void)
+{
+	inside_require(refused(open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC), EACCES, EACCES), LAYER_LANDLOCK);
+}
+
+void verify_mdwe(void)
+{
+	void *map = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	inside_require(map == MAP_FAILED && (errno == EACCES || errno == EPERM), LAYER_MDWE);
+}

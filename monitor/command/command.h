@@ -1,0 +1,40 @@
+/* The subcommands of `cofferdam`, and what they share: messages, exit statuses, folders.
+ *
+ * Everything here runs with the operator's privileges. It never reads guest memory and never interprets an image.
+ */
+#ifndef MONITOR_COMMAND_COMMAND_H
+#define MONITOR_COMMAND_COMMAND_H
+
+#include "policy/host.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum {
+	EXIT_USAGE = 2,     /* wrong words on the command line; `check`: the policy has mistakes */
+	EXIT_STOPPED = 121, /* `run`: ended by force after the grace period, or at the run-time cap */
+	EXIT_RESET = 122,
+	EXIT_TRIPLE_FAULT = 123,
+	EXIT_PANIC = 124,
+	EXIT_OURS = 125, /* our own failure */
+};
+
+enum { WHY_SIZE = 512 }; /* of every `char *why`: one line that says what failed and what to do */
+
+/* A line on standard error: "cofferdam: …". On a terminal in raw mode the line still ends at the left margin. */
+void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Fills why; returns -1, so that callers can return it. With error, ": " and its text follow. */
+int because(char *why, int error, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* For __attribute__((cleanup)): closes when not negative. */
+void close_descriptor(int *descriptor);
+#define AUTO_CLOSE __attribute__((cleanup(close_descriptor)))
+
+int command_run(int argc, char **argv, const struct host *host);
+int command_check(int argc, char **argv, const struct host *host);
+int command_plan(int argc, char **argv, const struct host *host);
+int command_doctor(int argc, char **argv, const struct host *host);
+int command_selftest(int argc, char **argv, const struct host *host);
+
+#endif

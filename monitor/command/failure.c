@@ -1,0 +1,104 @@
+/* Texts for what the VM's processes report: one line each, with what to do about it. */
+#include "monitor/command/failure.h"
+#include "monitor/command/command.h"
+
+#include <stdio.h>
+#include <string.h>
+
+struct text {
+	const char *what, *remedy;
+};
+
+static const struct text failures[] = {
+    [FAILURE_PLAN] = {"the plan does not check", "programs and launcher may be of different versions: reinstall"},
+    [FAILURE_DESCRIPTORS] = {"a descriptor is missing or wrong", "programs and launcher may be of different versions"},
+    [FAILURE_JAIL] = {"a layer of the jail could not be put in force or verified",
+		      "`cofferdam doctor` says what this host lacks"},
+    [FAILURE_MEMORY] = {"memory could not be mapped", "give the VM less memory, or the host more"},
+    [FAILURE_KVM] = {"KVM refused a request", "`cofferdam doctor` shows what this host's KVM offers"},
+    [FAILURE_KVM_EXIT] = {"KVM could not go on running the guest",
+			  "the guest did what this host's KVM cannot emulate; try hardware KVM"},
+    [FAILURE_KERNEL_FORMAT] = {"the kernel is neither a 64-bit bzImage nor an x86-64 ELF image that can be booted",
+			       "take an x86-64 vmlinuz, or a vmlinux with a PVH note"},
+    [FAILURE_KERNEL_RANGE] = {"the kernel does not fit the VM's memory", "raise machine.memory"},
+    [FAILURE_INITRD_RANGE] = {"the initrd does not fit the VM's memory", "raise machine.memory"},
+    [FAILURE_CMDLINE] = {"the command line is longer than this kernel takes", "shorten cmdline"},
+    [FAILURE_DEVICE] = {"a device process did not answer", "see the log for what it reported"},
+    [FAILURE_THREAD] = {"a thread could not be made", "the host may be short of memory or of tasks"},
+    [FAILURE_PROTOCOL] = {"a process of the VM broke the protocol", "treat this as an attack: keep the log"},
+    [FAILURE_LOG] = {"the audit log could not be written", "make room where the log is, or mend its disk"},
+    [FAILURE_MEMBER] = {"a process of the VM ended unexpectedly", "see the log for how it ended"},
+};
+
+static const char *const layers[] = {
+    "namespaces",   "empty root", "user and group ids",        "capabilities", "descriptors", "dumpable", "rlimits",
+    "no_new_privs", "Landlock",   "memory-deny-write-execute", "seccomp",      "speculation",
+};
+
+const char *failure_layer(uint64_t layer)
+{
+	for (size_t i = 0; i < sizeof(layers) / sizeof(layers[0]); i++)
+		if (layer == UINT64_C(1) << i)
+			return layers[i];
+	return "unknown layer";
+}
+
+const char *failure_member(const struct plan *plan, uint32_t index, char *buffer, size_t size)
+{
+	if (index == MEMBER_MONITOR)
+		return "monitor";
+	if (index == MEMBER_SUPERVISOR)
+		return "supervisor";
+	if (index == MEMBER_AUDITOR)
+		return "auditor";
+	if (index - MEMBER_DEVICE < plan->device_count)
+		snprintf(buffer, size, "device '%s'", plan->devices[index - MEMBER_DEVICE].name);
+	else
+		snprintf(buffer, size, "process %u", index);
+	return buffer;
+}
+
+void failure_text(const struct plan *plan, const struct message *message, char *text, size_t size)
+{
+	char member[PLAN_NAME_SIZE + 16];
+	struct text failure = {"a failure of an unknown kind", "programs and launcher may be of different versions"};
+	if (message->code < sizeof(failures) / sizeof(failures[0]) && failures[message->code].what != NULL)
+		failure = failures[message->code];
+	char detail[64] = "";
+	if (message->code == FAILURE_JAIL)
+		snprintf(detail, sizeof(detail), " (%s)", failure_layer(message->value[0]));
+	else if (message->code == FAILURE_KVM)
+		snprintf(detail, sizeof(detail), " (ioctl 0x%llx)", (unsigned long long)message->value[0]);
+	else if (message->code == FAILURE_KVM_EXIT)
+		snprintf(detail, sizeof(detail), " (exit reason %llu, detail %llu)",
+			 (unsigned long long)message->value[0], (unsigned long long)message->value[1]);
+	snprintf(text, size, "%s: %s%s%s%s; %s", failure_member(plan, message->index, member, sizeof(member)),
+		 failure.what, detail, message->error != 0 ? ": " : "",
+		 message->error != 0 ? strerror(message->error) : "", failure.remedy);
+}
+
+static const struct {
+	const char *word;
+	int status;
+} outcomes[] = {
+    [OUTCOME_NONE] = {"unknown", EXIT_OURS},
+    [OUTCOME_POWER_OFF] = {"power-off", 0},
+    [OUTCOME_EXIT] = {"exit", 0},
+    [OUTCOME_RESET] = {"reset", EXIT_RESET},
+    [OUTCOME_TRIPLE_FAULT] = {"triple fault", EXIT_TRIPLE_FAULT},
+    [OUTCOME_PANIC] = {"panic", EXIT_PANIC},
+    [OUTCOME_FAILURE] = {"failure", EXIT_OURS},
+    [OUTCOME_STOPPED] = {"stopped by force", EXIT_STOPPED},
+};
+
+const char *outcome_word(uint32_t outcome)
+{
+	return outcome < sizeof(outcomes) / sizeof(outcomes[0]) ? outcomes[outcome].word : "unknown";
+}
+
+int outcome_status(uint32_t outcome, uint64_t exit_register)
+{
+	if (outcome == OUTCOME_EXIT)
+		return (int)(exit_register & 0xff);
+	return outcome < sizeof(outcomes) / sizeof(outcomes[0]) ? outcomes[outcome].status : EXIT_OURS;
+}

@@ -1,0 +1,20 @@
+/* The launcher's part of the audit log: what it knows at first hand. The supervisor sends the rest. */
+#ifndef MONITOR_COMMAND_LOG_H
+#define MONITOR_COMMAND_LOG_H
+
+#include "monitor/command/vm.h"
+#include "monitor/command/wait.h"
+
+#include <signal.h>
+
+/* Log opened, policy loaded, each resource opened, plan made. Queued; log_intent_durable waits for the disk. */
+int log_intent(const struct vm *vm, char *why);
+/* Waits until all of log_intent is on disk. 0, or -1 with why. */
+int log_intent_durable(const struct vm *vm, char *why);
+
+void log_process_started(const struct vm *vm, const struct message *locked);
+/* A process of vm->programs ended; a violation's report is recorded with it. */
+void log_process_ended(const struct vm *vm, size_t index, const siginfo_t *info);
+void log_vm_ended(const struct vm *vm, const struct vm_end *end);
+
+#endif

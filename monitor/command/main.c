@@ -1,0 +1,113 @@
+/* `cofferdam`: finds the subcommand, reads the host file, hands over. */
+#include "monitor/command/audit.h"
+#include "monitor/command/command.h"
+#include "monitor/command/control.h"
+#include "monitor/command/runtime.h"
+
+#include <sodium.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define COFFERDAM_VERSION "0.1.0"
+
+static int with_folder(int (*command)(int, char **, const char *), int argc, char **argv, const struct host *host)
+{
+	runtime_collect(host);
+	return command(argc, argv, host->folders.runtime.text);
+}
+
+static int ps(int argc, char **argv, const struct host *host)
+{
+	return with_folder(command_ps, argc, argv, host);
+}
+
+static int inspect(int argc, char **argv, const struct host *host)
+{
+	return with_folder(command_inspect, argc, argv, host);
+}
+
+static int stop(int argc, char **argv, const struct host *host)
+{
+	return with_folder(command_stop, argc, argv, host);
+}
+
+static int audit(int argc, char **argv, const struct host *host)
+{
+	(void)host;
+	return command_audit(argc, argv);
+}
+
+static const struct command {
+	const char *name;
+	int (*run)(int argc, char **argv, const struct host *host);
+	int failure; /* exit status when the host file cannot be used */
+	const char *summary;
+} commands[] = {
+    {"run", command_run, EXIT_OURS, "run a VM from a policy file"},
+    {"check", command_check, EXIT_OURS, "find the mistakes in a policy file"},
+    {"plan", command_plan, EXIT_OURS, "show what `run` would open, make and limit; changes nothing"},
+    {"ps", ps, EXIT_OURS, "list running VMs"},
+    {"inspect", inspect, EXIT_OURS, "show one VM: its plan, its processes, their jails"},
+    {"stop", stop, EXIT_OURS, "press a VM's power button, end it by force after a grace period"},
+    {"audit", audit, EXIT_OURS, "verify or show an audit log"},
+    {"doctor", command_doctor, EXIT_OURS, "what this host offers, and what to do about what it lacks"},
+    {"selftest", command_selftest, EXIT_OURS, "run the built-in guest in the real jail and check every step"},
+};
+enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
+
+static void print_help(FILE *out)
+{
+	fputs("Usage: cofferdam [--host FILE] COMMAND [ARGUMENT]...\n\n"
+	      "Runs virtual machines, each in a jail of its own, from one policy file that decides everything.\n\n",
+	      out);
+	for (size_t i = 0; i < COMMANDS; i++)
+		fprintf(out, "  %-9s %s\n", commands[i].name, commands[i].summary);
+	fputs("\n  --host FILE  host file to use instead of " HOST_FILE "\n"
+	      "  --version    print the version\n\n"
+	      "`cofferdam COMMAND --help` explains each. Start with: cofferdam run examples/hello.yaml\n",
+	      out);
+}
+
+static int dispatch(const struct command *command, int argc, char **argv, const char *host_file)
+{
+	struct problems problems;
+	problems_init(&problems);
+	struct host *host = host_load(host_file, &problems);
+	problems_print(&problems, stderr);
+	problems_free(&problems);
+	if (host == NULL)
+		return command->failure;
+	int status = command->run(argc, argv, host);
+	host_free(host);
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	const char *host_file = NULL;
+	int first = 1;
+	if (sodium_init() < 0)
+		return EXIT_OURS;
+	if (argc > 2 && strcmp(argv[1], "--host") == 0) {
+		host_file = argv[2];
+		first = 3;
+	}
+	const char *name = argc > first ? argv[first] : "";
+	if (strcmp(name, "--help") == 0 || strcmp(name, "help") == 0) {
+		print_help(stdout);
+		return 0;
+	}
+	if (strcmp(name, "--version") == 0) {
+		puts("cofferdam " COFFERDAM_VERSION);
+		return 0;
+	}
+	for (size_t i = 0; i < COMMANDS; i++)
+		if (strcmp(name, commands[i].name) == 0)
+			return dispatch(&commands[i], argc - first, argv + first, host_file);
+	if (name[0] == 0)
+		print_help(stderr);
+	else
+		say("there is no command '%s'; `cofferdam --help` lists them", name);
+	return EXIT_USAGE;
+}

@@ -1,0 +1,176 @@
+/* `cofferdam plan POLICY`: what `run` would open, make and limit, and every filter. Changes nothing. */
+#include "monitor/command/command.h"
+#include "monitor/command/vm.h"
+#include "policy/open.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { RULES_MAX = 64 };
+
+static void add_value(const struct policy_value *value, void *context)
+{
+	json_t *entry = json_pack("{s:s, s:s, s:s}", "key", value->key, "value", value->text, "enforced_by",
+				  value->enforced_by == NULL ? "" : value->enforced_by);
+	if (value->at.line != 0)
+		json_object_set_new(entry, "line", json_integer(value->at.line));
+	json_array_append_new(context, entry);
+}
+
+static void add_file(json_t *files, const struct policy *policy, const struct host *host, const char *what,
+		     const char *path, enum policy_open how, int *refused)
+{
+	char why[POLICY_WHY_SIZE] = "";
+	uint64_t size = 0;
+	AUTO_CLOSE int file = policy_open_file(policy, host, path, how, &size, why);
+	*refused |= file < 0;
+	json_array_append_new(files, json_pack("{s:s, s:s, s:I, s:s}", "what", what, "path", path, "bytes",
+					       (json_int_t)size, "refused", why));
+}
+
+static json_t *plan_files(const struct policy *policy, const struct host *host, int *refused)
+{
+	json_t *files = json_array();
+	if (!policy->kernel.builtin.value)
+		add_file(files, policy, host, "kernel", policy->kernel.path.text, POLICY_OPEN_READ, refused);
+	if (policy->initrd.at.line != 0)
+		add_file(files, policy, host, "initrd", policy->initrd.path.text, POLICY_OPEN_READ, refused);
+	for (size_t i = 0; i < policy->disk_count; i++) {
+		const struct policy_disk *disk = &policy->disks[i];
+		bool write = disk->access.value == POLICY_READ_WRITE;
+		if (disk->path.text[0] != 0)
+			add_file(files, policy, host, disk->name.text, disk->path.text,
+				 write ? POLICY_OPEN_DISK_WRITE : POLICY_OPEN_DISK_READ, refused);
+	}
+	if (access("/dev/kvm", R_OK | W_OK) != 0) {
+		*refused = 1;
+		json_array_append_new(files, json_pack("{s:s, s:s, s:i, s:s}", "what", "KVM", "path", "/dev/kvm",
+						       "bytes", 0, "refused", strerror(errno)));
+	}
+	return files;
+}
+
+static void add_process(json_t *list, const char *name, unsigned role, const struct plan *plan, bool filters)
+{
+	struct jail_rule_text rules[RULES_MAX];
+	size_t count = jail_filter_rules(role, plan, rules, RULES_MAX);
+	json_t *process = json_pack("{s:s, s:i, s:i}", "process", name, "id", (int)role, "rules", (int)count);
+	if (filters) {
+		json_t *texts = json_array();
+		for (size_t i = 0; i < count && i < RULES_MAX; i++)
+			json_array_append_new(texts, json_pack("{s:s, s:s, s:s, s:s}", "thread", rules[i].thread,
+							       "call", rules[i].call, "condition", rules[i].condition,
+							       "reason", rules[i].reason));
+		json_object_set_new(process, "filter", texts);
+	}
+	json_array_append_new(list, process);
+}
+
+static json_t *plan_processes(const struct plan *plan, bool filters)
+{
+	json_t *list = json_array();
+	char name[PLAN_NAME_SIZE + 32];
+	add_process(list, "cofferdam-auditor", ROLE_AUDITOR, plan, filters);
+	add_process(list, "cofferdam-supervisor", ROLE_SUPERVISOR, plan, filters);
+	add_process(list, "cofferdam-monitor", ROLE_MONITOR, plan, filters);
+	for (uint32_t i = 0; i < plan->device_count; i++) {
+		snprintf(name, sizeof(name), "cofferdam-device %s", plan->devices[i].name);
+		add_process(list, name, ROLE_DEVICE + i, plan, filters);
+	}
+	return list;
+}
+
+static const char *text_of(const json_t *object, const char *key)
+{
+	const char *text = json_string_value(json_object_get(object, key));
+	return text == NULL ? "" : text;
+}
+
+static void print(const json_t *plan)
+{
+	size_t i, j;
+	const json_t *entry, *rule;
+	json_array_foreach(json_object_get(plan, "values"), i, entry)
+	{
+		printf("%-28s %-24s %s\n", text_of(entry, "key"), text_of(entry, "value"),
+		       text_of(entry, "enforced_by"));
+	}
+	puts("\nfiles");
+	json_array_foreach(json_object_get(plan, "files"), i, entry)
+	{
+		bool refused = text_of(entry, "refused")[0] != 0;
+		printf("  %-10s %-32s %s%s\n", text_of(entry, "what"), text_of(entry, "path"),
+		       refused ? "REFUSED: " : "opens", text_of(entry, "refused"));
+	}
+	puts("\nprocesses, each in its jail");
+	json_array_foreach(json_object_get(plan, "processes"), i, entry)
+	{
+		printf("  %-34s %lld seccomp rules\n", text_of(entry, "process"),
+		       json_integer_value(json_object_get(entry, "rules")));
+		json_array_foreach(json_object_get(entry, "filter"), j, rule)
+		{
+			printf("    %-6s %-16s %-44s %s\n", text_of(rule, "thread"), text_of(rule, "call"),
+			       text_of(rule, "condition"), text_of(rule, "reason"));
+		}
+	}
+}
+
+static int make_plan(const struct policy *policy, const struct host *host, bool filters, bool json)
+{
+	static struct plan plan;
+	int refused = 0;
+	policy_to_plan(policy, &plan);
+	json_t *values = json_array();
+	policy_each_value(policy, add_value, values);
+	json_t *files = plan_files(policy, host, &refused);
+	json_t *all = json_pack("{s:s, s:b, s:o, s:o, s:o}", "name", plan.name, "refused", refused, "values", values,
+				"files", files, "processes", plan_processes(&plan, filters));
+	if (json) {
+		json_dumpf(all, stdout, JSON_INDENT(2));
+		putchar('\n');
+	} else {
+		print(all);
+	}
+	json_decref(all);
+	return refused ? EXIT_OURS : 0;
+}
+
+int command_plan(int argc, char **argv, const struct host *host)
+{
+	static const struct option words[] = {{"json", no_argument, NULL, 'j'},
+					      {"filters", no_argument, NULL, 'f'},
+					      {"help", no_argument, NULL, 'h'},
+					      {0}};
+	bool json = false, filters = false;
+	for (int option; (option = getopt_long(argc, argv, "", words, NULL)) != -1;) {
+		if (option == 'h') {
+			puts("Usage: cofferdam plan [--filters] [--json] POLICY\n\nShows what `run` would open, make "
+			     "and limit on this "
+			     "host, and changes nothing.\n\n  --filters  every seccomp rule of every process, with its "
+			     "reason\n"
+			     "  --json     for scripts\n\nExit status: 0 when `run` would start, 125 when it would be "
+			     "refused.");
+			return 0;
+		}
+		if (option == '?')
+			return EXIT_USAGE;
+		json |= option == 'j';
+		filters |= option == 'f';
+	}
+	if (optind + 1 != argc) {
+		say("plan wants one policy file; `cofferdam plan --help` explains");
+		return EXIT_USAGE;
+	}
+	struct problems problems;
+	problems_init(&problems);
+	struct policy *policy = policy_load(argv[optind], &problems);
+	problems_print(&problems, stderr);
+	int status = policy == NULL ? EXIT_OURS : make_plan(policy, host, filters, json);
+	problems_free(&problems);
+	policy_free(policy);
+	return status;
+}

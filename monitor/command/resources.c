@@ -1,0 +1,131 @@
+/* Memfds, channels and events. Copies images without looking at them: they are interpreted in the jail only. */
+#include "monitor/command/resources.h"
+#include "monitor/command/command.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sodium.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 0x0008U
+#endif
+
+enum { COPY_CHUNK = 1 << 18 };
+
+/* Kernels before 6.3 do not know MFD_NOEXEC_SEAL. */
+static int make_memfd(const char *name)
+{
+	int memfd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
+	if (memfd < 0 && errno == EINVAL)
+		memfd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	return memfd;
+}
+
+static int seal(int memfd, int seals)
+{
+	return fcntl(memfd, F_ADD_SEALS, seals | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL);
+}
+
+static int write_all(int memfd, const uint8_t *bytes, size_t size)
+{
+	while (size > 0) {
+		ssize_t done = write(memfd, bytes, size);
+		if (done < 0 && errno == EINTR)
+			continue;
+		if (done < 0)
+			return -1;
+		bytes += done;
+		size -= (size_t)done;
+	}
+	return 0;
+}
+
+int resource_sealed(const char *name, const void *bytes, size_t size, char *why)
+{
+	int memfd = make_memfd(name);
+	if (memfd < 0 || write_all(memfd, bytes, size) != 0 || seal(memfd, F_SEAL_WRITE) != 0) {
+		because(why, errno, "cannot make the memory file '%s'", name);
+		close_descriptor(&memfd);
+	}
+	return memfd;
+}
+
+static int copy_and_hash(int source, int memfd, uint64_t limit, uint64_t *size, uint8_t *hash)
+{
+	static uint8_t chunk[COPY_CHUNK];
+	crypto_hash_sha256_state state;
+	crypto_hash_sha256_init(&state);
+	for (*size = 0;;) {
+		ssize_t got = read(source, chunk, sizeof(chunk));
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return -1;
+		if (got == 0)
+			break;
+		if ((uint64_t)got > limit - *size) {
+			errno = EFBIG;
+			return -1;
+		}
+		crypto_hash_sha256_update(&state, chunk, (unsigned long long)got);
+		if (write_all(memfd, chunk, (size_t)got) != 0)
+			return -1;
+		*size += (uint64_t)got;
+	}
+	crypto_hash_sha256_final(&state, hash);
+	return 0;
+}
+
+int resource_copy(int source, const char *label, uint64_t limit, uint64_t *size, uint8_t hash[static HASH_SIZE],
+		  char *why)
+{
+	int memfd = make_memfd(label);
+	if (memfd < 0) {
+		because(why, errno, "cannot make a memory file for the %s", label);
+		return -1;
+	}
+	if (copy_and_hash(source, memfd, limit, size, hash) != 0) {
+		if (errno == EFBIG)
+			because(why, 0, "the %s is larger than the VM's memory; give the VM more, or take another %s",
+				label, label);
+		else
+			because(why, errno, "cannot copy the %s", label);
+	} else if (*size == 0) {
+		because(why, 0, "the %s is empty", label);
+	} else if (seal(memfd, F_SEAL_WRITE) != 0) {
+		because(why, errno, "cannot seal the copy of the %s", label);
+	} else {
+		return memfd;
+	}
+	close(memfd);
+	return -1;
+}
+
+int resource_memory(const char *name, uint64_t size, char *why)
+{
+	int memfd = make_memfd(name);
+	if (memfd < 0 || ftruncate(memfd, (off_t)size) != 0 || seal(memfd, 0) != 0) {
+		because(why, errno, "cannot make the memory file '%s'", name);
+		close_descriptor(&memfd);
+	}
+	return memfd;
+}
+
+int resource_event(char *why)
+{
+	int event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (event < 0)
+		because(why, errno, "cannot make an event descriptor");
+	return event;
+}
+
+int resource_channel(int pair[static 2], char *why)
+{
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0)
+		return 0;
+	return because(why, errno, "cannot make a socket pair");
+}

@@ -1,0 +1,193 @@
+/* `cofferdam run POLICY`: the launcher.
+ *
+ * Reads the policy, opens every resource, builds every filter, starts the VM's processes in their jails, gives up its
+ * capabilities, and waits. Images and guest memory are interpreted by the jailed processes only.
+ */
+#include "monitor/command/command.h"
+#include "monitor/command/failure.h"
+#include "monitor/command/log.h"
+#include "monitor/command/terminal.h"
+#include "monitor/command/vm.h"
+#include "monitor/command/wait.h"
+
+#include <cap-ng.h>
+#include <errno.h>
+#include <getopt.h>
+#include <jansson.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static const char help[] =
+    "Usage: cofferdam run [OPTION]... POLICY\n"
+    "\n"
+    "Runs the VM that the policy file describes, in its jail, until it ends.\n"
+    "On a terminal, Ctrl-A x asks the guest to power off; Ctrl-A h lists the other keys.\n"
+    "SIGINT or SIGTERM does the same; a second one ends the VM at once.\n"
+    "\n"
+    "  --raw            pass the guest's terminal escape sequences through unfiltered\n"
+    "  --status-fd N    write one JSON line to descriptor N when the guest runs, and one at the end\n"
+    "  --help           this text\n"
+    "\n"
+    "Exit status: what the guest wrote to its exit register, or 0 after power-off;\n"
+    "  121 ended by force, 122 reboot, 123 triple fault, 124 panic, 125 cofferdam's own failure.\n"
+    "\n"
+    "Example: cofferdam run examples/hello.yaml\n";
+
+struct run_options {
+	bool raw;
+	int status;
+};
+
+/* One line of JSON for scripts. */
+static void tell(int descriptor, json_t *line)
+{
+	if (descriptor >= 0 && json_dumpfd(line, descriptor, JSON_COMPACT) == 0)
+		(void)!write(descriptor, "\n", 1);
+	json_decref(line);
+}
+
+static void started(const struct vm *vm, void *context)
+{
+	const struct run_options *options = context;
+	tell(options->status,
+	     json_pack("{s:s, s:s, s:s}", "stage", "running", "name", vm->plan.name, "log", vm->log_path));
+}
+
+/* Root keeps its uid, to remove what it made, and nothing else. */
+static int drop_capabilities(char *why)
+{
+	if (geteuid() != 0)
+		return 0;
+	capng_clear(CAPNG_SELECT_BOTH);
+	if (capng_apply(CAPNG_SELECT_BOTH) != 0 || capng_get_caps_process() != 0 ||
+	    capng_have_capabilities(CAPNG_SELECT_CAPS) != CAPNG_NONE)
+		return because(why, errno, "cannot give up capabilities");
+	return 0;
+}
+
+static int make_cgroup(struct vm *vm, char *why)
+{
+	struct jail_caps caps = {
+	    .memory_bytes = policy_memory_cap(vm->policy),
+	    .cpu_percent = (uint32_t)vm->policy->limits.cpu.value,
+	    .tasks = (uint32_t)vm->policy->limits.tasks.value,
+	};
+	vm->cgroup = jail_cgroup_create(vm->plan.name, &caps, why);
+	return vm->cgroup == NULL ? -1 : 0;
+}
+
+static int start(struct vm *vm, char *why)
+{
+	if (vm_prepare(vm, why) != 0 || vm_assemble(vm, why) != 0 || make_cgroup(vm, why) != 0)
+		return -1;
+	if (log_intent(vm, why) != 0)
+		return -1;
+	for (uint32_t i = 0; i < vm->plan.device_count; i++)
+		if (vm->plan.devices[i].kind == DEVICE_CONSOLE && vm->plan.devices[i].as.console.is_terminal)
+			terminal_raw();
+	if (jail_start(&vm->ids, vm->cgroup, vm->programs, vm->program_count, why) != 0)
+		return -1;
+	vm_hand_over(vm);
+	return drop_capabilities(why);
+}
+
+/* The guest may run as soon as the log says on disk that it will. */
+static int let_go(struct vm *vm, char *why)
+{
+	struct message go = {.type = MESSAGE_GO};
+	if (log_intent_durable(vm, why) != 0)
+		return -1;
+	if (send(vm->supervisor, &go, sizeof(go), MSG_NOSIGNAL) != (ssize_t)sizeof(go) && errno != EPIPE)
+		return because(why, errno, "cannot reach the supervisor");
+	return 0;
+}
+
+static int run(const struct policy *policy, const struct host *host, const struct run_options *options)
+{
+	static struct vm vm;
+	vm = (struct vm){.policy = policy,
+			 .host = host,
+			 .runtime = RUNTIME_NONE,
+			 .raw_escapes = options->raw,
+			 .supervisor = -1,
+			 .auditor = -1};
+	struct vm_end end = {0};
+	if (start(&vm, end.reason) != 0) {
+		end.outcome = OUTCOME_FAILURE;
+	} else {
+		char why[WHY_SIZE];
+		int ready = let_go(&vm, why);
+		if (ready != 0)
+			close_descriptor(&vm.supervisor);
+		vm_wait(&vm, &end, started, (void *)(uintptr_t)options);
+		if (ready != 0) {
+			end.outcome = OUTCOME_FAILURE;
+			snprintf(end.reason, sizeof(end.reason), "%s", why);
+		}
+	}
+	terminal_restore();
+	vm_close(&vm);
+	int status = outcome_status(end.outcome, end.exit_register);
+	if (end.reason[0] != 0)
+		say("%s", end.reason);
+	else if (end.outcome == OUTCOME_STOPPED || end.outcome == OUTCOME_TRIPLE_FAULT || end.outcome == OUTCOME_PANIC)
+		say("VM '%s' ended: %s", vm.plan.name, outcome_word(end.outcome));
+	tell(options->status, json_pack("{s:s, s:s, s:s, s:i, s:s, s:s}", "stage", end.ran ? "ended" : "start", "name",
+					vm.plan.name, "outcome", outcome_word(end.outcome), "status", status, "reason",
+					end.reason, "log", vm.log_path));
+	return status;
+}
+
+static int parse(int argc, char **argv, struct run_options *options)
+{
+	static const struct option words[] = {{"raw", no_argument, NULL, 'r'},
+					      {"status-fd", required_argument, NULL, 's'},
+					      {"help", no_argument, NULL, 'h'},
+					      {0}};
+	for (int option; (option = getopt_long(argc, argv, "", words, NULL)) != -1;) {
+		char *rest = NULL;
+		if (option == 'h') {
+			fputs(help, stdout);
+			return 0;
+		}
+		if (option == 'r')
+			options->raw = true;
+		else if (option != 's' || (options->status = (int)strtol(optarg, &rest, 10)) < 0 || *rest != 0)
+			return EXIT_OURS;
+	}
+	if (optind + 1 == argc)
+		return -1;
+	say("run wants one policy file; `cofferdam run --help` explains");
+	return EXIT_OURS;
+}
+
+int command_run(int argc, char **argv, const struct host *host)
+{
+	struct run_options options = {.status = -1};
+	int status = parse(argc, argv, &options);
+	if (status >= 0)
+		return status;
+	sigset_t mask; /* from here on signals are read by vm_wait */
+	sigemptyset(&mask);
+	sigaddset(&mask, SIGINT);
+	sigaddset(&mask, SIGTERM);
+	sigaddset(&mask, SIGHUP);
+	sigprocmask(SIG_BLOCK, &mask, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	struct problems problems;
+	problems_init(&problems);
+	struct policy *policy = policy_load(argv[optind], &problems);
+	if (policy == NULL) {
+		problems_print(&problems, stderr);
+		status = EXIT_OURS;
+	} else {
+		status = run(policy, host, &options);
+	}
+	problems_free(&problems);
+	policy_free(policy);
+	return status;
+}

@@ -1,0 +1,208 @@
+/* The runtime folder. Trusts its owner, who is the caller or root; follows no link in it. */
+#include "monitor/command/runtime.h"
+#include "monitor/command/command.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+static int make_folders(const char *path, mode_t mode)
+{
+	char partial[PATH_MAX];
+	if (snprintf(partial, sizeof(partial), "%s", path) >= (int)sizeof(partial)) {
+		errno = ENAMETOOLONG;
+		return -1;
+	}
+	for (char *slash = strchr(partial + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
+		*slash = 0;
+		if (mkdir(partial, 0755) != 0 && errno != EEXIST)
+			return -1;
+		*slash = '/';
+	}
+	return mkdir(partial, mode) == 0 || errno == EEXIST ? 0 : -1;
+}
+
+/* Another user must not be able to put files or links of his own into a folder that we write in. */
+int runtime_folder(const char *path, mode_t mode, char *why)
+{
+	struct stat status;
+	if (make_folders(path, mode) != 0)
+		return because(why, errno, "cannot make the folder %s", path);
+	int folder = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (folder < 0)
+		return because(why, errno, "cannot open the folder %s", path);
+	if (fstat(folder, &status) == 0 && (status.st_uid == geteuid() || status.st_uid == 0) &&
+	    (status.st_mode & (S_IWGRP | S_IWOTH)) == 0)
+		return folder;
+	close(folder);
+	return because(why, 0, "the folder %s can be written by others: make it yours alone (chmod go-w)", path);
+}
+
+/* The lock file may be unlinked by its last holder between our open and our lock: then it is not the one in the folder.
+ */
+static int lock_name(int folder, const char *file)
+{
+	for (;;) {
+		struct stat ours, theirs;
+		int lock = openat(folder, file, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+		if (lock < 0)
+			return -1;
+		if (flock(lock, LOCK_EX | LOCK_NB) != 0) {
+			int error = errno;
+			close(lock);
+			errno = error;
+			return -1;
+		}
+		if (fstat(lock, &ours) == 0 && fstatat(folder, file, &theirs, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    ours.st_ino == theirs.st_ino && ours.st_dev == theirs.st_dev)
+			return lock;
+		close(lock);
+	}
+}
+
+int runtime_claim(struct runtime *runtime, const struct host *host, const char *name, char *why)
+{
+	char file[PLAN_NAME_SIZE + 8];
+	snprintf(runtime->name, sizeof(runtime->name), "%s", name);
+	runtime->folder = runtime_folder(host->folders.runtime.text, 0755, why);
+	if (runtime->folder < 0)
+		return -1;
+	snprintf(file, sizeof(file), "%s.lock", name);
+	runtime->lock = lock_name(runtime->folder, file);
+	if (runtime->lock < 0 && errno == EWOULDBLOCK)
+		return because(
+		    why, 0, "a VM named '%s' runs already; stop it (cofferdam stop %s) or give this one another name",
+		    name, name);
+	if (runtime->lock < 0)
+		return because(why, errno, "cannot lock %s/%s", host->folders.runtime.text, file);
+	snprintf(file, sizeof(file), "%s.sock", name);
+	unlinkat(runtime->folder, file, 0);
+	jail_cgroup_collect(name);
+	return 0;
+}
+
+/* /etc/subuid: NAME-OR-UID:FIRST:COUNT */
+static int subordinate_range(const char *path, uid_t *first, uint32_t *count)
+{
+	char line[256], uid[16];
+	const struct passwd *user = getpwuid(getuid());
+	FILE *file = fopen(path, "re");
+	snprintf(uid, sizeof(uid), "%u", getuid());
+	while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
+		char *rest = line, *name = strsep(&rest, ":");
+		if (rest == NULL || (strcmp(name, uid) != 0 && (user == NULL || strcmp(name, user->pw_name) != 0)))
+			continue;
+		*first = (uid_t)strtoul(strsep(&rest, ":"), NULL, 10);
+		*count = rest == NULL ? 0 : (uint32_t)strtoul(rest, NULL, 10);
+		fclose(file);
+		return 0;
+	}
+	if (file != NULL)
+		fclose(file);
+	return -1;
+}
+
+static int id_range(const struct host *host, struct jail_ids *ids, uint32_t *count, char *why)
+{
+	uid_t first_gid;
+	uint32_t gid_count;
+	ids->by_helper = geteuid() != 0;
+	ids->first = (uid_t)host->uids.first.value;
+	*count = (uint32_t)host->uids.count.value;
+	if (!ids->by_helper)
+		return 0;
+	if (subordinate_range("/etc/subuid", &ids->first, count) != 0 ||
+	    subordinate_range("/etc/subgid", &first_gid, &gid_count) != 0)
+		return because(why, 0,
+			       "/etc/subuid and /etc/subgid have no range for you; root can add one: usermod "
+			       "--add-subuids 100000-165535 --add-subgids 100000-165535 YOU");
+	if (first_gid != ids->first || gid_count < *count)
+		return because(why, 0, "your ranges in /etc/subuid and /etc/subgid differ; they must be the same");
+	return 0;
+}
+
+int runtime_ids(struct runtime *runtime, const struct host *host, struct jail_ids *ids, char *why)
+{
+	uint32_t count;
+	if (id_range(host, ids, &count, why) != 0)
+		return -1;
+	runtime->slots = openat(runtime->folder, "slots", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (runtime->slots < 0)
+		return because(why, errno, "cannot open %s/slots", host->folders.runtime.text);
+	for (uint32_t slot = 0; slot < count / ROLE_IDS; slot++) {
+		struct flock byte = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = slot, .l_len = 1};
+		if (fcntl(runtime->slots, F_OFD_SETLK, &byte) == 0) {
+			ids->first += slot * ROLE_IDS;
+			return 0;
+		}
+	}
+	return because(why, 0, "all %u ranges of ids are taken by running VMs; widen `uids` in the host file",
+		       count / ROLE_IDS);
+}
+
+int runtime_listen(struct runtime *runtime, char *why)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/%s.sock", runtime->folder,
+		 runtime->name);
+	runtime->socket = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	mode_t mask = umask(0177);
+	int bound = runtime->socket < 0 ? -1 : bind(runtime->socket, (struct sockaddr *)&address, sizeof(address));
+	umask(mask);
+	if (bound != 0 || listen(runtime->socket, 16) != 0)
+		return because(why, errno, "cannot make the control socket %s.sock", runtime->name);
+	return 0;
+}
+
+static void remove_files(int folder, const char *name)
+{
+	char file[PLAN_NAME_SIZE + 8];
+	snprintf(file, sizeof(file), "%s.sock", name);
+	unlinkat(folder, file, 0);
+	snprintf(file, sizeof(file), "%s.lock", name);
+	unlinkat(folder, file, 0);
+}
+
+void runtime_release(struct runtime *runtime)
+{
+	close_descriptor(&runtime->socket);
+	if (runtime->lock >= 0)
+		remove_files(runtime->folder, runtime->name);
+	close_descriptor(&runtime->lock);
+	close_descriptor(&runtime->slots);
+	close_descriptor(&runtime->folder);
+}
+
+static void collect_one(int folder, const char *file)
+{
+	char name[PLAN_NAME_SIZE];
+	size_t length = strlen(file);
+	if (length <= 5 || strcmp(file + length - 5, ".lock") != 0 || length - 5 >= sizeof(name))
+		return;
+	memcpy(name, file, length - 5);
+	name[length - 5] = 0;
+	AUTO_CLOSE int lock = lock_name(folder, file);
+	if (lock < 0)
+		return;
+	jail_cgroup_collect(name);
+	remove_files(folder, name);
+}
+
+void runtime_collect(const struct host *host)
+{
+	DIR *folder = opendir(host->folders.runtime.text);
+	if (folder == NULL)
+		return;
+	for (const struct dirent *entry; (entry = readdir(folder)) != NULL;)
+		collect_one(dirfd(folder), entry->d_name);
+	closedir(folder);
+}

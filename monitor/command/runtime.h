@@ -1,0 +1,42 @@
+/* What a running VM has in the host's runtime folder: NAME.lock (held for its life), NAME.sock (its control socket),
+ * and one locked byte of `slots`, which stands for its range of uids. Locks go with their holder, so nothing here can
+ * be left behind that the next command would mistake for a running VM.
+ */
+#ifndef MONITOR_COMMAND_RUNTIME_H
+#define MONITOR_COMMAND_RUNTIME_H
+
+#include "jail/launch.h"
+#include "policy/host.h"
+
+struct runtime {
+	int folder; /* the runtime folder */
+	int lock;   /* NAME.lock, locked */
+	int slots;  /* `slots`, one byte locked */
+	int socket; /* listening control socket, -1 until runtime_listen */
+	char name[PLAN_NAME_SIZE];
+};
+#define RUNTIME_NONE                                                                                                   \
+	{                                                                                                              \
+		.folder = -1, .lock = -1, .slots = -1, .socket = -1                                                    \
+	}
+
+/* Opens a folder that only its owner (the caller or root) can write, making it and its parents. -1 with why. */
+int runtime_folder(const char *path, mode_t mode, char *why);
+
+/* Makes the folder when it is missing and takes the VM's name. Collects what a killed launcher left under this name.
+   0, or -1 with why (the name is in use). */
+int runtime_claim(struct runtime *runtime, const struct host *host, const char *name, char *why);
+
+/* Takes a range of ids that no other VM of this host has. 0, or -1 with why. */
+int runtime_ids(struct runtime *runtime, const struct host *host, struct jail_ids *ids, char *why);
+
+/* The control socket, for its owner and root alone. 0, or -1 with why. */
+int runtime_listen(struct runtime *runtime, char *why);
+
+/* Removes socket and lock file, closes all. Any state of `runtime` will do. */
+void runtime_release(struct runtime *runtime);
+
+/* Collects what killed launchers left: socket, cgroup and lock file of every VM whose lock nobody holds. */
+void runtime_collect(const struct host *host);
+
+#endif

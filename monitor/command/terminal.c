@@ -1,0 +1,43 @@
+/* The operator's terminal. The supervisor holds the same settings and restores them too when the launcher is killed. */
+#include "monitor/command/terminal.h"
+
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <termios.h>
+#include <unistd.h>
+
+static struct termios saved;
+static bool is_raw;
+
+bool terminal_is_interactive(void)
+{
+	return isatty(STDIN_FILENO) && isatty(STDOUT_FILENO) && tcgetpgrp(STDIN_FILENO) == getpgrp();
+}
+
+void terminal_size(uint32_t *columns, uint32_t *rows)
+{
+	struct winsize size = {0};
+	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0)
+		size = (struct winsize){0};
+	*columns = size.ws_col;
+	*rows = size.ws_row;
+}
+
+void terminal_raw(void)
+{
+	if (is_raw || tcgetattr(STDIN_FILENO, &saved) != 0)
+		return;
+	struct termios raw = saved;
+	cfmakeraw(&raw);
+	is_raw = true;
+	atexit(terminal_restore);
+	tcsetattr(STDIN_FILENO, TCSADRAIN, &raw);
+}
+
+void terminal_restore(void)
+{
+	if (!is_raw)
+		return;
+	is_raw = false;
+	tcsetattr(STDIN_FILENO, TCSADRAIN, &saved);
+}

@@ -1,0 +1,16 @@
+/* The operator's terminal: raw while the guest has it, put right on every way out. */
+#ifndef MONITOR_COMMAND_TERMINAL_H
+#define MONITOR_COMMAND_TERMINAL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Whether standard input and output both are terminals, and we are in its foreground. */
+bool terminal_is_interactive(void);
+/* Columns and rows of standard output's terminal; zeros when unknown. */
+void terminal_size(uint32_t *columns, uint32_t *rows);
+/* Raw mode for standard input. Restored by terminal_restore, which any number of calls may follow. */
+void terminal_raw(void);
+void terminal_restore(void);
+
+#endif

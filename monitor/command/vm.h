@@ -1,0 +1,74 @@
+/* One VM as the launcher sees it: the plan, every descriptor it made for it, and the processes it started. */
+#ifndef MONITOR_COMMAND_VM_H
+#define MONITOR_COMMAND_VM_H
+
+#include "jail/launch.h"
+#include "monitor/command/runtime.h"
+#include "monitor/protocol.h"
+#include "policy/policy.h"
+
+#include <stdbool.h>
+
+enum {
+	VM_PROGRAM_AUDITOR,
+	VM_PROGRAM_SUPERVISOR,
+	VM_PROGRAM_MONITOR,
+	VM_PROGRAM_DEVICE, /* + index */
+	VM_PROGRAMS_MAX = VM_PROGRAM_DEVICE + PLAN_DEVICES_MAX,
+	VM_DESCRIPTORS_MAX = 512, /* that the launcher holds for one VM while it starts */
+	VM_DESCRIPTORS_EACH = FD_ROLE + 4 + MONITOR_FD_PER_DEVICE * PLAN_DEVICES_MAX + 4,
+};
+
+struct vm_image { /* as recorded in the log */
+	char label[PLAN_NAME_SIZE];
+	char path[POLICY_PATH_SIZE];
+	uint64_t size;
+	uint8_t hash[32];
+	bool hashed;
+};
+
+struct vm {
+	const struct policy *policy;
+	const struct host *host;
+	struct plan plan;
+	struct runtime runtime;
+	struct jail_ids ids;
+	struct jail_cgroup *cgroup;
+	bool raw_escapes; /* --raw */
+
+	/* Made by vm_prepare; borrowed from `held`. */
+	int null, kvm, ram, kernel, initrd, log;
+	int backend_in[PLAN_DEVICES_MAX], backend_out[PLAN_DEVICES_MAX];
+
+	struct vm_image images[PLAN_DEVICES_MAX + 2];
+	size_t image_count;
+
+	struct jail_program programs[VM_PROGRAMS_MAX];
+	int descriptors[VM_PROGRAMS_MAX][VM_DESCRIPTORS_EACH]; /* borrowed from `held` */
+	size_t program_count;
+	const struct violation *reports[VM_PROGRAMS_MAX]; /* each process's report page, read-only here */
+
+	int held[VM_DESCRIPTORS_MAX]; /* closed once the programs have started */
+	size_t held_count;
+
+	int supervisor; /* the launcher's end of the channel */
+	int auditor;    /* the same */
+	char log_path[POLICY_PATH_SIZE + 128];
+};
+
+/* Keeps a descriptor until vm_hand_over. Returns it; a negative one is passed through. */
+int vm_hold(struct vm *vm, int descriptor);
+
+/* Opens and makes everything the plan needs; starts nothing. 0, or -1 with why; vm_close in either case. */
+int vm_prepare(struct vm *vm, char *why);
+
+/* Fills in vm->programs with the descriptors of each, compiled filters included. 0, or -1 with why. */
+int vm_assemble(struct vm *vm, char *why);
+
+/* Closes what only the programs need. */
+void vm_hand_over(struct vm *vm);
+
+/* Closes and removes everything; processes must be gone or never started. */
+void vm_close(struct vm *vm);
+
+#endif

@@ -1,0 +1,48 @@
+/* The host file: where things live on this host and which ids VMs run as. Written by the administrator.
+ *
+ * Default /etc/cofferdam/host.yaml; every key has a default, so the file may be absent.
+ */
+#ifndef POLICY_HOST_H
+#define POLICY_HOST_H
+
+#include "policy/policy.h"
+
+#define HOST_FILE "/etc/cofferdam/host.yaml"
+
+enum { HOST_ROOTS_MAX = 16 };
+
+struct host_uids {
+	struct policy_at at;
+	struct policy_number first; /* host uid and gid of the first VM's first process */
+	struct policy_number count; /* how many ids there are; a VM takes 32 */
+};
+
+struct host_folders {
+	struct policy_at at;
+	struct policy_path runtime;  /* sockets and locks of running VMs */
+	struct policy_path audit;    /* the logs */
+	struct policy_path programs; /* the jailed programs; "": where the cofferdam executable is */
+	uint32_t root_count;
+	struct policy_path roots[HOST_ROOTS_MAX]; /* absolute paths in policies must lie beneath one of these */
+};
+
+struct host {
+	struct policy_number version;
+	struct host_uids uids;
+	struct host_folders folders;
+	bool loaded; /* from a file, not the defaults alone */
+};
+
+/* Reads the host file. `path` NULL: HOST_FILE, and the defaults when that is absent; otherwise the file must exist.
+   It must be owned by root or the caller and writable by its owner alone. Returns a host to give to host_free, or NULL
+   with the reasons in `problems`. The defaults of an ordinary user (euid not 0) are beneath XDG_RUNTIME_DIR and
+   XDG_STATE_HOME. */
+struct host *host_load(const char *path, struct problems *problems);
+
+/* The same for bytes in memory; size 0: the defaults. */
+struct host *host_parse_buffer(const char *name, const void *bytes, size_t size, struct problems *problems);
+
+/* NULL is fine. */
+void host_free(struct host *host);
+
+#endif

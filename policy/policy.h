@@ -1,0 +1,167 @@
+/* The policy: the one file that decides what a VM may touch and every cap it lives under.
+ *
+ * For the launcher and `cofferdam`'s other commands only; the jailed programs get a struct plan (policy/plan.h).
+ * The file is not trusted: it may come from a tenant. What it does not grant does not exist, every cap is finite.
+ *
+ * Every key is a struct that starts with where it was set, so that an error found later (a file that is not there) can
+ * still show the line: problems_add(problems, key.at, …). Keys that were not written hold their default.
+ */
+#ifndef POLICY_POLICY_H
+#define POLICY_POLICY_H
+
+#include "policy/plan.h"
+#include "policy/problem.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct host;
+
+enum {
+	POLICY_VERSION = 1,
+	POLICY_FILE_MAX = 65536, /* bytes of a policy or host file */
+	POLICY_NAME_SIZE = PLAN_NAME_SIZE,
+	POLICY_PATH_SIZE = 1024, /* with its NUL, like the next */
+	POLICY_CMDLINE_SIZE = PLAN_CMDLINE_SIZE,
+	POLICY_SERIAL_SIZE = PLAN_SERIAL_SIZE + 1,
+	POLICY_DISKS_MAX = PLAN_DEVICES_MAX - 2, /* the console and the entropy device are always there */
+	POLICY_TASKS_FIXED = 4,                  /* stager, auditor, supervisor, monitor; + vCPUs + devices */
+};
+
+/* Fields. `at` first; at.line is 0 when the key was not written. */
+struct policy_number { /* bytes, milliseconds, percent, a count, or one of the enums below */
+	struct policy_at at;
+	uint64_t value;
+};
+struct policy_name {
+	struct policy_at at;
+	char text[POLICY_NAME_SIZE];
+};
+struct policy_path {
+	struct policy_at at;
+	char text[POLICY_PATH_SIZE]; /* relative to the policy's folder, or absolute; no empty, `.` or `..` parts */
+};
+struct policy_cmdline {
+	struct policy_at at;
+	char text[POLICY_CMDLINE_SIZE];
+};
+struct policy_serial {
+	struct policy_at at;
+	char text[POLICY_SERIAL_SIZE];
+};
+struct policy_digest { /* SHA-256 the file must have; only when at.line is not 0 */
+	struct policy_at at;
+	uint8_t bytes[32];
+};
+
+struct policy_kernel {
+	struct policy_at at;
+	struct policy_number builtin; /* 1: the built-in guest, the rest is empty; 0: path is set */
+	struct policy_path path;
+	struct policy_digest sha256;
+};
+struct policy_initrd { /* none when at.line is 0 */
+	struct policy_at at;
+	struct policy_path path;
+	struct policy_digest sha256;
+};
+struct policy_machine {
+	struct policy_at at;
+	struct policy_number vcpus;
+	struct policy_number memory; /* bytes, a multiple of 2 MiB */
+};
+
+enum policy_access { POLICY_READ_ONLY, POLICY_READ_WRITE };
+struct policy_disk {
+	struct policy_at at;
+	struct policy_name name;
+	struct policy_path path;      /* empty for a scratch disk */
+	struct policy_number scratch; /* bytes, a multiple of 512; 0: the disk is the file at path */
+	struct policy_number access;  /* enum policy_access */
+	struct policy_serial serial;
+};
+
+enum policy_input { POLICY_INPUT_NONE, POLICY_INPUT_STDIN };
+enum policy_escapes { POLICY_ESCAPES_FILTER, POLICY_ESCAPES_RAW };
+struct policy_console {
+	struct policy_at at;
+	struct policy_path log;        /* appended to instead of standard output; empty: standard output */
+	struct policy_number input;    /* enum policy_input */
+	struct policy_number escapes;  /* enum policy_escapes */
+};
+
+struct policy_limits {
+	struct policy_at at;
+	struct policy_number console;         /* bytes of console output in the VM's life */
+	struct policy_number run_time;        /* ms */
+	struct policy_number cpu;             /* percent, 100 is one CPU; all processes of the VM together */
+	struct policy_number tasks;           /* processes and threads of the VM */
+	struct policy_number memory_overhead; /* bytes beyond RAM and scratch disks */
+};
+
+enum policy_on_failure { POLICY_REFUSE, POLICY_HALT, POLICY_CONTINUE };
+struct policy_audit {
+	struct policy_at at;
+	struct policy_number on_failure; /* enum policy_on_failure */
+};
+
+struct policy_control {
+	struct policy_at at;
+	struct policy_number grace; /* ms from the power button to the end by force */
+};
+
+struct policy {
+	struct policy_number version;
+	struct policy_name name;
+	struct policy_kernel kernel;
+	struct policy_initrd initrd;
+	struct policy_cmdline cmdline;
+	struct policy_machine machine;
+	uint32_t disk_count;
+	struct policy_disk disks[POLICY_DISKS_MAX];
+	struct policy_console console;
+	struct policy_limits limits;
+	struct policy_audit audit;
+	struct policy_control control;
+
+	uint8_t hash[32]; /* SHA-256 of the file's bytes */
+	int folder;       /* O_PATH descriptor of the folder that the file lies in, -1 when parsed from memory */
+};
+
+/* Reads and checks the policy at path. Every mistake is in `problems` (which then holds the file's text as well).
+   The file must be regular, not a link, at most POLICY_FILE_MAX bytes, writable by its owner alone, and the owner root
+   or the caller (under sudo: the caller's own user too). Returns a policy to give to policy_free, or NULL. */
+struct policy *policy_load(const char *path, struct problems *problems);
+
+/* The same for `size` bytes in memory, called `name` in messages. Reads no file. */
+struct policy *policy_parse_buffer(const char *name, const void *bytes, size_t size, struct problems *problems);
+
+/* NULL is fine. */
+void policy_free(struct policy *policy);
+
+/* SHA-256 of some bytes. */
+void policy_hash(const void *bytes, size_t size, uint8_t hash[static 32]);
+
+/* Fills what the policy says of the plan and zeroes the rest. Devices: console, disks in order, entropy.
+   The launcher adds: run_id, kernel_size, initrd_size, the sectors of disks that are files, and for the console
+   has_input (already set if the policy allows input), is_terminal, columns, rows. */
+void policy_to_plan(const struct policy *policy, struct plan *plan);
+
+/* Memory cap of the whole VM in bytes: RAM, scratch disks (they live in memory) and overhead. Never 0. */
+uint64_t policy_memory_cap(const struct policy *policy);
+
+/* The effective value of one key, for `explain` and `plan`. */
+struct policy_value {
+	const char *key;         /* such as "limits.run_time" or "disks[0].access" */
+	const char *text;        /* in the policy's own notation, "" when there is none */
+	struct policy_at at;     /* line 0: default */
+	const char *fallback;    /* the default as the manual says it, NULL: none */
+	const char *help;        /* what the key is */
+	const char *enforced_by; /* who holds the VM to it, NULL: nobody needs to */
+};
+/* Calls `each` once for every key in the manual's order. The strings last until `each` returns. */
+void policy_each_value(const struct policy *policy, void (*each)(const struct policy_value *value, void *context),
+		       void *context);
+
+#endif

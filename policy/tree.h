@@ -1,0 +1,49 @@
+/* A YAML file as a tree of nodes, after the strict subset: block and flow maps, lists and one-line scalars. Refused:
+ * anchors, aliases, tags, directives, merge keys, block scalars, several documents, nulls, keys that are not plain
+ * text, keys written twice, and whatever is past the limits below.
+ */
+#ifndef POLICY_TREE_H
+#define POLICY_TREE_H
+
+#include "policy/problem.h"
+
+enum {
+	TREE_DEPTH_MAX = 8,
+	TREE_NODES_MAX = 2048,
+	TREE_SCALAR_MAX = 4096, /* bytes */
+};
+
+enum tree_kind {
+	TREE_BAD, /* refused, and a problem says so: to be passed over in silence */
+	TREE_SCALAR,
+	TREE_MAP,
+	TREE_LIST,
+};
+
+struct tree_node {
+	enum tree_kind kind;
+	struct policy_at at;     /* of the value */
+	struct policy_at key_at; /* of the key; a list's item: of the item */
+	const char *key;         /* NUL-terminated; NULL in a list and at the root */
+	const char *text;        /* of a scalar, NUL-terminated, without NULs inside */
+	int first, next;         /* index of the first child and of the next sibling, -1: none */
+	int last;                /* index of the last child */
+};
+
+struct tree {
+	struct tree_node *nodes; /* nodes[0] is the root */
+	size_t count, max;
+	char *texts;
+	size_t texts_used, texts_max;
+	bool complete; /* false: the syntax broke off somewhere, so a missing key means nothing */
+};
+
+/* Parses `size` bytes (at most POLICY_FILE_MAX); problems are added. Returns false when there is no tree at all. The
+   tree is to be freed with tree_free either way. */
+bool tree_parse(struct tree *tree, const void *bytes, size_t size, struct problems *problems);
+void tree_free(struct tree *tree);
+
+/* Checks the bytes alone: UTF-8 and no character that hides, or makes lines, in an editor. */
+bool tree_check_bytes(const void *bytes, size_t size, struct problems *problems);
+
+#endif
