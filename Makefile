@@ -63,6 +63,24 @@ $(B)/cofferdam-monitor: $(call musl,$(MONITOR_SRC))
 $(B)/cofferdam-device: $(call musl,$(DEVICE_SRC))
 	$(Q)$(CC) $(MUSL_LINK) -o $@ $(MUSL_START) $^ $(MUSL_END)
 
+# ---- the built-in guest: freestanding, its main code at CPL 3 -----------------------------------------------------
+GUEST := -m64 -std=c17 -O2 -Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-prototypes -ffreestanding -fno-pic \
+         -fno-stack-protector -fcf-protection=none -fno-asynchronous-unwind-tables -mno-red-zone -mgeneral-regs-only \
+         -mcmodel=small -MMD -MP
+GUEST_OBJ := $(patsubst %,$(B)/%.o,$(wildcard guest/builtin/*.c guest/builtin/*.S))
+
+$(B)/guest/%.c.o: guest/%.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(GUEST) -c -o $@ $<
+$(B)/guest/%.S.o: guest/%.S
+	@mkdir -p $(@D)
+	$(Q)$(CC) -m64 -MMD -MP -c -o $@ $<
+$(B)/guest/builtin.elf: $(GUEST_OBJ) guest/builtin/link.ld
+	$(Q)$(CC) -m64 -nostdlib -static -Wl,--build-id=none,-z,max-page-size=0x1000,-z,noexecstack -T guest/builtin/link.ld \
+	  -o $@ $(GUEST_OBJ)
+$(B)/guest/builtin.o: monitor/command/builtin.S $(B)/guest/builtin.elf
+	$(Q)$(CC) -fPIE -DBUILTIN_GUEST='"$(B)/guest/builtin.elf"' -c -o $@ $<
+
 # ---- unit tests: everything but the programs' main files, with sanitizers ----------------------------------------
 TEST := -std=c17 -D_GNU_SOURCE -O1 -g -I. -Itests/unit $(WARN) -fno-strict-aliasing -fno-common -MMD -MP \
         -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -DGUEST_MEMORY_HOOK $(EXTRA_CFLAGS)

@@ -63,9 +63,7 @@ static void type(struct device *device, uint8_t byte)
 	bool is_command = console->is_command;
 
 	console->is_command = false;
-	if (!device->plan->as.console.is_terminal)
-		keep(console, byte);
-	else if (!is_command && byte == COMMAND_KEY)
+	if (device->plan->as.console.is_terminal && !is_command && byte == COMMAND_KEY)
 		console->is_command = true;
 	else if (!is_command || byte == COMMAND_KEY)
 		keep(console, byte);

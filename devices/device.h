@@ -17,7 +17,7 @@
 #include <stdint.h>
 
 enum { DEVICE_QUEUES_MAX = 2 };
-_Static_assert(DEVICE_QUEUES_MAX <= TRANSPORT_QUEUES_MAX, "the channel can name every queue");
+_Static_assert((int)DEVICE_QUEUES_MAX <= (int)TRANSPORT_QUEUES_MAX, "the channel can name every queue");
 
 /* What run() waits for, and what it is told has come. */
 enum {

@@ -156,7 +156,7 @@ static unsigned disk_run(struct device *device, unsigned ready)
 		}
 		struct iovec last = guest_buffers_take_last(&chain->writable);
 		uint32_t room = chain->writable.size;
-		uint8_t status = serve(device, &request, &chain->readable, &chain->writable);
+		uint8_t status = (uint8_t)serve(device, &request, &chain->readable, &chain->writable);
 		guest_buffers_write(&(struct guest_buffers){.iov = &last, .count = 1, .size = 1}, &status, 1);
 		/* The status byte counts only if there is no gap before it (2.7.8.2). */
 		uint32_t left = chain->writable.size;

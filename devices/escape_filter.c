@@ -188,12 +188,10 @@ static void intermediate(struct escape_filter *filter, uint8_t byte, struct outp
 
 static void csi(struct escape_filter *filter, uint8_t byte, struct output *output)
 {
-	bool is_final = byte >= 0x40 && byte < DEL;
-
 	if (byte < 0x20 || byte >= DEL) { /* not a sequence after all */
 		enter(filter, STATE_TEXT);
 		text(filter, byte, output);
-	} else if (is_final) {
+	} else if (byte >= 0x40) { /* the final byte */
 		if (filter->state == STATE_CSI && is_allowed(filter, byte)) {
 			hold(filter, byte);
 			put(output, filter->held, filter->held_size);

@@ -10,13 +10,14 @@
 #define BEFORE_READ(host, size) ((void)0)
 #endif
 
+#define GUARDS (UINT64_C(2) * GUEST_GUARD)
+
 /* The compiler may not fetch again from guest memory what it has copied out. */
 #define COPIED_ONCE() __asm__ volatile("" ::: "memory")
 
 bool guest_memory_add(struct guest_memory *memory, uint64_t address, uint64_t size, void *host)
 {
-	if (memory->count == GUEST_REGIONS_MAX || size == 0 || size > SIZE_MAX - 2 * GUEST_GUARD ||
-	    address > UINT64_MAX - size)
+	if (memory->count == GUEST_REGIONS_MAX || size == 0 || size > SIZE_MAX - GUARDS || address > UINT64_MAX - size)
 		return false;
 	memory->regions[memory->count++] = (struct guest_region){.address = address, .size = size, .host = host};
 	return true;
@@ -25,8 +26,8 @@ bool guest_memory_add(struct guest_memory *memory, uint64_t address, uint64_t si
 bool guest_memory_map(struct guest_memory *memory, int fd, const struct guest_range *ranges, unsigned count)
 {
 	for (unsigned i = 0; i < count; i++) {
-		uint8_t *reserved = mmap(NULL, ranges[i].size + 2 * GUEST_GUARD, PROT_NONE,
-					 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+		uint8_t *reserved =
+		    mmap(NULL, ranges[i].size + GUARDS, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 		if (reserved == MAP_FAILED)
 			return false;
 		uint8_t *host = mmap(reserved + GUEST_GUARD, ranges[i].size, PROT_READ | PROT_WRITE,

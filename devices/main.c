@@ -23,7 +23,6 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -173,7 +172,7 @@ static void map(struct process *process, const struct plan *plan)
 
 int main(int argc, char **argv)
 {
-	static struct process process;
+	struct process process = {0};
 	unsigned role = argc == 2 ? parse_role(argv[1]) : 0;
 	const struct plan *plan = lockdown_begin(role);
 
@@ -189,7 +188,6 @@ int main(int argc, char **argv)
 	};
 	if (!device_init(&process.device))
 		lockdown_fail(FAILURE_PLAN, 0, process.device.plan->kind);
-	signal(SIGPIPE, SIG_IGN); /* a console's reader may go */
 
 	struct transport_message hello = {.type = TRANSPORT_HELLO};
 	hello.description = device_describe(&process.device, process.registers + TRANSPORT_CONFIG);

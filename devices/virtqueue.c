@@ -10,7 +10,11 @@ struct descriptor {
 	uint32_t length;
 	uint16_t flags, next;
 };
-_Static_assert(sizeof(struct descriptor) == 16, "the specification's layout");
+/* 2.7.8 */
+struct used_entry {
+	uint32_t id, length;
+};
+_Static_assert(sizeof(struct descriptor) == 16 && sizeof(struct used_entry) == 8, "the specification's layout");
 
 enum {
 	DESCRIPTOR_NEXT = 1,
@@ -23,7 +27,7 @@ enum {
 	RING_ENTRIES = 4,
 	RING_OVERHEAD = 6,
 	AVAIL_ENTRY = 2,
-	USED_ENTRY = 8,
+	USED_ENTRY = sizeof(struct used_entry),
 };
 _Static_assert((TRANSPORT_QUEUE_SIZE_MAX & (TRANSPORT_QUEUE_SIZE_MAX - 1)) == 0, "a power of two");
 _Static_assert(TRANSPORT_QUEUE_SIZE_MAX >= 64 && TRANSPORT_QUEUE_SIZE_MAX <= 32768, "2.7: index arithmetic in 16 bits");
@@ -167,9 +171,7 @@ bool virtqueue_pop(struct virtqueue *queue, struct chain *chain)
 
 void virtqueue_push(struct virtqueue *queue, const struct chain *chain, uint32_t written)
 {
-	struct {
-		uint32_t id, length;
-	} entry = {.id = chain->head, .length = written};
+	struct used_entry entry = {.id = chain->head, .length = written};
 	size_t slot = queue->next_used & (queue->size - 1U);
 
 	if (!queue->is_out)

@@ -31,9 +31,6 @@ void problems_add(struct problems *problems, struct policy_at at, const char *hi
 	struct policy_problem *problem;
 	va_list arguments;
 
-	for (size_t i = 0; i < problems->count; i++)
-		if (at.line != 0 && problems->list[i].at.line == at.line && problems->list[i].at.column == at.column)
-			return;
 	if (problems->count == PROBLEMS_MAX) {
 		problems->dropped++;
 		return;

@@ -43,7 +43,7 @@ void problems_free(struct problems *problems);
 /* The name that messages begin with, escaped and cut to what fits. */
 void problems_set_file(struct problems *problems, const char *name);
 
-/* Adds one; `hint` may be NULL. A place that already has a problem gets no second one. */
+/* Adds one; `hint` may be NULL. */
 void problems_add(struct problems *problems, struct policy_at at, const char *hint, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <yaml.h>
 
+#define KEY_HINT "keys are plain words, such as `name:`"
+
 enum { QUOTE_SIZE = 128 };
 
 /* A map or list that is still open. */
@@ -113,9 +115,9 @@ static int add_node(struct builder *build, enum tree_kind kind, struct policy_at
 
 static bool expects_key(const struct builder *build)
 {
-	const struct open_node *parent = &build->stack[build->depth - 1];
+	const struct open_node *parent = build->depth == 0 ? NULL : &build->stack[build->depth - 1];
 
-	return build->depth > 0 && build->tree->nodes[parent->node].kind == TREE_MAP && !parent->has_key;
+	return parent != NULL && build->tree->nodes[parent->node].kind == TREE_MAP && !parent->has_key;
 }
 
 static bool refuse_tag_and_anchor(struct builder *build, struct policy_at at, const yaml_char_t *tag,
@@ -160,8 +162,11 @@ static bool scalar_is_allowed(struct builder *build, const yaml_event_t *event, 
 	}
 	for (size_t i = 0; style == YAML_PLAIN_SCALAR_STYLE && i < sizeof(nulls) / sizeof(nulls[0]); i++)
 		if (strcmp(text, nulls[i]) == 0) {
-			problems_add(build->problems, at, "give it a value, or leave the key out",
-				     "%s has no value", quoted_key(key, quote));
+			if (expects_key(build))
+				problems_add(build->problems, at, KEY_HINT, "this cannot be a key");
+			else
+				problems_add(build->problems, at, "give it a value, or leave it out", "%s has no value",
+					     quoted_key(key, quote));
 			return false;
 		}
 	return true;
@@ -169,7 +174,7 @@ static bool scalar_is_allowed(struct builder *build, const yaml_event_t *event, 
 
 static void refuse_complex_key(struct builder *build, struct policy_at at)
 {
-	problems_add(build->problems, at, "keys are plain words, such as `name:`", "this cannot be a key");
+	problems_add(build->problems, at, KEY_HINT, "this cannot be a key");
 	build->stop = true;
 }
 
@@ -181,10 +186,12 @@ static void take_key(struct builder *build, const yaml_event_t *event)
 	const char *text = (const char *)event->data.scalar.value;
 	char quote[QUOTE_SIZE], hint[64];
 
+	bool is_allowed = scalar_is_allowed(build, event, NULL);
+
 	parent->has_key = true;
 	parent->key_at = at_mark(event->start_mark);
 	parent->key = NULL;
-	if (!scalar_is_allowed(build, event, "key"))
+	if (!is_allowed)
 		return;
 	if (event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE && strcmp(text, "<<") == 0) {
 		problems_add(build->problems, parent->key_at, "write the keys out where they are needed",

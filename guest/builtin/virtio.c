@@ -1,8 +1,8 @@
 /*
  * The MMIO transport's registers and the split ring, as a driver.
  *
- * Does all that the specification asks of drivers, in its order, but for virtio_begin_briefly(). Trusts nothing in the
- * used ring: a monitor's mistake shall show as a message, not as a guest gone astray.
+ * Does all that the specification asks of drivers, in its order, but for virtio_begin_briefly(). Trusts nothing in
+ * the used ring: a monitor's mistake shall show as a message, not as a guest gone astray.
  */
 #include "virtio.h"
 
@@ -158,7 +158,8 @@ static volatile uint16_t *available_event(struct queue *queue)
 	return (volatile uint16_t *)&queue->ring->used.entries[queue->size];
 }
 
-const char *virtio_queue(struct virtio *device, struct queue *queue, uint16_t index, struct ring *ring, uint16_t size)
+const char *virtio_queue(struct virtio *device, struct queue *queue, uint16_t index, struct ring *ring,
+                         uint16_t size)
 {
 	uint32_t maximum;
 
