@@ -140,7 +140,8 @@ size_t guest_buffers_write(struct guest_buffers *buffers, const void *from, size
 
 	while (done < size && buffers->count > 0) {
 		size_t piece = size - done;
-		memcpy(take(buffers, &piece), (const uint8_t *)from + done, piece);
+		uint8_t *to = take(buffers, &piece);
+		memcpy(to, (const uint8_t *)from + done, piece);
 		done += piece;
 	}
 	return done;
@@ -152,7 +153,8 @@ size_t guest_buffers_clear(struct guest_buffers *buffers, size_t size)
 
 	while (done < size && buffers->count > 0) {
 		size_t piece = size - done;
-		memset(take(buffers, &piece), 0, piece);
+		uint8_t *to = take(buffers, &piece);
+		memset(to, 0, piece);
 		done += piece;
 	}
 	return done;

@@ -39,9 +39,19 @@ struct jail_caps {
 	uint32_t tasks;        /* 0: no cap */
 };
 
+/* The same start in two halves: the namespaces and the empty root are made beside whatever the launcher does between
+   the two calls (1 ms of its time). jail_stage returns NULL with a message in why; the stager sees descriptors opened
+   later. jail_stage_start is as jail_start; either of the last two frees the stage. */
+struct jail_cgroup;
+struct jail_stage;
+struct jail_stage *jail_stage(const struct jail_ids *ids, const struct jail_cgroup *cgroup,
+			      char why[static JAIL_WHY_SIZE]);
+int jail_stage_start(struct jail_stage *stage, struct jail_program *programs, size_t count,
+		     char why[static JAIL_WHY_SIZE]);
+void jail_stage_abandon(struct jail_stage *stage);
+
 /* Starts all programs, programs[0] being the auditor and programs[1] the supervisor. On failure everything started is
    gone again. `cgroup` is what jail_cgroup_create made, or NULL. Returns 0, or -1 with a message in why. */
-struct jail_cgroup;
 int jail_start(const struct jail_ids *ids, const struct jail_cgroup *cgroup, struct jail_program *programs,
 	       size_t count, char why[static JAIL_WHY_SIZE]);
 

@@ -64,11 +64,12 @@ struct violation {
 
 /* Checks and maps the plan (FD_PLAN is closed), then all layers but seccomp. `role`: ROLE_… plus the device's index
    for devices, from the program's argv[1] as the launcher gave it. Never returns on failure. The plan stays mapped,
-   read-only, for the process's life. */
+   read-only, for the process's life; FD_PLAN, FD_FILTERS and FD_REPORT are closed (their numbers may be taken again:
+   jail/descriptors.h). */
 const struct plan *lockdown_begin(unsigned role);
 
-/* Alternative stack, SIGSYS handler, the filter, the sentinel. In the main thread it also sends MESSAGE_LOCKED on
-   FD_CHANNEL (all layers) and closes FD_FILTERS before the filter goes in. Never returns on failure. */
+/* Alternative stack for the SIGSYS handler, the filter, the sentinel. In the main thread it also sends MESSAGE_LOCKED
+   on FD_CHANNEL (all layers), once the filter is in. Never returns on failure. */
 void lockdown_thread(enum lockdown_thread thread);
 
 /* Sends MESSAGE_FAILED and exits 125. Works before and after lockdown. */

@@ -97,6 +97,8 @@ enum message_type {
 	MESSAGE_STOP,   /* press the power button, end by force after value[0] ms (0: at once) */
 	MESSAGE_CALLER, /* value[0] uid, value[1] pid, value[2] login uid (UINT32_MAX: none); the connection comes along
 			   by SCM_RIGHTS */
+	/* auditor → launcher, supervisor (monitor/audit/event.h) */
+	MESSAGE_DURABLE, /* code: the event's ticket, value[0]: the sequence number of its record, which is on disk */
 };
 
 enum {

@@ -86,9 +86,9 @@ enum policy_input { POLICY_INPUT_NONE, POLICY_INPUT_STDIN };
 enum policy_escapes { POLICY_ESCAPES_FILTER, POLICY_ESCAPES_RAW };
 struct policy_console {
 	struct policy_at at;
-	struct policy_path log;        /* appended to instead of standard output; empty: standard output */
-	struct policy_number input;    /* enum policy_input */
-	struct policy_number escapes;  /* enum policy_escapes */
+	struct policy_path log;       /* appended to instead of standard output; empty: standard output */
+	struct policy_number input;   /* enum policy_input */
+	struct policy_number escapes; /* enum policy_escapes */
 };
 
 struct policy_limits {

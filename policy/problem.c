@@ -180,7 +180,8 @@ static void print_line(const struct problems *problems, struct policy_at at, FIL
 		if (column >= first) {
 			fputs(shown, out);
 			if (column < at.column)
-				caret += utf8_next(bytes, left, &(uint32_t){0}) > 1 && shown[0] != '\\' ? 1 : strlen(shown);
+				caret +=
+				    utf8_next(bytes, left, &(uint32_t){0}) > 1 && shown[0] != '\\' ? 1 : strlen(shown);
 		}
 		bytes += length;
 		left -= length;

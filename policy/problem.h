@@ -53,7 +53,8 @@ void problems_sort(struct problems *problems);
 /* `file:line:column: error: message`, the line, a caret, `hint: …`. Writes nothing when there is none. */
 void problems_print(const struct problems *problems, FILE *out);
 
-/* {"file": …, "problems": [{"line", "column", "message", "hint"}], "more": n} as a string to free(), NULL: no memory. */
+/* {"file": …, "problems": [{"line", "column", "message", "hint"}], "more": n} as a string to free(), NULL: no memory.
+ */
 char *problems_json(const struct problems *problems);
 
 /* Puts text between backquotes into out, escaped and shortened to what fits. Returns out. */

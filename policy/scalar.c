@@ -96,7 +96,7 @@ static bool fail_unit(const struct scalar *scalar, const char *number, int digit
 static bool check_range(const struct scalar *scalar, uint64_t value)
 {
 	const struct schema_key *key = scalar->key;
-	char hint[PROBLEM_TEXT_SIZE], min[NUMBER_SIZE], max[NUMBER_SIZE], step[NUMBER_SIZE];
+	char hint[PROBLEM_TEXT_SIZE], what[64], min[NUMBER_SIZE], max[NUMBER_SIZE], step[NUMBER_SIZE];
 
 	format_number(key, key->min, min);
 	format_number(key, key->max, max);
@@ -111,8 +111,9 @@ static bool check_range(const struct scalar *scalar, uint64_t value)
 		format_number(key, key->multiple, step);
 		format_number(key, value - value % key->multiple, min);
 		format_number(key, value - value % key->multiple + key->multiple, max);
-		snprintf(hint, sizeof(hint), "it must be a multiple of %s, such as %s or %s", step, min, max);
-		return fail(scalar, hint, "is not a whole number of pages");
+		snprintf(hint, sizeof(hint), "the nearest are %s and %s", min, max);
+		snprintf(what, sizeof(what), "is not a multiple of %s", step);
+		return fail(scalar, hint, what);
 	}
 	return true;
 }
@@ -165,7 +166,7 @@ static bool convert_choice(const struct scalar *scalar, struct policy_number *fi
 	for (size_t i = 0; choices[i] != NULL; i++) {
 		used = strlen(hint);
 		snprintf(hint + used, sizeof(hint) - used, "%s%s",
-			 i == 0			  ? ""
+			 i == 0                   ? ""
 			 : choices[i + 1] == NULL ? " or "
 						  : ", ",
 			 choices[i]);

@@ -44,16 +44,15 @@ static void apply_scalar(const struct walk *walk, const struct schema_key *key, 
 {
 	char message[PROBLEM_TEXT_SIZE], hint[PROBLEM_TEXT_SIZE];
 
+	set_at(field, node->at); /* also of a bad value: later checks see that the key was written */
+	if (node->kind == TREE_BAD)
+		return;
 	if (node->kind != TREE_SCALAR) {
 		snprintf(hint, sizeof(hint), "such as `%s: %s`", key->name, key->example);
 		problems_add(walk->problems, node->at, hint, "`%s` takes one value", key->name);
-		return;
-	}
-	if (!scalar_convert(key, node->text, field, message, hint)) {
+	} else if (!scalar_convert(key, node->text, field, message, hint)) {
 		problems_add(walk->problems, node->at, hint, "`%s`: %s", key->name, message);
-		return;
 	}
-	set_at(field, node->at);
 }
 
 static void apply_list(const struct walk *walk, const struct schema_key *key, const struct tree_node *node,
@@ -62,6 +61,8 @@ static void apply_list(const struct walk *walk, const struct schema_key *key, co
 	uint32_t count = 0;
 	char *items = field_of(key, object), hint[PROBLEM_TEXT_SIZE];
 
+	if (node->kind == TREE_BAD)
+		return;
 	if (node->kind != TREE_LIST) {
 		snprintf(hint, sizeof(hint), "begin each item with `- `, such as `- %s`", key->example);
 		problems_add(walk->problems, node->at, hint, "`%s` takes a list", key->name);
@@ -107,7 +108,7 @@ static void apply_map(const struct walk *walk, const struct schema_key *key, int
 
 		memcpy((char *)object + key->word_offset, &word, sizeof(word));
 		set_at(field, node->key_at);
-	} else {
+	} else if (node->kind != TREE_BAD) {
 		snprintf(hint, sizeof(hint), "such as `%s: %s`", key->name, key->example);
 		if (node->kind == TREE_SCALAR)
 			problems_add(walk->problems, node->at, hint, "`%s` has keys of its own and cannot be %s",
@@ -134,8 +135,6 @@ static void apply_node(const struct walk *walk, const struct schema_key *keys, i
 			     problem_quote(quote, sizeof(quote), node->key));
 		return;
 	}
-	if (node->kind == TREE_BAD)
-		return;
 	if (key->type == SCHEMA_GROUP)
 		apply_map(walk, key, index, object);
 	else if (key->type == SCHEMA_GROUPS || key->type == SCHEMA_PATHS)

@@ -51,7 +51,8 @@ bool tree_check_bytes(const void *bytes, size_t size, struct problems *problems)
 			return false;
 		}
 		if (code == 0xfeff && at.line == 1 && at.column == 1)
-			problems_add(problems, at, "save the file without it", "the file starts with a byte order mark");
+			problems_add(problems, at, "save the file without it",
+				     "the file starts with a byte order mark");
 		else if (code == '\r' && (left < 2 || next[1] != '\n'))
 			problems_add(problems, at, "end lines with LF or CR LF", "carriage return inside a line");
 		else if (!utf8_is_plain(code) && code != '\n' && code != '\t' && code != '\r')
@@ -202,8 +203,7 @@ static void take_key(struct builder *build, const yaml_event_t *event)
 		if (tree->nodes[i].key == NULL || strcmp(tree->nodes[i].key, text) != 0)
 			continue;
 		snprintf(hint, sizeof(hint), "the first is on line %u", (unsigned)tree->nodes[i].key_at.line);
-		problems_add(build->problems, parent->key_at, hint, "key %s is written twice",
-			     quoted_key(text, quote));
+		problems_add(build->problems, parent->key_at, hint, "key %s is written twice", quoted_key(text, quote));
 		return;
 	}
 	parent->key = keep(tree, text, event->data.scalar.length);
@@ -221,7 +221,10 @@ static void take_scalar(struct builder *build, const yaml_event_t *event)
 		return;
 	build->tree->nodes[index].text =
 	    keep(build->tree, (const char *)event->data.scalar.value, event->data.scalar.length);
-	build->stop |= build->tree->nodes[index].text == NULL;
+	if (build->tree->nodes[index].text == NULL) {
+		build->tree->nodes[index].kind = TREE_BAD;
+		build->stop = true;
+	}
 }
 
 static void open_collection(struct builder *build, enum tree_kind kind, struct policy_at at, const yaml_char_t *tag,
@@ -307,7 +310,8 @@ static void add_syntax_problem(struct problems *problems, const yaml_parser_t *p
 	    {"mapping values are not allowed", "a `:` where no key can be",
 	     "quote a value that contains `: `; check the indentation of the lines above"},
 	    {"did not find expected key", "a key was expected here", "keys of one group start in the same column"},
-	    {"could not find expected ':'", "a key without its `:`", "write `key: value`, with a space after the colon"},
+	    {"could not find expected ':'", "a key without its `:`",
+	     "write `key: value`, with a space after the colon"},
 	    {"did not find expected '-' indicator", "a list item was expected here",
 	     "items of one list start with `- ` in the same column"},
 	    {"did not find expected ',' or '}'", "a map in braces is not closed",

@@ -9,6 +9,9 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
+
+#define COFFERDAM_VERSION "0.1.0"
 
 enum {
 	EXIT_USAGE = 2,     /* wrong words on the command line; `check`: the policy has mistakes */
@@ -30,6 +33,9 @@ int because(char *why, int error, const char *format, ...) __attribute__((format
 /* For __attribute__((cleanup)): closes when not negative. */
 void close_descriptor(int *descriptor);
 #define AUTO_CLOSE __attribute__((cleanup(close_descriptor)))
+
+/* The login uid (audit session) of a process, UINT32_MAX: none. */
+uint32_t login_uid(pid_t pid);
 
 int command_run(int argc, char **argv, const struct host *host);
 int command_check(int argc, char **argv, const struct host *host);

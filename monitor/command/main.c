@@ -9,8 +9,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define COFFERDAM_VERSION "0.1.0"
-
 static int with_folder(int (*command)(int, char **, const char *), int argc, char **argv, const struct host *host)
 {
 	runtime_collect(host);

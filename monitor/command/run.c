@@ -106,10 +106,12 @@ static int let_go(struct vm *vm, char *why)
 	return 0;
 }
 
-static int run(const struct policy *policy, const struct host *host, const struct run_options *options)
+static int run(const char *path, const struct policy *policy, const struct host *host,
+	       const struct run_options *options)
 {
 	static struct vm vm;
 	vm = (struct vm){.policy = policy,
+			 .policy_path = path,
 			 .host = host,
 			 .runtime = RUNTIME_NONE,
 			 .raw_escapes = options->raw,
@@ -185,7 +187,7 @@ int command_run(int argc, char **argv, const struct host *host)
 		problems_print(&problems, stderr);
 		status = EXIT_OURS;
 	} else {
-		status = run(policy, host, &options);
+		status = run(argv[optind], policy, host, &options);
 	}
 	problems_free(&problems);
 	policy_free(policy);

@@ -34,6 +34,7 @@ struct vm {
 	struct runtime runtime;
 	struct jail_ids ids;
 	struct jail_cgroup *cgroup;
+	const char *policy_path;
 	bool raw_escapes; /* --raw */
 
 	/* Made by vm_prepare; borrowed from `held`. */

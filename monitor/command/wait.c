@@ -44,7 +44,7 @@ static void kill_program(const struct jail_program *program)
 
 /* ---- control connections ---- */
 
-static uint32_t login_uid(pid_t pid)
+uint32_t login_uid(pid_t pid)
 {
 	char path[64], text[16] = "";
 	snprintf(path, sizeof(path), "/proc/%d/loginuid", pid);

@@ -1,0 +1,62 @@
+/* Private to jail/outside: what a role may ask of the kernel, as data. tables.c has it, filters.c compiles it. */
+#ifndef JAIL_OUTSIDE_FILTER_H
+#define JAIL_OUTSIDE_FILTER_H
+
+#include "jail/lockdown.h"
+#include "policy/plan.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum { CONDITIONS_MAX = 5 };
+
+/* What an argument must be. The kernel takes descriptors, flags and requests as 32 bits: only those are compared, for
+   what a C library puts above them differs. Sizes and pointers are compared whole. */
+enum comparison {
+	ANYTHING = 0,
+	IS_32,   /* low 32 bits equal value */
+	IS_64,   /* equals value */
+	AT_MOST, /* value or less, of 64 bits */
+};
+
+/* Descriptors that depend on the plan: the rule holds for each of them. The condition's value is added. */
+enum each {
+	EACH_ONE = 0,    /* just value */
+	EACH_DEVICE,     /* monitor: MONITOR_FD_PER_DEVICE * i */
+	EACH_MEMBER,     /* supervisor: i, for the monitor and the devices */
+	EACH_CONNECTION, /* supervisor: what accepting may return: 1 to 3, and what follows its descriptors */
+	EACH_VM,         /* monitor: the VM */
+	EACH_VCPU,       /* monitor: the vCPUs */
+};
+
+struct condition {
+	enum comparison comparison;
+	unsigned argument;
+	const char *label;
+	uint64_t value;
+	enum each each;
+};
+
+/* Which plans a rule is for. */
+enum when {
+	ALWAYS = 0,
+	DISK,
+	DISK_WRITABLE,
+	CONSOLE,
+	CONSOLE_INPUT,
+	ENTROPY,
+	WITH_DEVICES,
+};
+
+struct rule {
+	int call;
+	const char *name;
+	struct condition conditions[CONDITIONS_MAX];
+	const char *reason;
+	enum when when;
+};
+
+/* Rules of a role's thread; count 0: no such thread. Static. The first rules are tested first. */
+const struct rule *filter_rules(unsigned role, enum lockdown_thread thread, size_t *count);
+
+#endif

@@ -1,0 +1,223 @@
+/* Compiles a role's table of rules into BPF, and prints it.
+ *
+ * libseccomp runs here, in the launcher, and nowhere else. What no rule names raises SIGSYS (SCMP_ACT_TRAP); another
+ * architecture's calls kill. Trusts the plan as far as plan_is_valid goes. Never installs a filter.
+ */
+#include "jail/outside/filter.h"
+
+#include "jail/descriptors.h"
+#include "jail/launch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/filter.h>
+#include <seccomp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+enum { RULES_MAX = 64, CONDITION_TEXT_SIZE = 256, EACH_MAX = 64 };
+_Static_assert(1 + PLAN_VCPUS_MAX <= EACH_MAX && 1 + PLAN_DEVICES_MAX <= EACH_MAX &&
+		   3 + SUPERVISOR_CONNECTIONS_MAX + SUPERVISOR_FD_SPARE <= EACH_MAX,
+	       "room for every descriptor of a kind");
+
+static const char *const thread_names[THREAD_KINDS] = {[THREAD_MAIN] = "main", [THREAD_VCPU] = "vcpu"};
+
+static bool applies(enum when when, unsigned role, const struct plan *plan)
+{
+	const struct plan_device *device = role >= ROLE_DEVICE ? &plan->devices[role - ROLE_DEVICE] : NULL;
+	switch (when) {
+	case ALWAYS:
+		return true;
+	case DISK:
+		return device != NULL && device->kind == DEVICE_DISK;
+	case DISK_WRITABLE:
+		return device != NULL && device->kind == DEVICE_DISK && !device->as.disk.read_only;
+	case CONSOLE:
+		return device != NULL && device->kind == DEVICE_CONSOLE;
+	case CONSOLE_INPUT:
+		return device != NULL && device->kind == DEVICE_CONSOLE && device->as.console.has_input;
+	case ENTROPY:
+		return device != NULL && device->kind == DEVICE_ENTROPY;
+	case WITH_DEVICES:
+		return plan->device_count > 0;
+	}
+	return false;
+}
+
+/* The values that the rule's one `each` condition takes; one value when it has none. Returns how many. */
+static size_t each_values(const struct rule *rule, unsigned role, const struct plan *plan, uint64_t values[EACH_MAX])
+{
+	const struct condition *condition = NULL;
+	for (size_t i = 0; i < CONDITIONS_MAX; i++)
+		if (rule->conditions[i].each != EACH_ONE)
+			condition = &rule->conditions[i];
+	uint64_t given = descriptors_given(role, plan), count = 1, from = 0, step = 1;
+	size_t used = 0;
+	switch (condition != NULL ? condition->each : EACH_ONE) {
+	case EACH_ONE:
+		break;
+	case EACH_DEVICE:
+		count = plan->device_count;
+		step = MONITOR_FD_PER_DEVICE;
+		break;
+	case EACH_MEMBER:
+		count = 1 + plan->device_count;
+		break;
+	case EACH_CONNECTION:
+		for (int i = FD_PLAN; i <= FD_REPORT; i++)
+			values[used++] = (uint64_t)i;
+		from = given;
+		count = descriptors_limit(role, plan) - given;
+		break;
+	case EACH_VM:
+		from = given;
+		break;
+	case EACH_VCPU:
+		from = given + 1;
+		count = plan->vcpus;
+		break;
+	}
+	for (uint64_t i = 0; i < count; i++)
+		values[used++] = (condition != NULL ? condition->value : 0) + from + i * step;
+	return used;
+}
+
+static int add_rule(scmp_filter_ctx filter, const struct rule *rule, uint64_t each)
+{
+	struct scmp_arg_cmp arguments[CONDITIONS_MAX];
+	unsigned used = 0;
+	for (size_t i = 0; i < CONDITIONS_MAX; i++) {
+		const struct condition *condition = &rule->conditions[i];
+		uint64_t value = condition->each != EACH_ONE ? each : condition->value;
+		switch (condition->comparison) {
+		case ANYTHING:
+			break;
+		case IS_32:
+			arguments[used++] = SCMP_CMP(condition->argument, SCMP_CMP_MASKED_EQ, UINT32_MAX, value);
+			break;
+		case IS_64:
+			arguments[used++] = SCMP_CMP(condition->argument, SCMP_CMP_EQ, value);
+			break;
+		case AT_MOST:
+			arguments[used++] = SCMP_CMP(condition->argument, SCMP_CMP_LE, value);
+			break;
+		}
+	}
+	return seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, rule->call, used, arguments);
+}
+
+static int add_rules(scmp_filter_ctx filter, unsigned role, enum lockdown_thread thread, const struct plan *plan)
+{
+	size_t count;
+	const struct rule *rules = filter_rules(role, thread, &count);
+	int result = seccomp_rule_add(filter, SCMP_ACT_ERRNO(FILTERS_SENTINEL_ERRNO), FILTERS_SENTINEL, 0);
+	for (size_t i = 0; result == 0 && i < count; i++) {
+		uint64_t values[EACH_MAX];
+		if (!applies(rules[i].when, role, plan))
+			continue;
+		size_t each = each_values(&rules[i], role, plan, values);
+		for (size_t j = 0; result == 0 && j < each; j++)
+			result = add_rule(filter, &rules[i], values[j]);
+	}
+	return result;
+}
+
+/* Appends the thread's program to the memfd. Returns how many instructions, or a negative errno. */
+static int export_thread(int memfd, unsigned role, enum lockdown_thread thread, const struct plan *plan)
+{
+	off_t before = lseek(memfd, 0, SEEK_CUR);
+	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_TRAP);
+	if (filter == NULL)
+		return -ENOMEM;
+	int result = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
+	if (result == 0)
+		result = add_rules(filter, role, thread, plan);
+	if (result == 0)
+		result = seccomp_export_bpf(filter, memfd);
+	seccomp_release(filter);
+	if (result != 0)
+		return result;
+	size_t instructions = (size_t)(lseek(memfd, 0, SEEK_CUR) - before) / sizeof(struct sock_filter);
+	return instructions <= BPF_MAXINSNS ? (int)instructions : -E2BIG;
+}
+
+static int export_all(int memfd, unsigned role, const struct plan *plan)
+{
+	struct filters_header header = {.magic = FILTERS_MAGIC, .sentinel = FILTERS_SENTINEL};
+	if (lseek(memfd, sizeof(header), SEEK_SET) < 0)
+		return -errno;
+	for (enum lockdown_thread thread = 0; thread < THREAD_KINDS; thread++) {
+		size_t rules;
+		filter_rules(role, thread, &rules);
+		if (rules == 0)
+			continue;
+		int instructions = export_thread(memfd, role, thread, plan);
+		if (instructions < 0)
+			return instructions;
+		header.count[thread] = (uint32_t)instructions;
+	}
+	if (pwrite(memfd, &header, sizeof(header), 0) != sizeof(header) ||
+	    fcntl(memfd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) != 0)
+		return -errno;
+	return 0;
+}
+
+int jail_filters(unsigned role, const struct plan *plan, char why[static JAIL_WHY_SIZE])
+{
+	int memfd = memfd_create("cofferdam-filters", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int result = memfd >= 0 ? export_all(memfd, role, plan) : -errno;
+	if (result == 0)
+		return memfd;
+	snprintf(why, JAIL_WHY_SIZE, "cannot compile the system-call filters of role %u: %s", role, strerror(-result));
+	if (memfd >= 0)
+		close(memfd);
+	return -1;
+}
+
+/* "fd = 9, size <= 4096"; a rule for several descriptors: "fd in 9 13 17" */
+static void condition_text(const struct rule *rule, unsigned role, const struct plan *plan,
+			   char text[static CONDITION_TEXT_SIZE])
+{
+	uint64_t values[EACH_MAX];
+	size_t used = 0, count = each_values(rule, role, plan, values);
+	text[0] = 0;
+	for (size_t i = 0; i < CONDITIONS_MAX; i++) {
+		const struct condition *condition = &rule->conditions[i];
+		if (condition->comparison == ANYTHING || used >= CONDITION_TEXT_SIZE - 1)
+			continue;
+		bool several = condition->each != EACH_ONE && count != 1;
+		const char *sign = condition->comparison == AT_MOST ? "<=" : several ? "in" : "=";
+		used += (size_t)snprintf(text + used, CONDITION_TEXT_SIZE - used, "%s%s %s", used > 0 ? ", " : "",
+					 condition->label, sign);
+		for (size_t j = 0; j < (condition->each != EACH_ONE ? count : 1); j++) {
+			uint64_t value = condition->each != EACH_ONE ? values[j] : condition->value;
+			if (used < CONDITION_TEXT_SIZE - 1)
+				used += (size_t)snprintf(text + used, CONDITION_TEXT_SIZE - used,
+							 value > 0xffff ? " %#" PRIx64 : " %" PRIu64, value);
+		}
+	}
+}
+
+size_t jail_filter_rules(unsigned role, const struct plan *plan, struct jail_rule_text *rules, size_t max)
+{
+	static char texts[RULES_MAX][CONDITION_TEXT_SIZE];
+	size_t used = 0;
+	for (enum lockdown_thread thread = 0; thread < THREAD_KINDS; thread++) {
+		size_t count;
+		const struct rule *table = filter_rules(role, thread, &count);
+		for (size_t i = 0; i < count; i++) {
+			if (!applies(table[i].when, role, plan))
+				continue;
+			if (used < max && used < RULES_MAX) {
+				condition_text(&table[i], role, plan, texts[used]);
+				rules[used] = (struct jail_rule_text){thread_names[thread], table[i].name, texts[used],
+								      table[i].reason};
+			}
+			used++;
+		}
+	}
+	return used < RULES_MAX ? used : RULES_MAX;
+}

@@ -1,0 +1,219 @@
+/* Starts the VM's processes: the launcher's side.
+ *
+ * Runs with the operator's privileges. Trusts its caller for the descriptors and programs. Leaves nothing behind when
+ * it fails: every process it started is killed and reaped, every descriptor it made is closed. Never runs a child's
+ * code in the launcher's memory.
+ */
+#include "jail/outside/outside.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+struct jail_stage {
+	struct staging *shared;
+	pid_t stager;
+	int go, report[2]; /* the shared page's stay as they were: a child may read them late */
+};
+
+static void close_own(int *descriptor)
+{
+	if (*descriptor >= 0)
+		close(*descriptor);
+	*descriptor = -1;
+}
+
+static void reap(idtype_t type, id_t id, siginfo_t *info)
+{
+	memset(info, 0, sizeof(*info));
+	while (waitid(type, id, info, WEXITED) != 0 && errno == EINTR)
+		continue;
+}
+
+static bool fill_programs(struct staging *shared, const struct jail_program *programs, size_t count)
+{
+	if (count < 2 || count > STAGED_PROGRAMS_MAX || programs[0].role != ROLE_AUDITOR ||
+	    programs[1].role != ROLE_SUPERVISOR)
+		return false;
+	for (size_t i = 0; i < count; i++) {
+		const struct jail_program *from = &programs[i];
+		struct staged_program *to = &shared->programs[i];
+		if (from->count > STAGED_DESCRIPTORS_MAX || from->role == 0 || from->role >= ROLE_IDS)
+			return false;
+		to->role = from->role;
+		to->program = from->program;
+		to->count = from->count;
+		snprintf(to->name, sizeof(to->name), "%s", from->name);
+		snprintf(to->role_text, sizeof(to->role_text), "%u", from->role % 100);
+		memcpy(to->descriptors, from->descriptors, from->count * sizeof(from->descriptors[0]));
+	}
+	shared->count = (uint32_t)count;
+	return true;
+}
+
+static void say_go(const struct jail_stage *stage)
+{
+	const uint64_t one = 1;
+	if (write(stage->go, &one, sizeof(one)) != sizeof(one))
+		abort(); /* an eventfd of our own that nobody else counts up */
+}
+
+/* In the child: fork's, with the launcher's descriptor table. */
+static pid_t clone_stager(const struct jail_cgroup *cgroup)
+{
+	struct clone_args arguments = {
+	    .flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_FILES,
+	    .exit_signal = SIGCHLD,
+	};
+	if (cgroup != NULL && cgroup->unified >= 0) {
+		arguments.flags |= CLONE_INTO_CGROUP;
+		arguments.cgroup = (uint64_t)cgroup->unified;
+	}
+	return (pid_t)syscall(SYS_clone3, &arguments, sizeof(arguments));
+}
+
+static void stage_free(struct jail_stage *stage)
+{
+	close_own(&stage->go);
+	close_own(&stage->report[0]);
+	close_own(&stage->report[1]);
+	munmap(stage->shared, sizeof(*stage->shared));
+	free(stage);
+}
+
+static struct jail_stage *stage_new(const struct jail_cgroup *cgroup)
+{
+	struct jail_stage *stage = calloc(1, sizeof(*stage));
+	if (stage == NULL)
+		return NULL;
+	stage->shared = mmap(NULL, sizeof(*stage->shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (stage->shared == MAP_FAILED) {
+		free(stage);
+		return NULL;
+	}
+	struct staging *shared = stage->shared;
+	shared->launcher = getpid();
+	for (int i = 0; i < STAGED_PROGRAMS_MAX; i++)
+		shared->programs[i].pidfd = -1;
+	for (int i = 0; i < CGROUP_TASKS_MAX; i++)
+		shared->tasks[i] = cgroup != NULL ? cgroup->tasks[i] : -1;
+	stage->report[0] = stage->report[1] = -1;
+	stage->go = eventfd(0, EFD_CLOEXEC | EFD_SEMAPHORE);
+	if (stage->go < 0 || pipe2(stage->report, O_CLOEXEC) != 0) {
+		stage_free(stage);
+		return NULL;
+	}
+	shared->go = stage->go;
+	shared->report = stage->report[1];
+	return stage;
+}
+
+static enum step staged_step(const struct staging *shared)
+{
+	return shared->step <= STEP_EXEC ? shared->step : STEP_NONE;
+}
+
+struct jail_stage *jail_stage(const struct jail_ids *ids, const struct jail_cgroup *cgroup,
+			      char why[static JAIL_WHY_SIZE])
+{
+	struct jail_stage *stage = stage_new(cgroup);
+	if (stage == NULL) {
+		step_why(STEP_MEMORY, errno, NULL, why);
+		return NULL;
+	}
+	stage->stager = clone_stager(cgroup);
+	if (stage->stager == 0)
+		stager_run(stage->shared);
+	if (stage->stager < 0) {
+		step_why(STEP_NAMESPACES, errno, NULL, why);
+		stage_free(stage);
+		return NULL;
+	}
+	if (maps_write(ids, stage->stager, why) != 0) {
+		if (stage->shared->failed) /* the stager was gone before */
+			step_why(staged_step(stage->shared), stage->shared->error, NULL, why);
+		jail_stage_abandon(stage);
+		return NULL;
+	}
+	say_go(stage);
+	return stage;
+}
+
+void jail_stage_abandon(struct jail_stage *stage)
+{
+	if (stage == NULL)
+		return;
+	siginfo_t info;
+	kill(stage->stager, SIGKILL);
+	reap(P_PID, (id_t)stage->stager, &info);
+	stage_free(stage);
+}
+
+/* What the stager or a child left in the staging page, as a message. */
+static int failure_why(const struct staging *shared, const siginfo_t *stager, char why[static JAIL_WHY_SIZE])
+{
+	if (shared->failed) {
+		const char *name = shared->index < shared->count ? shared->programs[shared->index].name : NULL;
+		return step_why(staged_step(shared), shared->error, name, why);
+	}
+	if (stager->si_code != CLD_EXITED || stager->si_status != 0)
+		return step_why(STEP_NONE, 0, NULL, why);
+	return 0;
+}
+
+/* The last are reaped first: the VM's PID 1 cannot end while a process of its namespace waits to be reaped. */
+static void kill_started(struct staging *shared)
+{
+	for (uint32_t i = 0; i < shared->count; i++)
+		if (shared->programs[i].pidfd >= 0)
+			syscall(SYS_pidfd_send_signal, shared->programs[i].pidfd, SIGKILL, NULL, 0);
+	for (uint32_t i = shared->count; i-- > 0;) {
+		siginfo_t info;
+		if (shared->programs[i].pidfd >= 0)
+			reap(P_PIDFD, (id_t)shared->programs[i].pidfd, &info);
+		close_own(&shared->programs[i].pidfd);
+	}
+}
+
+int jail_stage_start(struct jail_stage *stage, struct jail_program *programs, size_t count,
+		     char why[static JAIL_WHY_SIZE])
+{
+	struct staging *shared = stage->shared;
+	if (!fill_programs(shared, programs, count)) {
+		jail_stage_abandon(stage);
+		return step_why(STEP_DESCRIPTORS, EINVAL, NULL, why);
+	}
+	say_go(stage);
+	siginfo_t info;
+	char byte;
+	reap(P_PID, (id_t)stage->stager, &info);
+	close_own(&stage->report[1]); /* shared with the stager until its end */
+	while (read(stage->report[0], &byte, 1) < 0 && errno == EINTR)
+		continue;
+	int result = failure_why(shared, &info, why);
+	if (result != 0)
+		kill_started(shared);
+	for (size_t i = 0; result == 0 && i < count; i++) {
+		programs[i].pid = shared->programs[i].pid;
+		programs[i].pidfd = shared->programs[i].pidfd;
+	}
+	stage_free(stage);
+	return result;
+}
+
+int jail_start(const struct jail_ids *ids, const struct jail_cgroup *cgroup, struct jail_program *programs,
+	       size_t count, char why[static JAIL_WHY_SIZE])
+{
+	struct jail_stage *stage = jail_stage(ids, cgroup, why);
+	return stage == NULL ? -1 : jail_stage_start(stage, programs, count, why);
+}

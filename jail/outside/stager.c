@@ -1,0 +1,150 @@
+/* The stager: one short-lived process that makes what all processes of a VM share, then starts them.
+ *
+ * It runs trusted code only and sees nothing of the guest. Born into the new namespaces with all capabilities over
+ * them, it hands on none: the bounding set, the groups and the host's files are gone before the first program starts.
+ * It dies with the launcher. Never returns into the launcher's code.
+ */
+#include "jail/outside/outside.h"
+
+#include <cap-ng.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/securebits.h>
+#include <sched.h>
+#include <signal.h>
+#include <stddef.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum { CHILD_STACK_SIZE = 16384, NO_PROGRAM = -1 };
+
+static _Noreturn void give_up(struct staging *staging, enum step step)
+{
+	staging_fail(staging, step, errno, (uint32_t)NO_PROGRAM);
+	_exit(EXIT_STAGING);
+}
+
+static void need(struct staging *staging, bool holds, enum step step)
+{
+	if (!holds)
+		give_up(staging, step);
+}
+
+/* A change of ids clears the parent-death signal, so this is said again after each. */
+static void die_with_launcher(struct staging *staging)
+{
+	need(staging, prctl(PR_SET_PDEATHSIG, SIGKILL) == 0, STEP_PARENT);
+	errno = ESRCH;
+	need(staging, getppid() == staging->launcher, STEP_PARENT);
+}
+
+static void reset_signals(void)
+{
+	const struct sigaction usual = {.sa_handler = SIG_DFL};
+	for (int i = 1; i < NSIG; i++)
+		sigaction(i, &usual, NULL); /* refused for two of them */
+	sigset_t none;
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/* v1: a process that moves itself by `tasks` waits for nobody; moving another waits for a grace period. */
+static void join_cgroups(struct staging *staging)
+{
+	for (int i = 0; i < CGROUP_TASKS_MAX; i++)
+		if (staging->tasks[i] >= 0)
+			need(staging, write(staging->tasks[i], "0", 1) == 1, STEP_CGROUP);
+	need(staging, unshare(CLONE_NEWCGROUP) == 0, STEP_CGROUP_NAMESPACE);
+}
+
+static void forbid_user_namespaces(struct staging *staging)
+{
+	int limit = open("/proc/sys/user/max_user_namespaces", O_WRONLY | O_CLOEXEC);
+	need(staging, limit >= 0 && write(limit, "0", 1) == 1, STEP_USER_NAMESPACES);
+	close(limit);
+}
+
+/* The new root covers /proc, which is there for certain, and then takes the old one's place. One page, one inode,
+   read-only from its birth. */
+static void empty_root(struct staging *staging)
+{
+	const unsigned long flags = MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY;
+	need(staging, mount("cofferdam", "/proc", "tmpfs", flags, "size=4k,nr_inodes=1,mode=0555") == 0, STEP_ROOT);
+	need(staging, chdir("/proc") == 0, STEP_ROOT);
+	need(staging, syscall(SYS_pivot_root, ".", ".") == 0, STEP_ROOT);
+	need(staging, umount2(".", MNT_DETACH) == 0 && chdir("/") == 0, STEP_ROOT);
+	umask(077);
+}
+
+static void take_ids(struct staging *staging)
+{
+	need(staging, setgroups(0, NULL) == 0, STEP_GROUPS);
+	need(staging, syscall(SYS_setresgid, 0, 0, 0) == 0 && syscall(SYS_setresuid, 0, 0, 0) == 0, STEP_STAGE_IDS);
+	die_with_launcher(staging);
+}
+
+static void drop_bounding_set(struct staging *staging)
+{
+	const unsigned long bits = SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP_LOCKED |
+				   SECBIT_KEEP_CAPS_LOCKED | SECBIT_NO_CAP_AMBIENT_RAISE |
+				   SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED;
+	need(staging, prctl(PR_SET_SECUREBITS, bits) == 0, STEP_BOUNDING);
+	capng_setpid(0); /* whatever the launcher had it look at */
+	capng_clear(CAPNG_SELECT_ALL);
+	need(staging, capng_apply(CAPNG_SELECT_BOUNDS) == 0, STEP_BOUNDING);
+}
+
+static void wait_for_go(struct staging *staging)
+{
+	uint64_t count;
+	need(staging, read(staging->go, &count, sizeof(count)) == sizeof(count), STEP_PARENT);
+}
+
+/* The kernel fills in the pidfd before the child runs. */
+static void start_program(struct staging *staging, struct child *child, unsigned char *stack, int flags)
+{
+	struct staged_program *program = &staging->programs[child->index];
+	int pid = clone(child_run, stack + CHILD_STACK_SIZE, CLONE_VM | CLONE_PARENT | CLONE_PIDFD | flags, child,
+			&program->pidfd);
+	if (pid < 0) {
+		staging_fail(staging, STEP_CLONE, errno, child->index);
+		_exit(EXIT_STAGING);
+	}
+	program->pid = pid;
+}
+
+static void start_programs(struct staging *staging)
+{
+	static struct child children[STAGED_PROGRAMS_MAX];
+	unsigned char *stacks = mmap(NULL, (size_t)CHILD_STACK_SIZE * staging->count, PROT_READ | PROT_WRITE,
+				     MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+	need(staging, stacks != MAP_FAILED, STEP_MEMORY);
+	for (uint32_t i = 0; i < staging->count; i++) {
+		children[i] = (struct child){staging, i};
+		bool auditor = staging->programs[i].role == ROLE_AUDITOR;
+		if (i == 1)
+			need(staging, unshare(CLONE_NEWPID) == 0, STEP_PID_NAMESPACE);
+		start_program(staging, &children[i], stacks + (size_t)i * CHILD_STACK_SIZE, auditor ? CLONE_NEWPID : 0);
+	}
+}
+
+_Noreturn void stager_run(struct staging *staging)
+{
+	die_with_launcher(staging);
+	reset_signals();
+	join_cgroups(staging);
+	forbid_user_namespaces(staging);
+	need(staging, sethostname("cofferdam", sizeof("cofferdam") - 1) == 0, STEP_HOST_NAME);
+	empty_root(staging);
+	wait_for_go(staging);
+	take_ids(staging);
+	drop_bounding_set(staging);
+	wait_for_go(staging);
+	start_programs(staging);
+	_exit(0);
+}

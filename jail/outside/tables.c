@@ -1,0 +1,102 @@
+/* What each role may ask of the kernel once it is locked, and why. All else raises SIGSYS.
+ *
+ * The numbers of the descriptors are monitor/protocol.h's and the plan's. Nothing here opens, connects, executes, maps
+ * executable memory, makes a thread, a process or a socket, or signals anybody. The program's main.c lists the same
+ * calls from its side; tests/unit/jail_filters.c tries both sides of every rule.
+ */
+#include "jail/outside/filter.h"
+
+#include "monitor/protocol.h"
+
+#include <linux/futex.h>
+#include <linux/kvm.h>
+#include <seccomp.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#define CALL(call_name) .call = SCMP_SYS(call_name), .name = #call_name
+#define FD(number)                                                                                                     \
+	{                                                                                                              \
+		IS_32, 0, "fd", (number), EACH_ONE                                                                     \
+	}
+#define EACH_FD(kind, number)                                                                                          \
+	{                                                                                                              \
+		IS_32, 0, "fd", (number), (kind)                                                                       \
+	}
+#define IS(argument, label, number)                                                                                    \
+	{                                                                                                              \
+		IS_32, (argument), (label), (number), EACH_ONE                                                         \
+	}
+#define SIZE_IS(argument, label, number)                                                                               \
+	{                                                                                                              \
+		IS_64, (argument), (label), (number), EACH_ONE                                                         \
+	}
+#define SIZE_AT_MOST(argument, label, number)                                                                          \
+	{                                                                                                              \
+		AT_MOST, (argument), (label), (number), EACH_ONE                                                       \
+	}
+#define NULL_IS(argument, label)                                                                                       \
+	{                                                                                                              \
+		IS_64, (argument), (label), 0, EACH_ONE                                                                \
+	}
+#define IF .when =
+
+enum {
+	IOVEC_MAX = 256,       /* of one disk request: the queue's size */
+	CONSOLE_IO_MAX = 4096, /* of one read or write of the console's backend */
+};
+
+#define LEAVE                                                                                                          \
+	{                                                                                                              \
+		CALL(exit_group), .reason = "ends"                                                                     \
+	}
+#define TELL                                                                                                           \
+	{                                                                                                              \
+		CALL(sendto),                                                                                          \
+		    {FD(FD_CHANNEL), SIZE_IS(2, "size", sizeof(struct message)), IS(3, "flags", MSG_NOSIGNAL),         \
+		     NULL_IS(4, "address")},                                                                           \
+		    "lockdown_send: tells its state"                                                                   \
+	}
+
+static const struct rule device_main[] = {
+    {CALL(ppoll), {IS(1, "count", 4), NULL_IS(3, "signals")}, "waits for the monitor, the guest and the backend"},
+    {CALL(read), {FD(DEVICE_FD_KICK), SIZE_IS(2, "size", 8)}, "takes the guest's kicks"},
+    {CALL(write), {FD(DEVICE_FD_IRQ), SIZE_IS(2, "size", 8)}, "interrupts the guest"},
+    {CALL(preadv), {FD(DEVICE_FD_BACKEND), SIZE_AT_MOST(2, "count", IOVEC_MAX)}, "reads the image", IF DISK},
+    {CALL(pwritev), {FD(DEVICE_FD_BACKEND), SIZE_AT_MOST(2, "count", IOVEC_MAX)}, "writes the image", IF DISK_WRITABLE},
+    {CALL(fdatasync), {FD(DEVICE_FD_BACKEND)}, "flushes the image", IF DISK_WRITABLE},
+    {CALL(read), {FD(DEVICE_FD_BACKEND), SIZE_AT_MOST(2, "size", CONSOLE_IO_MAX)}, "takes input", IF CONSOLE_INPUT},
+    {CALL(write),
+     {FD(DEVICE_FD_BACKEND_OUT), SIZE_AT_MOST(2, "size", CONSOLE_IO_MAX)},
+     "writes the guest's output",
+     IF CONSOLE},
+    {CALL(getrandom),
+     {SIZE_AT_MOST(1, "size", 256), IS(2, "flags", 0)},
+     "fetches random bytes for the guest",
+     IF ENTROPY},
+    {CALL(recvfrom),
+     {FD(DEVICE_FD_MONITOR), IS(3, "flags", MSG_DONTWAIT | MSG_TRUNC), NULL_IS(4, "address")},
+     "hears from the monitor"},
+    {CALL(sendto), {FD(DEVICE_FD_MONITOR), IS(3, "flags", MSG_NOSIGNAL), NULL_IS(4, "address")}, "answers the monitor"},
+    TELL,
+    LEAVE,
+};
+
+#define TABLE(rules)                                                                                                   \
+	{                                                                                                              \
+		(rules), sizeof(rules) / sizeof((rules)[0])                                                            \
+	}
+
+static const struct {
+	const struct rule *rules;
+	size_t count;
+} tables[ROLE_DEVICE + 1][THREAD_KINDS] = {
+    [ROLE_DEVICE] = {[THREAD_MAIN] = TABLE(device_main)},
+};
+
+const struct rule *filter_rules(unsigned role, enum lockdown_thread thread, size_t *count)
+{
+	unsigned kind = role < ROLE_DEVICE ? role : ROLE_DEVICE;
+	*count = tables[kind][thread].count;
+	return tables[kind][thread].rules;
+}

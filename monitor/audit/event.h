@@ -1,0 +1,187 @@
+/* Shared by launcher, supervisor and auditor: what the two senders tell the auditor, and how.
+ *
+ * A sender names an event and gives typed, bounded fields; it never gives text of a record, a time or a sequence
+ * number. The auditor checks every packet, holds each sender to the events that are its own, and writes the record
+ * itself (monitor/audit/record.h). One event is one packet on a SOCK_SEQPACKET channel: the launcher's is the auditor's
+ * FD_CHANNEL, the supervisor's is SUPERVISOR_FD_AUDIT. What comes back is struct message (monitor/protocol.h):
+ *
+ *     MESSAGE_DURABLE   an event that was sent with a ticket, and all before it on this channel, are on disk
+ *     MESSAGE_FAILED    FAILURE_LOG, errno: the log could not be written and will not be again; answers every ticket
+ *     MESSAGE_LOCKED    to the launcher alone: the auditor's own jail is complete
+ *
+ * The launcher's first event is AUDIT_LOG_OPENED; the auditor does not read the supervisor's channel before it.
+ * At end-of-file on both channels the auditor adds the record that closes the log, and exits 0 if all is on disk.
+ */
+#ifndef MONITOR_AUDIT_EVENT_H
+#define MONITOR_AUDIT_EVENT_H
+
+#include "monitor/protocol.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* In brackets the fields an event must carry; it may carry any others, and any field once. */
+enum audit_event {
+	AUDIT_NONE,
+
+	/* launcher */
+	AUDIT_LOG_OPENED,      /* [RUN_ID VM POLICY_HASH BOOT_ID UID] HOST USER LOGIN_UID VERSION LOG CLOCK PID: they
+				  go with every record of this log; LOGIN_UID UINT32_MAX or left out: none */
+	AUDIT_POLICY_LOADED,   /* [PATH POLICY_HASH] SIZE */
+	AUDIT_RESOURCE_OPENED, /* [LABEL PATH] SIZE HASH READ_ONLY */
+	AUDIT_PLAN_MADE,       /* [VCPUS MEMORY DEVICES] RUN_TIME GRACE */
+	AUDIT_VM_STARTING,     /* the intent: with a ticket, and MESSAGE_GO after its answer */
+	AUDIT_PROCESS_STARTED, /* [ROLE PROCESS PID LAYERS LAYERS_ABSENT]: its jail as the process verified it */
+	AUDIT_START_REFUSED,   /* [REASON] FAILURE ERROR */
+	AUDIT_PROCESS_ENDED,   /* [ROLE PROCESS PID], and EXIT_STATUS or SIGNAL */
+	AUDIT_VIOLATION,       /* [ROLE PROCESS PID SYSCALL] THREAD ARGUMENTS INSTRUCTION: reported by the process */
+	/* launcher; supervisor, when the launcher is gone */
+	AUDIT_VM_STOPPED, /* [OUTCOME] EXIT_VALUE REASON: OUTCOME_POWER_OFF, _EXIT, _RESET, _STOPPED */
+	AUDIT_VM_CRASHED, /* [OUTCOME] REASON FAILURE ERROR: OUTCOME_TRIPLE_FAULT, _PANIC, _FAILURE */
+
+	/* supervisor */
+	AUDIT_VM_RUNNING,
+	AUDIT_VM_STOPPING,     /* [REASON] GRACE: the power button is pressed, or the end is forced when GRACE is 0 */
+	AUDIT_CONTROL_GRANTED, /* [OPERATION UID PID] LOGIN_UID GRACE */
+	AUDIT_CONTROL_DENIED,  /* [OPERATION UID PID REASON] LOGIN_UID */
+	AUDIT_DEVICE_FAULT,    /* [DEVICE FAULT] QUEUE */
+	AUDIT_CAP_REACHED,     /* [CAP] VALUE DEVICE */
+
+	/* either, for events that it could not send; and the auditor, for packets that it could not accept */
+	AUDIT_RECORDS_DROPPED, /* [COUNT] */
+
+	/* auditor */
+	AUDIT_LOG_CLOSED,
+
+	AUDIT_EVENTS,
+};
+
+/* Maxima are of bytes; a longer string is cut at a character. Strings should be UTF-8; what is not is replaced. */
+enum audit_field {
+	AUDIT_FIELD_NONE,
+
+	/* uint64_t */
+	AUDIT_ROLE,          /* enum role, devices: ROLE_DEVICE + index */
+	AUDIT_PID,           /* as the host sees it */
+	AUDIT_UID,           /* as the host sees it */
+	AUDIT_LOGIN_UID,     /* UINT32_MAX: none */
+	AUDIT_LAYERS,        /* MESSAGE_LOCKED's value[0] */
+	AUDIT_LAYERS_ABSENT, /* and value[1] */
+	AUDIT_OUTCOME,       /* enum outcome */
+	AUDIT_EXIT_VALUE,    /* what the guest wrote to its exit register */
+	AUDIT_EXIT_STATUS,   /* of a process */
+	AUDIT_SIGNAL,        /* that killed a process */
+	AUDIT_FAILURE,       /* enum failure */
+	AUDIT_ERROR,         /* errno */
+	AUDIT_FAULT,         /* enum fault */
+	AUDIT_QUEUE,
+	AUDIT_CAP,   /* enum cap */
+	AUDIT_VALUE, /* of the cap */
+	AUDIT_COUNT,
+	AUDIT_SYSCALL,
+	AUDIT_THREAD, /* enum lockdown_thread */
+	AUDIT_INSTRUCTION,
+	AUDIT_SIZE, /* bytes */
+	AUDIT_READ_ONLY,
+	AUDIT_VCPUS,
+	AUDIT_MEMORY, /* bytes */
+	AUDIT_DEVICES,
+	AUDIT_RUN_TIME, /* ms, 0: no cap */
+	AUDIT_GRACE,    /* ms */
+	AUDIT_CLOCK,    /* 1: the host's clock is synchronised, 0: not, left out: unknown */
+
+	/* bytes of exactly this size */
+	AUDIT_RUN_ID,      /* 16 */
+	AUDIT_BOOT_ID,     /* 16 */
+	AUDIT_POLICY_HASH, /* 32 */
+	AUDIT_HASH,        /* 32: SHA-256 of the resource */
+	AUDIT_ARGUMENTS,   /* 48: six uint64_t */
+
+	/* strings */
+	AUDIT_VM,        /* 63 */
+	AUDIT_HOST,      /* 64 */
+	AUDIT_USER,      /* 64 */
+	AUDIT_VERSION,   /* 32: of cofferdam */
+	AUDIT_LOG,       /* 160: the log's file name */
+	AUDIT_LABEL,     /* 63: "kernel", "initrd", a disk's name */
+	AUDIT_PATH,      /* 1023 */
+	AUDIT_PROCESS,   /* 95: "monitor", "device 'root'" */
+	AUDIT_DEVICE,    /* 63 */
+	AUDIT_OPERATION, /* 31 */
+	AUDIT_REASON,    /* 511 */
+
+	AUDIT_FIELDS,
+};
+
+enum {
+	AUDIT_PACKET_MAX = 2048,
+	AUDIT_FIELDS_MAX = 16, /* in one packet */
+	AUDIT_NO_TICKET = 0,
+};
+
+/* On the channel: this, then fields, each a struct audit_field_head and its bytes, without padding. */
+struct audit_head {
+	uint16_t event;    /* enum audit_event */
+	uint16_t reserved; /* 0 */
+	uint32_t ticket;   /* AUDIT_NO_TICKET, or a number of the sender's own that the answer repeats */
+};
+struct audit_field_head {
+	uint8_t field; /* enum audit_field */
+	uint8_t reserved;
+	uint16_t size;
+};
+
+/* ---- for senders ---- */
+
+/* One event in the making. The functions below set `broken` when the fields do not fit, and audit_send refuses then:
+   that is a mistake of ours, as is a field of another type. */
+struct audit_packet {
+	uint16_t used;
+	bool broken;
+	uint8_t bytes[AUDIT_PACKET_MAX];
+};
+
+void audit_begin(struct audit_packet *packet, enum audit_event event);
+void audit_add_u64(struct audit_packet *packet, enum audit_field field, uint64_t value);
+void audit_add_bytes(struct audit_packet *packet, enum audit_field field, const void *bytes, size_t size);
+/* NUL-terminated; NULL or empty: the field is left out. */
+void audit_add_string(struct audit_packet *packet, enum audit_field field, const char *text);
+
+/* Sends. `ticket` AUDIT_NO_TICKET: no answer. `wait`: blocks while the auditor is behind; otherwise EAGAIN.
+   0, or -1 with errno (EPIPE: the auditor is gone). */
+int audit_send(int channel, struct audit_packet *packet, uint32_t ticket, bool wait);
+
+/* Waits until the event with this ticket is on disk. Other messages that come meanwhile go to `other` (NULL: dropped),
+   and so does MESSAGE_FAILED.
+   0, or -1 with errno: the auditor's own for MESSAGE_FAILED, EPIPE when it is gone, ETIMEDOUT. */
+int audit_wait(int channel, uint32_t ticket, int timeout_ms,
+	       void (*other)(const struct message *message, void *context), void *context);
+
+/* ---- for the auditor ---- */
+
+/* A packet taken apart: pointers into its bytes. size 0: the field is not there; numbers are in `number`. */
+struct audit_value {
+	const uint8_t *bytes;
+	uint16_t size;
+	uint64_t number;
+};
+struct audit_view {
+	enum audit_event event;
+	uint32_t ticket;
+	struct audit_value fields[AUDIT_FIELDS];
+};
+
+/* False for whatever audit_begin and its companions cannot have made: lengths, types, sizes, a field twice. */
+bool audit_parse(const void *bytes, size_t size, struct audit_view *view);
+
+enum audit_field_type { AUDIT_TYPE_U64, AUDIT_TYPE_BYTES, AUDIT_TYPE_STRING };
+/* Type and greatest size (exact size of AUDIT_TYPE_BYTES) of a field, and its name in the record. */
+struct audit_field_rule {
+	const char *name;
+	uint8_t type; /* enum audit_field_type */
+	uint16_t size;
+};
+extern const struct audit_field_rule audit_field_rules[AUDIT_FIELDS];
+
+#endif

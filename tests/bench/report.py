@@ -1,0 +1,130 @@
+"""What was measured, where, and how it is shown."""
+import json
+import os
+import platform
+import re
+import shutil
+import statistics
+import subprocess
+from pathlib import Path
+
+
+class Row:
+    """One quantity of one subject: its values, or why there are none."""
+
+    def __init__(self, key, title, subject, unit):
+        self.key, self.title, self.subject, self.unit = key, title, subject, unit
+        self.values, self.failures, self.reason = [], 0, None
+
+    def add(self, value):
+        self.values.append(value)
+
+    def fail(self, reason):
+        self.failures += 1
+        self.reason = reason
+
+    def median(self):
+        return statistics.median(self.values) if self.values else None
+
+    def quantile(self, share):
+        ordered = sorted(self.values)
+        return ordered[round(share * (len(ordered) - 1))] if ordered else None
+
+    def as_dict(self, rows):
+        ours = next((row.median() for row in rows if row.key == self.key and row.subject.key == "cofferdam"), None)
+        median = self.median()
+        return {
+            "what": self.key, "title": self.title, "subject": self.subject.key, "name": self.subject.title,
+            "unit": self.unit, "count": len(self.values), "median": median, "p10": self.quantile(0.1),
+            "p90": self.quantile(0.9), "ratio": median / ours if ours and median is not None else None,
+            "failures": self.failures, "reason": self.reason,
+        }
+
+
+def read(path, default=""):
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return default
+
+
+def kvm_kind(cpuinfo):
+    """A software KVM works without the processor's virtualisation."""
+    flags = set(re.findall(r"^flags\s*:(.*)$", cpuinfo, re.M)[:1][0].split()) if "flags" in cpuinfo else set()
+    for flag, name in (("svm", "hardware (AMD SVM)"), ("vmx", "hardware (Intel VMX)")):
+        if flag in flags:
+            return name
+    return "software (PVM)" if Path("/sys/module/kvm_pvm").exists() else "software"
+
+
+def version(command):
+    try:
+        output = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return output.splitlines()[0] if output else None
+
+
+def file_system(path):
+    """The kind of file system below a path: where the log lies, its fsync is part of a launch."""
+    best = ("", "unknown")
+    for line in read("/proc/self/mounts").splitlines():
+        words = line.split()
+        if str(path).startswith(words[1]) and len(words[1]) >= len(best[0]):
+            best = (words[1], words[2])
+    return best[1]
+
+
+def facts(build):
+    cpuinfo = read("/proc/cpuinfo")
+    model = re.search(r"^model name\s*:\s*(.*)$", cpuinfo, re.M)
+    qemu = shutil.which("qemu-system-x86_64")
+    return {
+        "processor": model.group(1) if model else platform.machine(),
+        "cores": os.cpu_count(),
+        "kernel": platform.release(),
+        "kvm": kvm_kind(cpuinfo),
+        "file system of the log": file_system(os.environ.get("TMPDIR", "/tmp")),
+        "cofferdam": version([str(build / "cofferdam"), "--version"]),
+        "qemu": version([qemu, "--version"]) if qemu else None,
+        "load": os.getloadavg()[0],
+        "root": os.geteuid() == 0,
+    }
+
+
+def as_json(result):
+    return json.dumps(result, indent=2)
+
+
+def write_json(path, result):
+    path.write_text(as_json(result) + "\n", encoding="utf-8")
+
+
+def over_the_floor(rows):
+    """The launch budget is counted from the floor of the same run."""
+    medians = {row["subject"]: row["median"] for row in rows if row["what"] == "first"}
+    ours, floor = medians.get("cofferdam"), medians.get("floor")
+    return [f"  cofferdam is {ours - floor:.2f} ms over the floor"] if ours and floor else []
+
+
+def amount(value, unit):
+    if value is None:
+        return "-"
+    return f"{value:.2f}" if unit == "ms" else f"{value:.0f}"
+
+
+def as_table(result):
+    lines = [f"{name}: {value}" for name, value in result["machine"].items()]
+    title = None
+    for row in result["rows"]:
+        if row["title"] != title:
+            lines += over_the_floor(result["rows"]) if row["what"] == "end" else []
+            title = row["title"]
+            unit = f", {row['unit']}" if row["unit"] else ""
+            lines += ["", f"{title + unit:<44}{'median':>10}{'p10':>10}{'p90':>10}{'ratio':>8}{'runs':>6}"]
+        cells = "".join(f"{amount(row[key], row['unit']):>10}" for key in ("median", "p10", "p90"))
+        ratio = f"{row['ratio']:.2f}" if row["ratio"] is not None else "-"
+        lines.append(f"  {row['name']:<42}{cells}{ratio:>8}{row['count']:>6}")
+        if row["reason"]:
+            lines.append(f"    failed {row['failures']} times: {row['reason']}")
+    return "\n".join(lines)

@@ -1,0 +1,118 @@
+#!/bin/bash
+# The built-in guest on this machine's KVM, hardware or software: every end, every bad input, every process killed.
+. "$(dirname "$0")/lib.sh"
+if ! [ -w /dev/kvm ]; then
+	skip "no usable /dev/kvm"
+	finish
+	exit
+fi
+
+echo "- ends, each with its own exit status"
+expect_status "examples/hello.yaml" 0 'all well' cf run "$top/examples/hello.yaml"
+expect_status "power-off" 0 'all well' cf run "$(policy off)"
+expect_status "exit register" 7 . cf run "$(policy exit 'cmdline: list end=exit:7')"
+expect_status "reboot" 122 . cf run "$(policy reboot 'cmdline: list end=reset')"
+expect_status "triple fault" 123 . cf run "$(policy triple 'cmdline: list end=triple')"
+expect_status "panic" 124 . cf run "$(policy panic 'cmdline: list end=panic')"
+expect_status "run-time cap" 121 . cf run "$(policy hang 'cmdline: end=hang' 'limits: {run_time: 1s}' 'control: {grace: 500ms}')"
+for n in 2 4 16; do
+	expect_status "$n vCPUs" 0 'all well' cf run "$(policy "smp$n" "machine: {vcpus: $n, memory: 64MiB}" 'cmdline: smp')"
+done
+expect_status "memory above the hole" 0 'all well' cf run "$(policy high 'machine: {vcpus: 1, memory: 5GiB}')"
+expect_status "devices reset while busy" 0 'all well' cf run "$(policy resets 'cmdline: reset-devices')"
+expect_status "every log verifies" 0 . bash -c 'for log in "$0"/log/*.jsonl; do "$1" audit verify "$log" || exit; done' "$place" "$cofferdam"
+
+echo "- console"
+policy flood 'cmdline: flood=20000' 'limits: {console: 64KiB}' >/dev/null
+size=$(cf run "$place/flood.yaml" 2>/dev/null </dev/null | wc -c)
+if [ "$size" -le 65536 ] && [ "$size" -gt 60000 ]; then pass "console cap"; else fail "console cap: $size bytes came"; fi
+policy esc 'cmdline: esc' >/dev/null
+if cf run "$place/esc.yaml" </dev/null 2>/dev/null | grep -qP '\x1b\]'; then fail "an OSC sequence reached the output"; else pass "escape sequences filtered"; fi
+if cf run --raw "$place/esc.yaml" </dev/null 2>/dev/null | grep -qP '\x1b\]'; then pass "--raw passes them"; else fail "--raw filtered"; fi
+if [ "$(printf 'hello\004' | cf run "$(policy echo 'cmdline: echo')" 2>/dev/null | grep -c hello)" -ge 1 ]; then pass "console input"; else fail "console input"; fi
+policy logged 'console: {log: console.log}' >/dev/null
+cf run "$place/logged.yaml" </dev/null >/dev/null 2>&1
+if grep -q 'all well' "$place/console.log"; then pass "console log file"; else fail "console log file"; fi
+
+echo "- bad input"
+expect_status "no such policy" 125 'No such file' cf run "$place/none.yaml"
+expect_status "a mistake in the policy" 125 '^.*bad.yaml:[0-9]+:[0-9]+: error' cf run "$(policy bad 'machine: {vcpus: 1, memroy: 64MiB}')"
+expect_status "check says 2" 2 'memory' cf check "$place/bad.yaml"
+head -c 100000 /dev/urandom >"$place/garbage"
+expect_status "forged kernel" 125 'kernel' cf run "$(policy forged 'kernel: {path: garbage}')"
+printf '\x7fELF\x02\x01\x01' >"$place/short.elf"
+expect_status "truncated ELF" 125 'kernel' cf run "$(policy short 'kernel: {path: short.elf}')"
+: >"$place/empty"
+expect_status "empty kernel" 125 'empty' cf run "$(policy empty 'kernel: {path: empty}')"
+expect_status "missing kernel" 125 'nowhere' cf run "$(policy nowhere 'kernel: {path: nowhere}')"
+truncate -s 65M "$place/huge"
+expect_status "oversized kernel" 125 'larger' cf run "$(policy huge 'kernel: {path: huge}')"
+expect_status "oversized initrd" 125 'larger' cf run "$(policy hugerd 'initrd: {path: huge}')"
+mkdir "$place/dir"
+mkfifo "$place/fifo"
+for what in dir fifo; do
+	expect_status "disk is a $what" 125 "$what" cf run "$(policy "d$what" "disks: [{name: d, path: $what}]")"
+done
+ln -s /dev/zero "$place/link"
+expect_status "disk is a link" 125 'link' cf run "$(policy dlink 'disks: [{name: d, path: link}]')"
+ln -s "$place/garbage" "$place/wrong.img"
+head -c 1000 /dev/zero >"$place/odd.img"
+expect_status "disk not a multiple of 512" 125 '512' cf run "$(policy odd 'disks: [{name: d, path: odd.img}]')"
+expect_status "more memory than the host" 125 'memory' cf run "$(policy vast 'machine: {vcpus: 1, memory: 512GiB}')"
+[ "$(find "$place/run" -type f -o -type s 2>/dev/null | grep -cv slots)" = 0 ] && pass "refused runs leave nothing" || fail "refused runs leave files" "$(ls -la "$place/run")"
+
+echo "- a running VM"
+head -c 1M /dev/zero >"$place/data.img"
+policy busy 'cmdline: list end=button' 'disks: [{name: data, path: data.img, access: read-write}]' >/dev/null
+policy busy2 'disks: [{name: data, path: data.img, access: read-write}]' >/dev/null
+start() { # NAME: starts it, sets launcher and pids
+	cf run "$place/$1.yaml" >"$place/$1.out" 2>&1 </dev/null &
+	local shell=$!
+	wait_for 20 grep -q 'power button' "$place/$1.out" || { fail "$1 does not start" "$(cat "$place/$1.out")"; return 1; }
+	launcher=$(children "$shell" | tr -d ' ')
+	pids=$(children "$launcher")
+	waited=$shell
+}
+if start busy; then
+	expect_status "name in use" 125 'runs already' cf run "$place/busy.yaml"
+	expect_status "disk in use" 125 'in use' cf run "$place/busy2.yaml"
+	expect_status "ps" 0 'busy.*running' cf ps
+	expect_status "ps --json" 0 '"busy"' cf ps --json
+	expect_status "inspect" 0 'seccomp' cf inspect busy
+	expect_status "stop presses the power button" 0 . cf stop busy
+	wait "$waited"
+	status=$?
+	[ $status = 0 ] && pass "guest powered off" || fail "after stop: status $status" "$(cat "$place/busy.out")"
+	expect_clean "nothing left after stop" busy $launcher $pids
+	log=$(ls "$place"/log/busy-*.jsonl | tail -1)
+	expect_status "its log has the request" 0 'stop' cf audit show "$log"
+fi
+policy deaf 'cmdline: end=hang' 'control: {grace: 500ms}' >/dev/null
+cf run "$place/deaf.yaml" >/dev/null 2>&1 </dev/null &
+waited=$!
+wait_for 20 bash -c "'$cofferdam' --host '$place/host.yaml' ps | grep -q 'deaf.*running'"
+kill -TERM "$(children $waited | tr -d ' ')"
+wait $waited
+status=$?
+[ $status = 121 ] && pass "SIGTERM, then force after the grace period" || fail "forced stop: status $status"
+
+echo "- kill -9 of each process in turn"
+names=$(start busy && for pid in $launcher $pids; do tr '\0' ' ' <"/proc/$pid/cmdline"; echo; done | wc -l)
+cf stop busy >/dev/null 2>&1
+wait "$waited"
+for i in $(seq 1 "$names"); do
+	start busy || break
+	# shellcheck disable=SC2086
+	set -- $launcher $pids
+	victim=${!i}
+	who=$(tr '\0' ' ' <"/proc/$victim/cmdline" | cut -c1-60)
+	kill -9 "$victim"
+	if [ "$victim" = "$launcher" ]; then
+		gone() { local p; for p in "$@"; do [ -d "/proc/$p" ] && return 1; done; return 0; }
+		wait_for 10 gone $pids || fail "processes outlive the launcher" "$(leftovers busy $pids)"
+		cf ps >/dev/null
+	fi
+	wait "$waited" 2>/dev/null
+	expect_clean "kill -9 ${who:-$victim}" busy $launcher $pids
+done
+finish

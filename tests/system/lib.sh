@@ -1,0 +1,102 @@
+# Sourced by the system tests: a place of their own, one function per kind of assertion, and the check that nothing is
+# left behind. Needs B (build folder). Runs real VMs; ends only processes it started.
+set -uo pipefail
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+B=${B:-build}
+case $B in /*) ;; *) B=$top/$B ;; esac
+cofferdam=$B/cofferdam
+place=$(mktemp -d "${TMPDIR:-/tmp}/cofferdam-test-XXXXXX")
+trap 'rm -rf "$place"' EXIT
+passed=0
+failed=0
+skipped=0
+
+cat >"$place/host.yaml" <<HOST
+cofferdam: 1
+folders:
+  runtime: "$place/run"
+  audit: "$place/log"
+HOST
+chmod go-w "$place" "$place/host.yaml"
+
+cf() { timeout -k 5 "${LIMIT:-60}" "$cofferdam" --host "$place/host.yaml" "$@"; }
+
+pass() { passed=$((passed + 1)); [ -n "${VERBOSE:-}" ] && echo "  ok: $1"; return 0; }
+fail() {
+	failed=$((failed + 1))
+	echo "  FAILED: $1"
+	[ $# -gt 1 ] && printf '%s\n' "$2" | sed 's/^/    | /' | tail -25
+	return 0
+}
+skip() { skipped=$((skipped + 1)); echo "  skipped: $1"; }
+
+# expect_status NAME WANTED OUTPUT-PATTERN COMMAND...: exit status and a pattern in output or error.
+expect_status() {
+	local name=$1 wanted=$2 pattern=$3 output status
+	shift 3
+	output=$("$@" 2>&1 </dev/null)
+	status=$?
+	if [ "$status" != "$wanted" ]; then
+		fail "$name: exit status $status, not $wanted" "$output"
+	elif ! grep -qE -- "$pattern" <<<"$output"; then
+		fail "$name: nothing matches '$pattern'" "$output"
+	else
+		pass "$name"
+	fi
+}
+
+# policy NAME [LINE]...: writes $place/NAME.yaml with the built-in guest; each LINE replaces the key it begins with.
+policy() {
+	local name=$1 line key
+	shift
+	declare -A keys=([cofferdam]='cofferdam: 1' [name]="name: $name" [kernel]='kernel: builtin'
+		[machine]='machine: {vcpus: 1, memory: 64MiB}'
+		[disks]='disks: [{name: scratch, scratch: 1MiB, access: read-write}]')
+	for line in "$@"; do
+		key=${line%%:*}
+		keys[$key]=$line
+	done
+	for key in cofferdam name kernel initrd cmdline machine disks console limits audit control; do
+		[ -n "${keys[$key]:-}" ] && printf '%s\n' "${keys[$key]}"
+	done >"$place/$name.yaml"
+	echo "$place/$name.yaml"
+}
+
+# wait_for SECONDS COMMAND...: until the command succeeds; false when it never does. Polls without a timer of its own:
+# each try is bounded by `read -t` on a pipe nobody writes to.
+exec {idle}<> <(:)
+wait_for() {
+	local end=$((SECONDS + $1))
+	shift
+	until "$@" >/dev/null 2>&1; do
+		[ $SECONDS -ge $end ] && return 1
+		read -r -t 0.05 -u "$idle" _ || true
+	done
+}
+
+# The processes of a VM whose launcher is $1: its children.
+children() { cat "/proc/$1/task/$1/children" 2>/dev/null; }
+
+# What a VM may leave: processes, sockets and locks, cgroups, mounts. Prints what it finds.
+leftovers() {
+	local name=$1 pid
+	shift
+	for pid in "$@"; do
+		[ -d "/proc/$pid" ] && ! grep -q '^State:.*Z' "/proc/$pid/status" 2>/dev/null && echo "process $pid $(tr '\0' ' ' <"/proc/$pid/cmdline")"
+	done
+	find "$place/run" -name "$name.*" 2>/dev/null
+	find /sys/fs/cgroup -maxdepth 4 -type d -name "$name" 2>/dev/null
+	grep "cofferdam" /proc/self/mounts | grep -v " $top" | grep -v 9p
+	return 0
+}
+
+expect_clean() {
+	local left
+	left=$(leftovers "${@:2}")
+	if [ -z "$left" ]; then pass "$1"; else fail "$1: left behind" "$left"; fi
+}
+
+finish() {
+	echo "$passed passed, $failed failed, $skipped skipped"
+	[ "$failed" = 0 ]
+}

@@ -1,0 +1,44 @@
+#!/bin/bash
+# Debian's unmodified kernel as the guest, on hardware KVM: this machine's, or the nested host's (tests/host/run).
+# ROUNDS=full boots 50 times in a row, else 5.
+. "$(dirname "$0")/lib.sh"
+LIMIT=120
+guest=$B/debian
+cp "$guest/vmlinuz" "$guest/initrd.img" "$guest/root.erofs" "$place/"
+boot() { # NAME VCPUS WORDS [LINE]...
+	local name=$1 vcpus=$2 words=$3
+	shift 3
+	policy "$name" 'kernel: {path: vmlinuz}' 'initrd: {path: initrd.img}' "cmdline: \"console=hvc0 quiet $words\"" \
+		"machine: {vcpus: $vcpus, memory: 512MiB}" 'disks: [{name: root, path: root.erofs}]' "$@"
+}
+for n in 1 2 4; do
+	expect_status "boots with $n vCPUs, runs a script from its disk, powers off" 0 . cf run "$(boot "linux$n" "$n" '')"
+done
+expect_status "the script's output" 0 'Linux' cf run "$(boot again 1 '')"
+expect_status "reboot" 122 . cf run "$(boot reboot 1 cofferdam.run=reboot)"
+expect_status "panic" 124 . cf run "$(boot panic 1 cofferdam.run=panic)"
+truncate -s 16M "$place/data.img"
+expect_status "writes a disk and reads it back" 0 . cf run "$(boot writes 2 cofferdam.run=write \
+	'disks: [{name: root, path: root.erofs}, {name: data, path: data.img, access: read-write}]')"
+
+boot button 1 cofferdam.run=wait 'control: {grace: 60s}' >/dev/null
+cf run "$place/button.yaml" >"$place/button.out" 2>&1 </dev/null &
+waited=$!
+wait_for 60 grep -qi 'power button' "$place/button.out" || fail "the guest does not wait for its button" "$(cat "$place/button.out")"
+expect_status "stop" 0 . cf stop button
+wait $waited
+status=$?
+[ $status = 0 ] && pass "the power button shuts Linux down" || fail "power button: status $status" "$(cat "$place/button.out")"
+
+rounds=5
+[ "${ROUNDS:-some}" = full ] && rounds=50
+policy_file=$(boot many 1 'cofferdam.run=poweroff')
+for i in $(seq "$rounds"); do
+	output=$(cf run "$policy_file" 2>&1 </dev/null) || { fail "boot $i of $rounds" "$output"; break; }
+done
+[ "$i" = "$rounds" ] && pass "$rounds boots in a row"
+for log in "$place"/log/*.jsonl; do
+	cf audit verify "$log" >/dev/null || fail "log $log does not verify"
+done
+expect_clean "nothing left" many
+finish

@@ -1,0 +1,7 @@
+#!/bin/bash
+# What the nested host runs: the built-in guest's tests on real kvm-amd with cgroup v2, then Debian's kernel.
+cd "$(dirname "$0")/../.." || exit 1
+status=0
+tests/system/builtin.sh || status=1
+tests/system/linux.sh || status=1
+exit $status

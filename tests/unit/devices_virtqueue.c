@@ -1,0 +1,533 @@
+/* Promises of devices/virtqueue.h: a right driver is served in order, a wrong one gets a fault and nothing else, and
+ * no field of the guest's is fetched twice. */
+#include "devices/virtqueue.h"
+#include "tests/unit/fake_ring.h"
+
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define GIB (UINT64_C(1) << 30)
+
+enum { SIZE = 8 };
+
+static uint8_t *ram;
+static struct guest_memory memory;
+static struct fake_ring ring;
+static struct virtqueue queue;
+static struct chain chain;
+
+static void setup_size(uint16_t size, bool event_idx)
+{
+	fake_ring_init(&ring, ram, 0, size);
+	ck_assert_int_eq(virtqueue_init(&queue, &memory, &ring.layout, event_idx), FAULT_NONE);
+}
+
+static void setup(void)
+{
+	ram = calloc(1, FAKE_RAM_SIZE);
+	memory = (struct guest_memory){0};
+	ck_assert(guest_memory_add(&memory, 0, FAKE_RAM_SIZE, ram));
+	setup_size(SIZE, true);
+}
+
+static void teardown(void)
+{
+	fake_hook = NULL;
+	free(ram);
+}
+
+/* ---- layout ---- */
+
+static const struct {
+	uint32_t size;
+	uint64_t descriptors, driver, device;
+	enum fault fault;
+} layouts[] = {
+    {8, 0, 0x100, 0x200, FAULT_NONE},
+    {1, 0, 0x10, 0x18, FAULT_NONE},
+    {256, 0, 0x1000, 0x2000, FAULT_NONE},
+    {0, 1, 1, 1, FAULT_NONE}, /* not made ready: nothing to check */
+    {3, 0, 0x100, 0x200, FAULT_QUEUE_LAYOUT},
+    {257, 0, 0x2000, 0x4000, FAULT_QUEUE_LAYOUT},
+    {512, 0, 0x2000, 0x4000, FAULT_QUEUE_LAYOUT},
+    {0x10000, 0, 0x2000, 0x4000, FAULT_QUEUE_LAYOUT},
+    {0x80000000, 0, 0x2000, 0x4000, FAULT_QUEUE_LAYOUT},
+    {UINT32_MAX, 0, 0x2000, 0x4000, FAULT_QUEUE_LAYOUT},
+    /* alignment: 16, 2, 4 */
+    {8, 8, 0x100, 0x200, FAULT_QUEUE_LAYOUT},
+    {8, 1, 0x100, 0x200, FAULT_QUEUE_LAYOUT},
+    {8, 0, 0x101, 0x200, FAULT_QUEUE_LAYOUT},
+    {8, 0, 0x102, 0x200, FAULT_NONE},
+    {8, 0, 0x100, 0x202, FAULT_QUEUE_LAYOUT},
+    {8, 0, 0x100, 0x204, FAULT_NONE},
+    /* the last byte is the event index's: 128, 22 and 70 bytes */
+    {8, 0x10000 - 128, 0x100, 0x200, FAULT_NONE},
+    {8, 0x10000 - 112, 0x100, 0x200, FAULT_QUEUE_LAYOUT},
+    {8, 0, 0x10000 - 22, 0x200, FAULT_NONE},
+    {8, 0, 0x10000 - 20, 0x200, FAULT_QUEUE_LAYOUT},
+    {8, 0, 0x100, 0x10000 - 72, FAULT_NONE},
+    {8, 0, 0x100, 0x10000 - 68, FAULT_QUEUE_LAYOUT},
+    /* outside RAM */
+    {8, 0x10000, 0x100, 0x200, FAULT_QUEUE_LAYOUT},
+    {8, 0, 3 * GIB, 0x200, FAULT_QUEUE_LAYOUT},
+    {8, 0, 0x100, 0xfffffffffffffff0, FAULT_QUEUE_LAYOUT},
+    {8, 0xfffffffffffffff0, 0x100, 0x200, FAULT_QUEUE_LAYOUT},
+    {8, 0, 0xfffffffffffffffe, 0x200, FAULT_QUEUE_LAYOUT},
+    /* overlap */
+    {8, 0, 0, 0x200, FAULT_QUEUE_LAYOUT},
+    {8, 0, 0x200, 0, FAULT_QUEUE_LAYOUT},
+    {8, 0x200, 0, 0, FAULT_QUEUE_LAYOUT},
+    {8, 0, 126, 0x200, FAULT_QUEUE_LAYOUT},
+    {8, 0, 128, 0x200, FAULT_NONE},
+    {8, 0, 0x200, 124, FAULT_QUEUE_LAYOUT},
+    {8, 0, 0x200, 128, FAULT_NONE},
+    {8, 0, 0x100, 0x100 + 20, FAULT_QUEUE_LAYOUT},
+    {8, 0, 0x100, 0x100 + 24, FAULT_NONE},
+    {8, 0, 0x200 + 68, 0x200, FAULT_QUEUE_LAYOUT},
+    {8, 0, 0x200 + 70, 0x200, FAULT_NONE},
+    {8, 0x240, 0x100, 0x200, FAULT_QUEUE_LAYOUT},
+};
+
+START_TEST(a_layout_is_checked)
+{
+	const struct transport_queue layout = {.size = layouts[_i].size,
+					       .descriptors = layouts[_i].descriptors,
+					       .driver = layouts[_i].driver,
+					       .device = layouts[_i].device};
+
+	memset(ram, 0, FAKE_RAM_SIZE);
+	ck_assert_msg(virtqueue_init(&queue, &memory, &layout, true) == layouts[_i].fault, "row %d", _i);
+	ck_assert(!virtqueue_pop(&queue, &chain));
+	ck_assert_uint_eq(queue.fault, FAULT_NONE);
+	ck_assert(!virtqueue_should_interrupt(&queue));
+}
+END_TEST
+
+/* ---- chains ---- */
+
+static const struct fake_buffer request[] = {
+    {FAKE_DATA, 16, 0}, {FAKE_DATA + 0x100, 1, 0}, {FAKE_DATA + 0x200, 512, WRITE}, {FAKE_DATA + 0x500, 1, WRITE}};
+
+START_TEST(a_chain_comes_out_as_it_was_put_in)
+{
+	uint32_t id, length;
+
+	fake_ring_add(&ring, 3, request, 4);
+	ck_assert(virtqueue_pop(&queue, &chain));
+	ck_assert_uint_eq(chain.head, 3);
+	ck_assert_uint_eq(chain.readable.count, 2);
+	ck_assert_uint_eq(chain.readable.size, 17);
+	ck_assert_uint_eq(chain.writable.count, 2);
+	ck_assert_uint_eq(chain.writable.size, 513);
+	for (unsigned i = 0; i < 4; i++) {
+		ck_assert_ptr_eq(chain.iov[i].iov_base, ram + request[i].address);
+		ck_assert_uint_eq(chain.iov[i].iov_len, request[i].length);
+	}
+	ck_assert(!fake_ring_take(&ring, &id, &length));
+	virtqueue_push(&queue, &chain, 512);
+	ck_assert(fake_ring_take(&ring, &id, &length));
+	ck_assert_uint_eq(id, 3);
+	ck_assert_uint_eq(length, 512);
+	ck_assert(!virtqueue_pop(&queue, &chain));
+	ck_assert_uint_eq(queue.fault, FAULT_NONE);
+}
+END_TEST
+
+START_TEST(a_chain_may_use_the_whole_ring)
+{
+	setup_size(TRANSPORT_QUEUE_SIZE_MAX, true);
+	for (uint16_t i = 0; i < TRANSPORT_QUEUE_SIZE_MAX; i++) /* backwards, all on the same bytes */
+		fake_ring_describe(&ring, i, FAKE_DATA, 0x8000, i > 0 ? NEXT : 0, (uint16_t)(i - 1));
+	fake_ring_offer(&ring, TRANSPORT_QUEUE_SIZE_MAX - 1);
+	ck_assert(virtqueue_pop(&queue, &chain));
+	ck_assert_uint_eq(chain.readable.count, TRANSPORT_QUEUE_SIZE_MAX);
+	ck_assert_uint_eq(chain.readable.size, TRANSPORT_QUEUE_SIZE_MAX * 0x8000);
+	ck_assert_uint_eq(chain.writable.size, 0);
+}
+END_TEST
+
+START_TEST(empty_buffers_do_not_count)
+{
+	const struct fake_buffer buffers[] = {{UINT64_MAX, 0, 0}, {FAKE_DATA, 4, 0}, {3 * GIB, 0, WRITE}};
+
+	fake_ring_add(&ring, 0, buffers, 3);
+	ck_assert(virtqueue_pop(&queue, &chain));
+	ck_assert_uint_eq(chain.readable.count, 1);
+	ck_assert_uint_eq(chain.readable.size, 4);
+	ck_assert_uint_eq(chain.writable.count, 0);
+}
+END_TEST
+
+/* Four descriptors from 0 on, of which the driver offers `head`. */
+struct fake_descriptor {
+	uint64_t address;
+	uint32_t length;
+	uint16_t flags, next;
+};
+static const struct {
+	const char *what;
+	enum fault fault;
+	uint16_t head;
+	struct fake_descriptor descriptors[4];
+} wrong_chains[] = {
+    {"head past the table", FAULT_HEAD, SIZE, {{0}}},
+    {"head far past the table", FAULT_HEAD, 0xffff, {{0}}},
+    {"next past the table", FAULT_HEAD, 0, {{FAKE_DATA, 1, NEXT, SIZE}}},
+    {"next far past the table", FAULT_HEAD, 0, {{FAKE_DATA, 1, NEXT, 0xffff}}},
+    {"a loop of one", FAULT_CHAIN_LOOP, 0, {{FAKE_DATA, 1, NEXT, 0}}},
+    {"a loop of empty ones", FAULT_CHAIN_LOOP, 0, {{0, 0, NEXT, 0}}},
+    {"a loop of two", FAULT_CHAIN_LOOP, 0, {{FAKE_DATA, 1, NEXT, 1}, {FAKE_DATA, 1, NEXT, 0}}},
+    {"a loop behind the head",
+     FAULT_CHAIN_LOOP,
+     0,
+     {{FAKE_DATA, 1, NEXT, 1}, {FAKE_DATA, 1, NEXT | WRITE, 2}, {FAKE_DATA, 1, NEXT | WRITE, 1}}},
+    {"indirect", FAULT_INDIRECT, 0, {{FAKE_DATA, 16, INDIRECT, 0}}},
+    {"indirect and next", FAULT_INDIRECT, 0, {{FAKE_DATA, 16, INDIRECT | NEXT, 1}}},
+    {"indirect, broken length", FAULT_INDIRECT, 0, {{FAKE_DATA, 17, INDIRECT | WRITE, 0}}},
+    {"indirect within a chain", FAULT_INDIRECT, 0, {{FAKE_DATA, 1, NEXT, 1}, {FAKE_DATA, 16, INDIRECT, 0}}},
+    {"readable after writable", FAULT_CHAIN_ORDER, 0, {{FAKE_DATA, 1, WRITE | NEXT, 1}, {FAKE_DATA, 1, 0, 0}}},
+    {"readable after an empty writable one", FAULT_CHAIN_ORDER, 0, {{0, 0, WRITE | NEXT, 1}, {FAKE_DATA, 1, 0, 0}}},
+    {"writable between readable",
+     FAULT_CHAIN_ORDER,
+     0,
+     {{FAKE_DATA, 1, NEXT, 1}, {FAKE_DATA, 1, WRITE | NEXT, 2}, {FAKE_DATA, 1, 0, 0}}},
+    {"past the end of RAM", FAULT_ADDRESS, 0, {{FAKE_RAM_SIZE - 1, 2, 0, 0}}},
+    {"behind RAM", FAULT_ADDRESS, 0, {{FAKE_RAM_SIZE, 1, 0, 0}}},
+    {"the devices' registers", FAULT_ADDRESS, 0, {{3 * GIB + 0x1000, 256, WRITE, 0}}},
+    {"wraps", FAULT_ADDRESS, 0, {{UINT64_MAX, 2, 0, 0}}},
+    {"wraps into RAM", FAULT_ADDRESS, 0, {{UINT64_MAX - 0xff, 0x200, WRITE, 0}}},
+    {"the longest", FAULT_ADDRESS, 0, {{1, UINT32_MAX, 0, 0}}},
+    {"the second past the end", FAULT_ADDRESS, 0, {{FAKE_DATA, 1, NEXT, 1}, {FAKE_RAM_SIZE - 1, 2, WRITE, 0}}},
+};
+
+START_TEST(a_wrong_chain_is_a_fault)
+{
+	uint32_t id, length;
+
+	for (uint16_t i = 0; i < 4; i++) {
+		const struct fake_descriptor *descriptor = &wrong_chains[_i].descriptors[i];
+		fake_ring_describe(&ring, i, descriptor->address, descriptor->length, descriptor->flags,
+				   descriptor->next);
+	}
+	fake_ring_offer(&ring, wrong_chains[_i].head);
+	ck_assert_msg(!virtqueue_pop(&queue, &chain), "%s", wrong_chains[_i].what);
+	ck_assert_msg(queue.fault == wrong_chains[_i].fault, "%s", wrong_chains[_i].what);
+
+	fake_ring_add(&ring, 4, request, 4); /* a right one does not help any more */
+	ck_assert(!virtqueue_pop(&queue, &chain));
+	ck_assert_uint_eq(queue.fault, wrong_chains[_i].fault);
+	ck_assert(!fake_ring_take(&ring, &id, &length));
+	ck_assert(!virtqueue_should_interrupt(&queue));
+}
+END_TEST
+
+START_TEST(a_chain_is_shorter_than_4_gib)
+{
+	void *high = mmap(NULL, 2 * GIB, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	const struct fake_buffer fits[] = {{4 * GIB, 0x7fffffff, 0}, {4 * GIB, 0x7fffffff, WRITE}, {0, 1, WRITE}};
+	const struct fake_buffer wraps[] = {{4 * GIB, 0x7fffffff, 0}, {4 * GIB, 0x7fffffff, WRITE}, {0, 2, WRITE}};
+
+	ck_assert_ptr_ne(high, MAP_FAILED);
+	ck_assert(guest_memory_add(&memory, 4 * GIB, 2 * GIB, high));
+	fake_ring_add(&ring, 0, fits, 3);
+	ck_assert(virtqueue_pop(&queue, &chain));
+	ck_assert_uint_eq(chain.readable.size, 0x7fffffff);
+	ck_assert_uint_eq(chain.writable.size, 0x80000000);
+	virtqueue_push(&queue, &chain, 0);
+	fake_ring_add(&ring, 0, wraps, 3);
+	ck_assert(!virtqueue_pop(&queue, &chain));
+	ck_assert_uint_eq(queue.fault, FAULT_ADDRESS);
+	munmap(high, 2 * GIB);
+}
+END_TEST
+
+/* ---- the available ring ---- */
+
+static const struct {
+	uint16_t start, index;
+	bool is_fault;
+} jumps[] = {
+    {0, SIZE, false},         {0, SIZE + 1, true},     {0, 0x8000, true},  {0, 0xffff, true},
+    {5, 5 + SIZE, false},     {5, 5 + SIZE + 1, true}, {5, 4, true},       {0xfffe, SIZE - 2, false},
+    {0xfffe, SIZE - 1, true}, {0xfffe, 0xfffd, true},  {0xffff, 0, false},
+};
+
+START_TEST(the_available_index_cannot_jump)
+{
+	ring.avail_index = queue.next_avail = queue.seen_avail = jumps[_i].start;
+	for (uint16_t i = 0; i < SIZE; i++)
+		fake_ring_add(&ring, i, request, 1);
+	fake_ring_set_avail_index(&ring, jumps[_i].index);
+	ck_assert_msg(virtqueue_pop(&queue, &chain) != jumps[_i].is_fault, "row %d", _i);
+	ck_assert_uint_eq(queue.fault, jumps[_i].is_fault ? FAULT_AVAIL_INDEX : FAULT_NONE);
+}
+END_TEST
+
+START_TEST(a_head_cannot_wait_twice)
+{
+	fake_ring_add(&ring, 2, request, 1);
+	fake_ring_add(&ring, 3, request, 1);
+	fake_ring_offer(&ring, 2);
+	for (unsigned i = 0; i < 2; i++) {
+		ck_assert(virtqueue_pop(&queue, &chain));
+		virtqueue_push(&queue, &chain, 0);
+	}
+	ck_assert(!virtqueue_pop(&queue, &chain));
+	ck_assert_uint_eq(queue.fault, FAULT_HEAD);
+}
+END_TEST
+
+START_TEST(a_head_that_came_back_is_free_again)
+{
+	for (unsigned i = 0; i < 100; i++) {
+		fake_ring_add(&ring, 2, request, 1);
+		ck_assert(virtqueue_pop(&queue, &chain));
+		virtqueue_push(&queue, &chain, 0);
+		if (i % 3 == 0) /* also without the device having seen an empty ring in between */
+			ck_assert(!virtqueue_pop(&queue, &chain));
+	}
+	ck_assert_uint_eq(queue.fault, FAULT_NONE);
+}
+END_TEST
+
+START_TEST(indices_wrap)
+{
+	uint32_t id, length;
+
+	for (uint32_t i = 0; i < 70000; i++) {
+		uint16_t head = (uint16_t)(i % SIZE);
+		fake_ring_add(&ring, head, request, 1);
+		ck_assert(virtqueue_pop(&queue, &chain));
+		virtqueue_push(&queue, &chain, i);
+		ck_assert(fake_ring_take(&ring, &id, &length));
+		ck_assert_uint_eq(id, head);
+		ck_assert_uint_eq(length, i);
+		ck_assert(!fake_ring_take(&ring, &id, &length));
+	}
+}
+END_TEST
+
+START_TEST(a_device_fault_ends_the_queue)
+{
+	fake_ring_add(&ring, 0, request, 4);
+	fake_ring_add(&ring, 4, request, 4);
+	ck_assert(virtqueue_pop(&queue, &chain));
+	virtqueue_fail(&queue, FAULT_REQUEST);
+	ck_assert(!virtqueue_pop(&queue, &chain));
+	ck_assert_uint_eq(queue.fault, FAULT_REQUEST);
+}
+END_TEST
+
+/* ---- notifications ---- */
+
+START_TEST(an_empty_ring_asks_for_a_kick)
+{
+	for (uint16_t i = 0; i < 3; i++)
+		fake_ring_add(&ring, i, request, 1);
+	while (virtqueue_pop(&queue, &chain))
+		virtqueue_push(&queue, &chain, 0);
+	ck_assert_uint_eq(fake_ring_avail_event(&ring), 3);
+}
+END_TEST
+
+static unsigned late_loads;
+static void add_at_second_load(void *host, size_t size)
+{
+	(void)size;
+	if (host != ram + ring.layout.driver + 2 || ++late_loads != 2)
+		return;
+	ck_assert_uint_eq(fake_ring_avail_event(&ring), queue.next_avail); /* asked first, then looked again */
+	fake_ring_add(&ring, 1, request, 4);
+}
+
+START_TEST(a_chain_added_while_we_ask_is_not_missed)
+{
+	fake_ring_add(&ring, 0, request, 1);
+	ck_assert(virtqueue_pop(&queue, &chain));
+	virtqueue_push(&queue, &chain, 0);
+	late_loads = 0;
+	fake_hook = add_at_second_load;
+	ck_assert(virtqueue_pop(&queue, &chain));
+	ck_assert_uint_eq(chain.head, 1);
+}
+END_TEST
+
+static const struct {
+	uint16_t before, pushes, event;
+	bool is_wanted;
+} events[] = {
+    {0, 1, 0, true},       {0, 1, 1, false},           {0, 1, 0xffff, false},
+    {0, 4, 3, true},       {0, 4, 4, false},           {3, 4, 2, false},
+    {3, 4, 3, true},       {0xfffe, 4, 0xffff, true},  {0xfffe, 4, 1, true},
+    {0xfffe, 4, 2, false}, {0xfffe, 4, 0xfffd, false}, {7, 1, 0x8007, false},
+};
+
+START_TEST(the_driver_says_when_to_interrupt)
+{
+	ring.avail_index = queue.next_avail = queue.seen_avail = queue.next_used = queue.signalled = events[_i].before;
+	fake_ring_set_used_event(&ring, events[_i].event);
+	ck_assert(!virtqueue_should_interrupt(&queue));
+	for (uint16_t i = 0; i < events[_i].pushes; i++) {
+		fake_ring_add(&ring, i, request, 1);
+		ck_assert(virtqueue_pop(&queue, &chain));
+		virtqueue_push(&queue, &chain, 0);
+	}
+	ck_assert_msg(virtqueue_should_interrupt(&queue) == events[_i].is_wanted, "row %d", _i);
+	ck_assert(!virtqueue_should_interrupt(&queue));
+}
+END_TEST
+
+START_TEST(without_event_idx_a_flag_says_so)
+{
+	setup_size(SIZE, false);
+	for (uint16_t flags = 0; flags < 2; flags++) {
+		fake_ring_set_avail_flags(&ring, flags);
+		fake_ring_set_used_event(&ring, 0x5555); /* means nothing */
+		fake_ring_add(&ring, 0, request, 1);
+		ck_assert(virtqueue_pop(&queue, &chain));
+		virtqueue_push(&queue, &chain, 0);
+		ck_assert(virtqueue_should_interrupt(&queue) == (flags == 0));
+		ck_assert(!virtqueue_pop(&queue, &chain));
+		ck_assert_uint_eq(fake_ring_avail_event(&ring), 0);
+	}
+}
+END_TEST
+
+/* ---- double fetch ---- */
+
+static uint8_t fetched[FAKE_RAM_SIZE];
+static void count_fetches(void *host, size_t size)
+{
+	for (size_t i = 0; i < size; i++)
+		fetched[(uint8_t *)host - ram + (ptrdiff_t)i]++;
+}
+
+START_TEST(no_byte_is_fetched_twice)
+{
+	memset(fetched, 0, sizeof(fetched));
+	fake_hook = count_fetches;
+	fake_ring_add(&ring, 0, request, 4);
+	fake_ring_add(&ring, 4, request, 4);
+	for (unsigned i = 0; i < 2; i++) {
+		ck_assert(virtqueue_pop(&queue, &chain));
+		virtqueue_push(&queue, &chain, 0);
+	}
+	for (unsigned i = 0; i < FAKE_RAM_SIZE; i++)
+		ck_assert_uint_le(fetched[i], 1);
+	ck_assert_uint_eq(fetched[ring.layout.driver + 2], 1);
+	ck_assert_uint_eq(fetched[16 * 7], 1);
+}
+END_TEST
+
+/* After every fetch the descriptors turn evil: what was fetched before must still be what is used. */
+static void turn_evil(void *host, size_t size)
+{
+	static unsigned calls;
+	uint64_t at = (uint64_t)((uint8_t *)host - ram);
+
+	(void)size;
+	if (at >= ring.layout.driver)
+		return;
+	for (uint16_t i = 0; i < SIZE; i++)
+		if (ring.layout.descriptors + 16U * i < at)
+			fake_ring_describe(&ring, i, UINT64_MAX - calls++, UINT32_MAX, INDIRECT | NEXT, 0xffff);
+}
+
+START_TEST(a_change_after_the_fetch_changes_nothing)
+{
+	fake_ring_add(&ring, 0, request, 4);
+	fake_hook = turn_evil;
+	ck_assert(virtqueue_pop(&queue, &chain));
+	for (unsigned i = 0; i < 4; i++) {
+		ck_assert_ptr_eq(chain.iov[i].iov_base, ram + request[i].address);
+		ck_assert_uint_eq(chain.iov[i].iov_len, request[i].length);
+	}
+	ck_assert_uint_eq(chain.writable.size, 513);
+}
+END_TEST
+
+/* ---- a driver that is a model: random chains, right ones only ---- */
+
+static uint32_t random_state;
+static uint32_t random_below(uint32_t bound)
+{
+	random_state = random_state * 1664525 + 1013904223;
+	return (random_state >> 8) % bound;
+}
+
+static unsigned random_chain(struct fake_buffer *buffers)
+{
+	unsigned count = 1 + random_below(SIZE), writable = random_below(count + 1);
+
+	for (unsigned i = 0; i < count; i++) {
+		uint32_t length = 1 + random_below(300);
+		buffers[i] =
+		    (struct fake_buffer){FAKE_DATA + random_below(0x8000 - length), length, i < writable ? 0 : WRITE};
+	}
+	return count;
+}
+
+START_TEST(a_right_driver_is_always_served)
+{
+	uint32_t id, length;
+
+	random_state = (uint32_t)_i;
+	for (unsigned round = 0; round < 20000; round++) {
+		struct fake_buffer buffers[SIZE];
+		unsigned count = random_chain(buffers);
+		uint16_t head = (uint16_t)random_below(SIZE - count + 1);
+		fake_ring_add(&ring, head, buffers, count);
+		ck_assert(virtqueue_pop(&queue, &chain));
+		ck_assert_uint_eq(chain.head, head);
+		ck_assert_uint_eq(chain.readable.count + chain.writable.count, count);
+		for (unsigned i = 0; i < count; i++) {
+			bool is_writable = i >= chain.readable.count;
+			ck_assert_uint_eq(is_writable, buffers[i].flags == WRITE);
+			ck_assert_ptr_eq(chain.iov[i].iov_base, ram + buffers[i].address);
+			ck_assert_uint_eq(chain.iov[i].iov_len, buffers[i].length);
+		}
+		virtqueue_push(&queue, &chain, chain.writable.size);
+		ck_assert(fake_ring_take(&ring, &id, &length));
+		ck_assert_uint_eq(id, head);
+		ck_assert_uint_eq(length, chain.writable.size);
+	}
+	ck_assert_uint_eq(queue.fault, FAULT_NONE);
+}
+END_TEST
+
+#define ROWS(table) ((int)(sizeof(table) / sizeof((table)[0])))
+
+int main(void)
+{
+	Suite *suite = suite_create("devices/virtqueue");
+	TCase *tests = tcase_create("virtqueue");
+
+	tcase_set_timeout(tests, 60);
+	tcase_add_checked_fixture(tests, setup, teardown);
+	tcase_add_loop_test(tests, a_layout_is_checked, 0, ROWS(layouts));
+	tcase_add_test(tests, a_chain_comes_out_as_it_was_put_in);
+	tcase_add_test(tests, a_chain_may_use_the_whole_ring);
+	tcase_add_test(tests, empty_buffers_do_not_count);
+	tcase_add_loop_test(tests, a_wrong_chain_is_a_fault, 0, ROWS(wrong_chains));
+	tcase_add_test(tests, a_chain_is_shorter_than_4_gib);
+	tcase_add_loop_test(tests, the_available_index_cannot_jump, 0, ROWS(jumps));
+	tcase_add_test(tests, a_head_cannot_wait_twice);
+	tcase_add_test(tests, a_head_that_came_back_is_free_again);
+	tcase_add_test(tests, indices_wrap);
+	tcase_add_test(tests, a_device_fault_ends_the_queue);
+	tcase_add_test(tests, an_empty_ring_asks_for_a_kick);
+	tcase_add_test(tests, a_chain_added_while_we_ask_is_not_missed);
+	tcase_add_loop_test(tests, the_driver_says_when_to_interrupt, 0, ROWS(events));
+	tcase_add_test(tests, without_event_idx_a_flag_says_so);
+	tcase_add_test(tests, no_byte_is_fetched_twice);
+	tcase_add_test(tests, a_change_after_the_fetch_changes_nothing);
+	tcase_add_loop_test(tests, a_right_driver_is_always_served, 0, 4);
+	suite_add_tcase(suite, tests);
+	SRunner *runner = srunner_create(suite);
+	srunner_run_all(runner, CK_NORMAL);
+	int failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

@@ -1,0 +1,156 @@
+/* What a mistake in a policy looks like to the operator, and what a good policy means: every tests/policy/NAME.yaml is
+ * read and what comes of it is compared, to the byte, with NAME.expected.
+ *
+ * good-*: the effective values. host-*: the file is a host file. All others: the rendered mistakes, and no policy.
+ * POLICY_GOLDEN_WRITE=1 writes the expected files anew: read the difference before you keep it.
+ * POLICY_GOLDEN names another folder than tests/policy.
+ */
+#include "policy/host.h"
+#include "policy/policy.h"
+
+#include <check.h>
+#include <dirent.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { CASES_MAX = 400, NAME_SIZE = 96 };
+
+static char cases[CASES_MAX][NAME_SIZE];
+static int case_count;
+
+static const char *folder(void)
+{
+	const char *given = getenv("POLICY_GOLDEN");
+
+	return given == NULL ? "tests/policy" : given;
+}
+
+static char *read_file(const char *name, const char *suffix, size_t *size)
+{
+	char path[4096];
+	char *bytes = malloc(1 << 20);
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/%s%s", folder(), name, suffix);
+	file = fopen(path, "rb");
+	ck_assert_msg(file != NULL, "%s is missing", path);
+	*size = fread(bytes, 1, (1 << 20) - 1, file);
+	bytes[*size] = '\0';
+	fclose(file);
+	return bytes;
+}
+
+static void write_file(const char *name, const char *suffix, const char *bytes, size_t size)
+{
+	char path[4096];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/%s%s", folder(), name, suffix);
+	file = fopen(path, "wb");
+	ck_assert(file != NULL && fwrite(bytes, 1, size, file) == size && fclose(file) == 0);
+}
+
+static void print_value(const struct policy_value *value, void *context)
+{
+	if (value->at.line == 0)
+		fprintf(context, "%s = %s (default)\n", value->key, value->text);
+	else
+		fprintf(context, "%s = %s (%u:%u)\n", value->key, value->text, (unsigned)value->at.line,
+			(unsigned)value->at.column);
+}
+
+/* What the operator sees. */
+static char *render(const char *name, const char *bytes, size_t size, size_t *length)
+{
+	bool is_host = strncmp(name, "host-", 5) == 0, is_good = strncmp(name, "good-", 5) == 0, is_read;
+	char *text = NULL, file[NAME_SIZE + 8];
+	FILE *out = open_memstream(&text, length);
+	struct policy *policy = NULL;
+	struct host *host = NULL;
+	struct problems problems;
+
+	snprintf(file, sizeof(file), "%s.yaml", name);
+	problems_init(&problems);
+	if (is_host)
+		host = host_parse_buffer(file, bytes, size, &problems);
+	else
+		policy = policy_parse_buffer(file, bytes, size, &problems);
+	is_read = host != NULL || policy != NULL;
+	problems_print(&problems, out);
+	if (policy != NULL)
+		policy_each_value(policy, print_value, out);
+	fclose(out);
+	ck_assert_msg(is_read == is_good, "%s was %s:\n%s", file, is_read ? "accepted" : "refused", text);
+	ck_assert_msg(is_read == (problems.count == 0), "%s: a refusal has a reason", file);
+	policy_free(policy);
+	host_free(host);
+	problems_free(&problems);
+	return text;
+}
+
+START_TEST(looks_as_expected)
+{
+	const char *name = cases[_i];
+	size_t size, length, expected_length;
+	char *bytes = read_file(name, ".yaml", &size), *expected;
+	char *text = render(name, bytes, size, &length);
+
+	if (getenv("POLICY_GOLDEN_WRITE") != NULL)
+		write_file(name, ".expected", text, length);
+	expected = read_file(name, ".expected", &expected_length);
+	ck_assert_msg(length == expected_length && memcmp(text, expected, length) == 0,
+		      "%s.yaml gives\n%s\nand not the expected\n%s", name, text, expected);
+	for (size_t i = 0; i < length; i++)
+		ck_assert_msg(text[i] == '\n' || (unsigned char)text[i] >= 0x20, "a control character is shown");
+	free(expected);
+	free(text);
+	free(bytes);
+}
+END_TEST
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(a, b);
+}
+
+static void find_cases(void)
+{
+	DIR *directory = opendir(folder());
+	struct dirent *entry;
+
+	while (directory != NULL && (entry = readdir(directory)) != NULL) {
+		const char *dot = strrchr(entry->d_name, '.');
+
+		if (dot == NULL || strcmp(dot, ".yaml") != 0 || dot - entry->d_name >= NAME_SIZE ||
+		    case_count == CASES_MAX)
+			continue;
+		memcpy(cases[case_count++], entry->d_name, (size_t)(dot - entry->d_name));
+	}
+	if (directory != NULL)
+		closedir(directory);
+	qsort(cases, (size_t)case_count, NAME_SIZE, by_name);
+}
+
+START_TEST(there_are_many)
+{
+	ck_assert_int_ge(case_count, 60);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("policy_golden");
+	TCase *tcase = tcase_create("golden");
+	SRunner *runner;
+	int failed;
+
+	find_cases();
+	tcase_add_test(tcase, there_are_many);
+	tcase_add_loop_test(tcase, looks_as_expected, 0, case_count);
+	suite_add_tcase(suite, tcase);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
