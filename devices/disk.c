@@ -145,7 +145,7 @@ static unsigned disk_run(struct device *device, unsigned ready)
 	(void)ready;
 	if (!device->is_active)
 		return 0;
-	for (unsigned served = 0; served < queue->size; served++) {
+	for (unsigned served = 0; served < TRANSPORT_QUEUE_SIZE_MAX; served++) {
 		struct request request;
 		if (!virtqueue_pop(queue, chain))
 			return 0;

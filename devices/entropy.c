@@ -39,7 +39,7 @@ static unsigned entropy_run(struct device *device, unsigned ready)
 	(void)ready;
 	if (!device->is_active)
 		return 0;
-	for (unsigned served = 0; served < queue->size; served++) {
+	for (unsigned served = 0; served < TRANSPORT_QUEUE_SIZE_MAX; served++) {
 		if (!virtqueue_pop(queue, chain))
 			return 0;
 		if (chain->readable.size > 0 || chain->writable.size == 0) { /* 5.4.6.1 */

@@ -92,19 +92,17 @@ static int add_rule(scmp_filter_ctx filter, const struct rule *rule, uint64_t ea
 	for (size_t i = 0; i < CONDITIONS_MAX; i++) {
 		const struct condition *condition = &rule->conditions[i];
 		uint64_t value = condition->each != EACH_ONE ? each : condition->value;
-		switch (condition->comparison) {
-		case ANYTHING:
-			break;
-		case IS_32:
-			arguments[used++] = SCMP_CMP(condition->argument, SCMP_CMP_MASKED_EQ, UINT32_MAX, value);
-			break;
-		case IS_64:
-			arguments[used++] = SCMP_CMP(condition->argument, SCMP_CMP_EQ, value);
-			break;
-		case AT_MOST:
-			arguments[used++] = SCMP_CMP(condition->argument, SCMP_CMP_LE, value);
-			break;
+		if (condition->comparison == ANYTHING)
+			continue;
+		arguments[used] = (struct scmp_arg_cmp){.arg = condition->argument, .datum_a = value};
+		if (condition->comparison == IS_32) {
+			arguments[used].op = SCMP_CMP_MASKED_EQ;
+			arguments[used].datum_a = UINT32_MAX;
+			arguments[used].datum_b = value;
+		} else {
+			arguments[used].op = condition->comparison == IS_64 ? SCMP_CMP_EQ : SCMP_CMP_LE;
 		}
+		used++;
 	}
 	return seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, rule->call, used, arguments);
 }

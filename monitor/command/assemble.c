@@ -173,6 +173,9 @@ void vm_hand_over(struct vm *vm)
 
 void vm_close(struct vm *vm)
 {
+	if (vm->stage != NULL)
+		jail_stage_abandon(vm->stage);
+	vm->stage = NULL;
 	vm_hand_over(vm);
 	close_descriptor(&vm->supervisor);
 	close_descriptor(&vm->auditor);

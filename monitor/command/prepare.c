@@ -187,14 +187,18 @@ static int open_backend(struct vm *vm, struct plan_device *device, size_t index,
 	return *in < 0 ? -1 : 0;
 }
 
-int vm_prepare(struct vm *vm, char *why)
+int vm_claim(struct vm *vm, char *why)
 {
 	policy_to_plan(vm->policy, &vm->plan);
 	randombytes_buf(vm->plan.run_id, sizeof(vm->plan.run_id));
 	vm->plan.owner_uid = getuid();
-	if (runtime_claim(&vm->runtime, vm->host, vm->plan.name, why) != 0 ||
-	    runtime_ids(&vm->runtime, vm->host, &vm->ids, why) != 0)
+	if (runtime_claim(&vm->runtime, vm->host, vm->plan.name, why) != 0)
 		return -1;
+	return runtime_ids(&vm->runtime, vm->host, &vm->ids, why);
+}
+
+int vm_prepare(struct vm *vm, char *why)
+{
 	vm->null = vm_hold(vm, open("/dev/null", O_RDWR | O_CLOEXEC));
 	if ((vm->kvm = open_kvm(vm, why)) < 0 || (vm->ram = make_ram(vm, why)) < 0 ||
 	    (vm->kernel = open_kernel(vm, why)) < 0 || (vm->initrd = open_initrd(vm, why)) < 0)

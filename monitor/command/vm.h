@@ -34,6 +34,7 @@ struct vm {
 	struct runtime runtime;
 	struct jail_ids ids;
 	struct jail_cgroup *cgroup;
+	struct jail_stage *stage; /* until the programs start */
 	const char *policy_path;
 	bool raw_escapes; /* --raw */
 
@@ -59,6 +60,10 @@ struct vm {
 
 /* Keeps a descriptor until vm_hand_over. Returns it; a negative one is passed through. */
 int vm_hold(struct vm *vm, int descriptor);
+
+/* The plan as far as the policy says it, the VM's name and its range of ids. 0, or -1 with why; vm_close in either
+   case. */
+int vm_claim(struct vm *vm, char *why);
 
 /* Opens and makes everything the plan needs; starts nothing. 0, or -1 with why; vm_close in either case. */
 int vm_prepare(struct vm *vm, char *why);

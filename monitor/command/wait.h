@@ -2,6 +2,7 @@
 #ifndef MONITOR_COMMAND_WAIT_H
 #define MONITOR_COMMAND_WAIT_H
 
+#include "monitor/command/command.h"
 #include "monitor/command/vm.h"
 
 struct vm_end {
