@@ -140,7 +140,7 @@ static void check_path(const struct policy_path *path, struct problems *problems
 {
 	char quote[QUOTE_SIZE];
 
-	if (path->at.line != 0 && path->text[0] != '/')
+	if (path->text[0] != '\0' && path->text[0] != '/')
 		problems_add(problems, path->at, "write the whole path, from /", "%s is relative",
 			     problem_quote(quote, sizeof(quote), path->text));
 }

@@ -64,10 +64,21 @@ static void format_number(const struct schema_key *key, uint64_t value, char out
 	snprintf(out, NUMBER_SIZE, "%" PRIu64 "%s", value / best->factor, best->name);
 }
 
+/* How many letters two words begin with alike, in whatever case. */
+static size_t alike(const char *a, const char *b)
+{
+	size_t count = 0;
+
+	while (a[count] != '\0' && b[count] != '\0' && (a[count] | 0x20) == (b[count] | 0x20))
+		count++;
+	return count;
+}
+
 static bool fail_unit(const struct scalar *scalar, const char *number, int digits, const char *rest)
 {
 	const struct unit *units = units_of(scalar->key), *meant = NULL;
 	char hint[PROBLEM_TEXT_SIZE], list[64] = "";
+	size_t nearness = 0;
 
 	if (units == no_units)
 		return fail(scalar, "write digits only, such as `4`", "is not a whole number");
@@ -79,10 +90,10 @@ static bool fail_unit(const struct scalar *scalar, const char *number, int digit
 		size_t used = strlen(list);
 
 		snprintf(list + used, sizeof(list) - used, "%s%s", used == 0 ? "" : ", ", unit->name);
-		if (rest[0] != '\0' && meant == NULL && (rest[0] | 0x20) == (unit->name[0] | 0x20))
+		if (alike(rest, unit->name) > 0 && alike(rest, unit->name) >= nearness) {
 			meant = unit;
-		if (strcmp(rest, unit->name) == 0)
-			meant = unit;
+			nearness = alike(rest, unit->name);
+		}
 	}
 	if (meant == NULL && units == percent_units)
 		meant = units;

@@ -76,14 +76,16 @@ static void apply_list(const struct walk *walk, const struct schema_key *key, co
 				     (unsigned)key->max);
 			break;
 		}
-		if (item->kind == TREE_BAD) {
+		if (item->kind == TREE_BAD)
 			continue;
-		} else if (key->type == SCHEMA_PATHS) {
-			apply_scalar(walk, key, item, items + count * key->room);
-		} else if (item->kind != TREE_MAP) {
+		if (item->kind != (key->type == SCHEMA_PATHS ? TREE_SCALAR : TREE_MAP)) {
 			snprintf(hint, sizeof(hint), "such as `- %s`", key->example);
-			problems_add(walk->problems, item->at, hint, "an item of `%s` has keys of its own", key->name);
+			problems_add(walk->problems, item->at, hint, "an item of `%s` %s", key->name,
+				     key->type == SCHEMA_PATHS ? "is one value" : "has keys of its own");
 			continue;
+		}
+		if (key->type == SCHEMA_PATHS) {
+			apply_scalar(walk, key, item, items + count * key->room);
 		} else {
 			schema_defaults(key->keys, items + count * key->room);
 			apply_group(walk, key->keys, i, items + count * key->room);
@@ -109,7 +111,9 @@ static void apply_map(const struct walk *walk, const struct schema_key *key, int
 		memcpy((char *)object + key->word_offset, &word, sizeof(word));
 		set_at(field, node->key_at);
 	} else if (node->kind != TREE_BAD) {
-		snprintf(hint, sizeof(hint), "such as `%s: %s`", key->name, key->example);
+		snprintf(hint, sizeof(hint), "such as `%s: %s`%s%s%s", key->name, key->example,
+			 key->word == NULL ? "" : ", or `", key->word == NULL ? "" : key->word,
+			 key->word == NULL ? "" : "`");
 		if (node->kind == TREE_SCALAR)
 			problems_add(walk->problems, node->at, hint, "`%s` has keys of its own and cannot be %s",
 				     key->name, problem_quote(quote, sizeof(quote), node->text));

@@ -304,31 +304,34 @@ static void add_syntax_problem(struct problems *problems, const yaml_parser_t *p
 {
 	static const struct {
 		const char *theirs, *message, *hint;
+		bool at_start; /* point to what was begun, not to where that was noticed */
 	} known[] = {
 	    {"cannot start any token", "this character cannot begin a value",
-	     "indent with spaces, not tabs; quote a value that begins with one of @ ` % & * ! | >"},
+	     "indent with spaces, not tabs; quote a value that begins with one of @ ` % & * ! | >", false},
 	    {"mapping values are not allowed", "a `:` where no key can be",
-	     "quote a value that contains `: `; check the indentation of the lines above"},
-	    {"did not find expected key", "a key was expected here", "keys of one group start in the same column"},
-	    {"could not find expected ':'", "a key without its `:`",
-	     "write `key: value`, with a space after the colon"},
+	     "quote a value that contains `: `; check the indentation of the lines above", false},
+	    {"did not find expected key", "a key was expected here", "keys of one group start in the same column",
+	     false},
+	    {"could not find expected ':'", "a key without its `:`", "write `key: value`, with a space after the colon",
+	     false},
 	    {"did not find expected '-' indicator", "a list item was expected here",
-	     "items of one list start with `- ` in the same column"},
+	     "items of one list start with `- ` in the same column", false},
 	    {"did not find expected ',' or '}'", "a map in braces is not closed",
-	     "separate keys by `, ` and close with `}`"},
+	     "separate keys by `, ` and close with `}`", true},
 	    {"did not find expected ',' or ']'", "a list in brackets is not closed",
-	     "separate items by `, ` and close with `]`"},
-	    {"found unexpected end of stream", "a quoted value is not closed", NULL},
+	     "separate items by `, ` and close with `]`", true},
+	    {"found unexpected end of stream", "a quoted value is not closed", NULL, true},
 	    {"block sequence entries are not allowed", "a list item where none can be",
-	     "start the list on the line below its key"},
+	     "start the list on the line below its key", false},
 	    {"found unknown escape character", "an unknown escape in double quotes",
-	     "use single quotes, or write `\\\\` for a backslash"},
+	     "use single quotes, or write `\\\\` for a backslash", false},
 	};
 	const char *theirs = parser->problem == NULL ? "not YAML" : parser->problem;
 
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
 		if (strstr(theirs, known[i].theirs) != NULL) {
-			problems_add(problems, at_mark(parser->problem_mark), known[i].hint, "%s", known[i].message);
+			problems_add(problems, at_mark(known[i].at_start ? parser->context_mark : parser->problem_mark),
+				     known[i].hint, "%s", known[i].message);
 			return;
 		}
 	problems_add(problems, at_mark(parser->problem_mark), NULL, "not YAML: %s", theirs);

@@ -12,7 +12,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { LIMITS_MAX = 8, CONSOLE_NOTE = 4096 /* what the device itself may add to the guest's output */ };
+enum { LIMITS_MAX = 8, CONSOLE_NOTE = 16 << 20 /* what others may write to the same file meanwhile */ };
 
 struct limit {
 	int resource;

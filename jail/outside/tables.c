@@ -14,49 +14,36 @@
 #include <sys/socket.h>
 #include <time.h>
 
+/* clang-format off */
 #define CALL(call_name) .call = SCMP_SYS(call_name), .name = #call_name
-#define FD(number)                                                                                                     \
-	{                                                                                                              \
-		IS_32, 0, "fd", (number), EACH_ONE                                                                     \
-	}
-#define EACH_FD(kind, number)                                                                                          \
-	{                                                                                                              \
-		IS_32, 0, "fd", (number), (kind)                                                                       \
-	}
-#define IS(argument, label, number)                                                                                    \
-	{                                                                                                              \
-		IS_32, (argument), (label), (number), EACH_ONE                                                         \
-	}
-#define SIZE_IS(argument, label, number)                                                                               \
-	{                                                                                                              \
-		IS_64, (argument), (label), (number), EACH_ONE                                                         \
-	}
-#define SIZE_AT_MOST(argument, label, number)                                                                          \
-	{                                                                                                              \
-		AT_MOST, (argument), (label), (number), EACH_ONE                                                       \
-	}
-#define NULL_IS(argument, label)                                                                                       \
-	{                                                                                                              \
-		IS_64, (argument), (label), 0, EACH_ONE                                                                \
-	}
+#define FD(number) {IS_32, 0, "fd", (number), EACH_ONE}
+#define EACH_FD(kind, number) {IS_32, 0, "fd", (number), (kind)}
+#define IS(argument, label, number) {IS_32, (argument), (label), (number), EACH_ONE}
+#define SIZE_IS(argument, label, number) {IS_64, (argument), (label), (number), EACH_ONE}
+#define SIZE_AT_MOST(argument, label, number) {AT_MOST, (argument), (label), (number), EACH_ONE}
+#define NULL_IS(argument, label) {IS_64, (argument), (label), 0, EACH_ONE}
 #define IF .when =
 
 enum {
-	IOVEC_MAX = 256,       /* of one disk request: the queue's size */
-	CONSOLE_IO_MAX = 4096, /* of one read or write of the console's backend */
+	IOVEC_MAX = 256,      /* of one disk request: the queue's size */
+	CONSOLE_IO_MAX = 256, /* of one read or write of the console's backend */
+	ENTROPY_MAX = 256,
+	SALT_SIZE = 16,
 };
 
-#define LEAVE                                                                                                          \
-	{                                                                                                              \
-		CALL(exit_group), .reason = "ends"                                                                     \
-	}
-#define TELL                                                                                                           \
-	{                                                                                                              \
-		CALL(sendto),                                                                                          \
-		    {FD(FD_CHANNEL), SIZE_IS(2, "size", sizeof(struct message)), IS(3, "flags", MSG_NOSIGNAL),         \
-		     NULL_IS(4, "address")},                                                                           \
-		    "lockdown_send: tells its state"                                                                   \
-	}
+/* Several rules share these. MSG_NOSIGNAL: the other end may be gone. */
+#define LEAVE {CALL(exit_group), .reason = "ends"}
+#define RESUME {CALL(restart_syscall), .reason = "poll goes on after SIGCONT"}
+#define CLOCK(id) {CALL(clock_gettime), {IS(0, "clock", (id))}, "reads the time where the vDSO cannot"}
+#define SEND(number, sent_flags, why) \
+	{CALL(sendto), {FD(number), IS(3, "flags", (sent_flags)), NULL_IS(4, "address")}, why}
+#define RECEIVE(number, received_flags, why) \
+	{CALL(recvfrom), {FD(number), IS(3, "flags", (received_flags)), NULL_IS(4, "address")}, why}
+#define TELL \
+	{CALL(sendto), {FD(FD_CHANNEL), SIZE_IS(2, "size", sizeof(struct message)), IS(3, "flags", MSG_NOSIGNAL), \
+			NULL_IS(4, "address")}, "lockdown_send: tells its state"}
+#define KVM(kind, request_name, why) {CALL(ioctl), {EACH_FD(kind, 0), IS(1, "request", (request_name))}, why}
+/* clang-format on */
 
 static const struct rule device_main[] = {
     {CALL(ppoll), {IS(1, "count", 4), NULL_IS(3, "signals")}, "waits for the monitor, the guest and the backend"},
@@ -71,13 +58,46 @@ static const struct rule device_main[] = {
      "writes the guest's output",
      IF CONSOLE},
     {CALL(getrandom),
-     {SIZE_AT_MOST(1, "size", 256), IS(2, "flags", 0)},
+     {SIZE_AT_MOST(1, "size", ENTROPY_MAX), IS(2, "flags", 0)},
      "fetches random bytes for the guest",
      IF ENTROPY},
-    {CALL(recvfrom),
-     {FD(DEVICE_FD_MONITOR), IS(3, "flags", MSG_DONTWAIT | MSG_TRUNC), NULL_IS(4, "address")},
-     "hears from the monitor"},
-    {CALL(sendto), {FD(DEVICE_FD_MONITOR), IS(3, "flags", MSG_NOSIGNAL), NULL_IS(4, "address")}, "answers the monitor"},
+    RECEIVE(DEVICE_FD_MONITOR, MSG_DONTWAIT | MSG_TRUNC, "hears from the monitor"),
+    SEND(DEVICE_FD_MONITOR, MSG_NOSIGNAL, "answers the monitor"),
+    TELL,
+    LEAVE,
+};
+
+static const struct rule auditor_main[] = {
+    {CALL(poll), {IS(1, "count", 2)}, "waits for events"},
+    RECEIVE(FD_CHANNEL, MSG_DONTWAIT | MSG_TRUNC, "takes the launcher's events"),
+    RECEIVE(AUDITOR_FD_SUPERVISOR, MSG_DONTWAIT | MSG_TRUNC, "takes the supervisor's events"),
+    {CALL(write), {FD(AUDITOR_FD_LOG)}, "writes records"},
+    {CALL(fdatasync), {FD(AUDITOR_FD_LOG)}, "puts them on disk"},
+    {CALL(getrandom), {SIZE_IS(1, "size", SALT_SIZE), IS(2, "flags", 0)}, "salts a record"},
+    SEND(FD_CHANNEL, MSG_NOSIGNAL, "tells the launcher"),
+    SEND(FD_CHANNEL, MSG_NOSIGNAL | MSG_DONTWAIT, "tells the launcher"),
+    SEND(AUDITOR_FD_SUPERVISOR, MSG_NOSIGNAL | MSG_DONTWAIT, "tells the supervisor"),
+    CLOCK(CLOCK_REALTIME),
+    CLOCK(CLOCK_MONOTONIC),
+    RESUME,
+    LEAVE,
+};
+
+static const struct rule supervisor_main[] = {
+    {CALL(ppoll), {NULL_IS(3, "signals")}, "waits for the members, the launcher, the auditor and callers"},
+    TELL,
+    RESUME,
+    LEAVE,
+};
+
+static const struct rule monitor_main[] = {
+    {CALL(ppoll), {NULL_IS(3, "signals")}, "waits for the supervisor and the devices"},
+    TELL,
+    LEAVE,
+};
+
+static const struct rule monitor_vcpu[] = {
+    KVM(EACH_VCPU, KVM_RUN, "runs the guest"),
     TELL,
     LEAVE,
 };
@@ -91,6 +111,9 @@ static const struct {
 	const struct rule *rules;
 	size_t count;
 } tables[ROLE_DEVICE + 1][THREAD_KINDS] = {
+    [ROLE_SUPERVISOR] = {[THREAD_MAIN] = TABLE(supervisor_main)},
+    [ROLE_MONITOR] = {[THREAD_MAIN] = TABLE(monitor_main), [THREAD_VCPU] = TABLE(monitor_vcpu)},
+    [ROLE_AUDITOR] = {[THREAD_MAIN] = TABLE(auditor_main)},
     [ROLE_DEVICE] = {[THREAD_MAIN] = TABLE(device_main)},
 };
 

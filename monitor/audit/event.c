@@ -88,8 +88,8 @@ static void add(struct audit_packet *packet, enum audit_field field, enum audit_
 	const struct audit_field_head head = {.field = (uint8_t)field, .size = (uint16_t)size};
 	size_t left = sizeof(packet->bytes) - packet->used;
 	if (field >= AUDIT_FIELDS || audit_field_rules[field].type != type || size > audit_field_rules[field].size ||
-	    (type != AUDIT_TYPE_STRING && size != audit_field_rules[field].size) ||
-	    left < sizeof(head) || size > left - sizeof(head)) {
+	    (type != AUDIT_TYPE_STRING && size != audit_field_rules[field].size) || left < sizeof(head) ||
+	    size > left - sizeof(head)) {
 		packet->broken = true;
 		return;
 	}

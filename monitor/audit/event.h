@@ -49,7 +49,7 @@ enum audit_event {
 	AUDIT_CAP_REACHED,     /* [CAP] VALUE DEVICE */
 
 	/* either, for events that it could not send; and the auditor, for packets that it could not accept */
-	AUDIT_RECORDS_DROPPED, /* [COUNT] */
+	AUDIT_RECORDS_DROPPED, /* [COUNT PROCESS] */
 
 	/* auditor */
 	AUDIT_LOG_CLOSED,

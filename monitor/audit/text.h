@@ -28,7 +28,9 @@ void text_string(struct text *text, const void *bytes, size_t size);
 void text_number(struct text *text, uint64_t value);
 /* `"0x…"` */
 void text_address(struct text *text, uint64_t value);
-/* `"…"`, two digits a byte */
+/* Two digits a byte, without quotes. */
+void text_digits(struct text *text, const uint8_t *bytes, size_t size);
+/* The same with them. */
 void text_hex(struct text *text, const uint8_t *bytes, size_t size);
 /* `"key":`, with a comma before it unless it is the first of its object. */
 void text_key(struct text *text, const char *key);

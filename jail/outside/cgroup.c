@@ -1,0 +1,278 @@
+/* The control group of a VM: `cofferdam/NAME`, with the policy's caps.
+ *
+ * v2 where it has the controller, else the controller's own v1 mount (a host can have both). A cap that cannot be set
+ * fails the start: none is left out in silence. Touches nothing outside `cofferdam` but the switch that lets groups
+ * below the top have the controllers. Trusts the VM's name to be one path component and checks that.
+ */
+#include "jail/outside/cgroup.h"
+
+#include "jail/outside/outside.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { GROUP_PATH_SIZE = CGROUP_PATH_SIZE + PLAN_NAME_SIZE + 16, REMOVE_TRIES = 50, CPU_PERIOD_US = 100000 };
+_Static_assert((int)CONTROLLERS == (int)CGROUP_TASKS_MAX, "one v1 group for each controller");
+
+static int put(const char *folder, const char *file, const char *value)
+{
+	char path[GROUP_PATH_SIZE + 64];
+	snprintf(path, sizeof(path), "%s/%s", folder, file);
+	int descriptor = open(path, O_WRONLY | O_CLOEXEC);
+	if (descriptor < 0)
+		return -1;
+	ssize_t done = write(descriptor, value, strlen(value));
+	int error = errno;
+	close(descriptor);
+	errno = error;
+	return done < 0 ? -1 : 0;
+}
+
+/* A file that some kernels lack. */
+static int put_optional(const char *folder, const char *file, const char *value)
+{
+	return put(folder, file, value) == 0 || errno == ENOENT ? 0 : -1;
+}
+
+static int put_number(const char *folder, const char *file, uint64_t value)
+{
+	char text[24];
+	snprintf(text, sizeof(text), "%" PRIu64, value);
+	return put(folder, file, text);
+}
+
+static bool wanted(const struct jail_caps *caps, enum controller controller)
+{
+	switch (controller) {
+	case CONTROLLER_MEMORY:
+		return caps->memory_bytes != 0;
+	case CONTROLLER_PIDS:
+		return caps->tasks != 0;
+	default:
+		return caps->cpu_percent != 0;
+	}
+}
+
+static int set_unified(const char *group, const struct jail_caps *caps, enum controller controller)
+{
+	char text[48];
+	switch (controller) {
+	case CONTROLLER_MEMORY:
+		return put_number(group, "memory.max", caps->memory_bytes) != 0 ||
+			       put_optional(group, "memory.swap.max", "0") != 0 ||
+			       put_optional(group, "memory.oom.group", "1") != 0
+			   ? -1
+			   : 0;
+	case CONTROLLER_PIDS:
+		return put_number(group, "pids.max", caps->tasks);
+	default:
+		snprintf(text, sizeof(text), "%" PRIu64 " %d", (uint64_t)caps->cpu_percent * (CPU_PERIOD_US / 100),
+			 CPU_PERIOD_US);
+		return put(group, "cpu.max", text);
+	}
+}
+
+static int set_own_mount(const char *group, const struct jail_caps *caps, enum controller controller)
+{
+	char text[24];
+	switch (controller) {
+	case CONTROLLER_MEMORY:
+		snprintf(text, sizeof(text), "%" PRIu64, caps->memory_bytes);
+		return put(group, "memory.limit_in_bytes", text) != 0 ||
+			       put_optional(group, "memory.memsw.limit_in_bytes", text) != 0 ||
+			       put_optional(group, "memory.swappiness", "0") != 0
+			   ? -1
+			   : 0;
+	case CONTROLLER_PIDS:
+		return put_number(group, "pids.max", caps->tasks);
+	default:
+		return put_number(group, "cpu.cfs_period_us", CPU_PERIOD_US) != 0 ||
+			       put_number(group, "cpu.cfs_quota_us",
+					  (uint64_t)caps->cpu_percent * (CPU_PERIOD_US / 100)) != 0
+			   ? -1
+			   : 0;
+	}
+}
+
+/* A group that was just emptied is busy for a moment. */
+static int remove_group(const char *path)
+{
+	const struct timespec moment = {.tv_nsec = 1000000};
+	for (int i = 0; rmdir(path) != 0; i++) {
+		if (errno == ENOENT)
+			return 0;
+		if (errno != EBUSY || i == REMOVE_TRIES)
+			return -1;
+		nanosleep(&moment, NULL);
+	}
+	return 0;
+}
+
+/* mkdir PLACE/cofferdam/NAME. Returns the path to free, or NULL with errno. */
+static char *make_group(const char *place, const char *name)
+{
+	char path[GROUP_PATH_SIZE];
+	snprintf(path, sizeof(path), "%s/cofferdam", place);
+	if (mkdir(path, 0755) != 0 && errno != EEXIST)
+		return NULL;
+	snprintf(path, sizeof(path), "%s/cofferdam/%s", place, name);
+	if (mkdir(path, 0755) != 0 && (errno != EEXIST || remove_group(path) != 0 || mkdir(path, 0755) != 0))
+		return NULL;
+	char *copy = strdup(path);
+	if (copy == NULL)
+		rmdir(path);
+	return copy;
+}
+
+/* Lets the children of a v2 group have the controllers; written only when one is missing, for it stops the machine's
+   forks for some milliseconds. */
+static int let_children_have(const char *group, const struct cgroup_places *places, const struct jail_caps *caps)
+{
+	char have[CGROUP_PATH_SIZE], text[64] = "";
+	cgroup_read(group, "cgroup.subtree_control", have);
+	for (int i = 0; i < CONTROLLERS; i++) {
+		size_t used = strlen(text);
+		if (places->in_unified[i] && wanted(caps, i) && !cgroup_list_has(have, controller_names[i]))
+			snprintf(text + used, sizeof(text) - used, "%s+%s", used > 0 ? " " : "", controller_names[i]);
+	}
+	return text[0] == 0 ? 0 : put(group, "cgroup.subtree_control", text);
+}
+
+static int open_unified(struct jail_cgroup *cgroup, const struct cgroup_places *places, const char *name,
+			const struct jail_caps *caps)
+{
+	char parent[GROUP_PATH_SIZE];
+	snprintf(parent, sizeof(parent), "%s/cofferdam", places->unified);
+	if ((mkdir(parent, 0755) != 0 && errno != EEXIST) || let_children_have(places->unified, places, caps) != 0 ||
+	    let_children_have(parent, places, caps) != 0)
+		return -1;
+	cgroup->paths[0] = make_group(places->unified, name);
+	if (cgroup->paths[0] == NULL)
+		return -1;
+	for (int i = 0; i < CONTROLLERS; i++)
+		if (places->in_unified[i] && wanted(caps, i) && set_unified(cgroup->paths[0], caps, i) != 0)
+			return -1;
+	cgroup->unified = open(cgroup->paths[0], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return cgroup->unified >= 0 ? 0 : -1;
+}
+
+static int open_own_mount(struct jail_cgroup *cgroup, const char *place, const char *name, const struct jail_caps *caps,
+			  enum controller controller)
+{
+	char tasks[GROUP_PATH_SIZE + 16];
+	char *path = make_group(place, name);
+	cgroup->paths[1 + controller] = path;
+	if (path == NULL || set_own_mount(path, caps, controller) != 0)
+		return -1;
+	snprintf(tasks, sizeof(tasks), "%s/tasks", path);
+	cgroup->tasks[controller] = open(tasks, O_WRONLY | O_CLOEXEC);
+	return cgroup->tasks[controller] >= 0 ? 0 : -1;
+}
+
+static bool name_is_one_component(const char *name)
+{
+	return name[0] != 0 && strlen(name) < PLAN_NAME_SIZE && strchr(name, '/') == NULL && strcmp(name, ".") != 0 &&
+	       strcmp(name, "..") != 0;
+}
+
+static int explain(const char *what, const char *name, char why[static JAIL_WHY_SIZE])
+{
+	const char *remedy = "";
+	if (errno == EBUSY && strcmp(what, "cgroup") == 0)
+		remedy = " (a group of that name still has processes, or the top group may not pass controllers on)";
+	else if (errno == EACCES || errno == EPERM || errno == EROFS)
+		remedy = " (the cgroup file system is not writable for this user)";
+	else if (errno == ENOENT)
+		remedy = " (the kernel lacks that controller's file)";
+	snprintf(why, JAIL_WHY_SIZE, "cannot make the control group cofferdam/%s with its caps (%s): %s%s", name, what,
+		 strerror(errno), remedy);
+	return -1;
+}
+
+static int no_controller(enum controller controller, char why[static JAIL_WHY_SIZE])
+{
+	static const char *const caps[CONTROLLERS] = {"memory", "limits: tasks", "limits: cpu"};
+	snprintf(why, JAIL_WHY_SIZE, "the cap on %s cannot be had: no cgroup with the %s controller is writable here%s",
+		 caps[controller], controller_names[controller],
+		 geteuid() == 0
+		     ? " (mount cgroup2)"
+		     : " (start with: systemd-run --user --scope cofferdam …; or have root delegate a cgroup)");
+	return -1;
+}
+
+static int fill(struct jail_cgroup *cgroup, const char *name, const struct jail_caps *caps,
+		char why[static JAIL_WHY_SIZE])
+{
+	static struct cgroup_places places;
+	cgroup_places_find(&places);
+	bool unified = false;
+	for (int i = 0; i < CONTROLLERS; i++) {
+		unified |= wanted(caps, i) && places.in_unified[i];
+		if (wanted(caps, i) && !places.in_unified[i] && places.own_mount[i][0] == 0)
+			return no_controller(i, why);
+	}
+	if (unified && open_unified(cgroup, &places, name, caps) != 0)
+		return explain("cgroup", name, why);
+	for (int i = 0; i < CONTROLLERS; i++)
+		if (wanted(caps, i) && !places.in_unified[i] &&
+		    open_own_mount(cgroup, places.own_mount[i], name, caps, i) != 0)
+			return explain(controller_names[i], name, why);
+	return 0;
+}
+
+struct jail_cgroup *jail_cgroup_create(const char *vm_name, const struct jail_caps *caps,
+				       char why[static JAIL_WHY_SIZE])
+{
+	struct jail_cgroup *cgroup = name_is_one_component(vm_name) ? calloc(1, sizeof(*cgroup)) : NULL;
+	if (cgroup == NULL) {
+		snprintf(why, JAIL_WHY_SIZE, "cannot make a control group named '%s'", vm_name);
+		return NULL;
+	}
+	cgroup->unified = -1;
+	for (int i = 0; i < CGROUP_TASKS_MAX; i++)
+		cgroup->tasks[i] = -1;
+	if (fill(cgroup, vm_name, caps, why) == 0)
+		return cgroup;
+	jail_cgroup_remove(cgroup);
+	return NULL;
+}
+
+void jail_cgroup_remove(struct jail_cgroup *cgroup)
+{
+	if (cgroup == NULL)
+		return;
+	if (cgroup->unified >= 0)
+		close(cgroup->unified);
+	for (int i = 0; i < CGROUP_TASKS_MAX; i++)
+		if (cgroup->tasks[i] >= 0)
+			close(cgroup->tasks[i]);
+	for (size_t i = 0; i < sizeof(cgroup->paths) / sizeof(cgroup->paths[0]); i++) {
+		if (cgroup->paths[i] != NULL)
+			remove_group(cgroup->paths[i]);
+		free(cgroup->paths[i]);
+	}
+	free(cgroup);
+}
+
+void jail_cgroup_collect(const char *vm_name)
+{
+	static struct cgroup_places places;
+	char path[GROUP_PATH_SIZE];
+	if (!name_is_one_component(vm_name))
+		return;
+	cgroup_places_find(&places);
+	for (int i = -1; i < CONTROLLERS; i++) {
+		const char *place = i < 0 ? places.unified : places.own_mount[i];
+		if (place[0] == 0)
+			continue;
+		snprintf(path, sizeof(path), "%s/cofferdam/%s", place, vm_name);
+		remove_group(path);
+	}
+}

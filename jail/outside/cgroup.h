@@ -1,0 +1,28 @@
+/* Private to jail/outside: where this host keeps the controllers. */
+#ifndef JAIL_OUTSIDE_CGROUP_H
+#define JAIL_OUTSIDE_CGROUP_H
+
+#include <stdbool.h>
+
+enum { CGROUP_PATH_SIZE = 512 };
+
+enum controller { CONTROLLER_MEMORY, CONTROLLER_PIDS, CONTROLLER_CPU, CONTROLLERS };
+extern const char *const controller_names[CONTROLLERS];
+
+/* Directories below which `cofferdam` goes; empty: not here. A controller is in v2 or on a v1 mount of its own. */
+struct cgroup_places {
+	char unified[CGROUP_PATH_SIZE];
+	bool in_unified[CONTROLLERS];
+	char own_mount[CONTROLLERS][CGROUP_PATH_SIZE];
+};
+
+/* Reads /proc/self/mountinfo, and for an ordinary user /proc/self/cgroup. Never changes anything. */
+void cgroup_places_find(struct cgroup_places *places);
+
+/* Whether a space-separated list such as cgroup.controllers has the name. */
+bool cgroup_list_has(const char *list, const char *name);
+
+/* Reads a small file into text, NUL-terminated, empty on failure. */
+void cgroup_read(const char *folder, const char *file, char text[static CGROUP_PATH_SIZE]);
+
+#endif

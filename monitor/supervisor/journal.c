@@ -1,0 +1,109 @@
+/* What the supervisor tells the auditor. Never blocks: what the auditor cannot take is counted and told later.
+ *
+ * What a guest can cause again and again (faults) passes a quota for each device.
+ */
+#include "monitor/supervisor/supervisor.h"
+
+#include <errno.h>
+
+static void tell_unsent(struct supervisor *vm)
+{
+	struct audit_packet packet;
+	if (vm->unsent == 0)
+		return;
+	audit_begin(&packet, AUDIT_RECORDS_DROPPED);
+	audit_add_u64(&packet, AUDIT_COUNT, vm->unsent);
+	audit_add_string(&packet, AUDIT_PROCESS, "supervisor");
+	if (audit_send(SUPERVISOR_FD_AUDIT, &packet, AUDIT_NO_TICKET, false) == 0)
+		vm->unsent = 0;
+}
+
+int journal_send(struct supervisor *vm, struct audit_packet *packet, uint32_t ticket)
+{
+	if (vm->log_failed) {
+		errno = EIO;
+		return -1;
+	}
+	tell_unsent(vm);
+	if (vm->unsent == 0 && audit_send(SUPERVISOR_FD_AUDIT, packet, ticket, false) == 0)
+		return 0;
+	int error = vm->unsent != 0 ? EAGAIN : errno;
+	vm->unsent++;
+	errno = error;
+	return -1;
+}
+
+void journal_running(struct supervisor *vm)
+{
+	struct audit_packet packet;
+	audit_begin(&packet, AUDIT_VM_RUNNING);
+	journal_send(vm, &packet, AUDIT_NO_TICKET);
+}
+
+void journal_stopping(struct supervisor *vm, const char *reason, uint64_t grace_ms)
+{
+	struct audit_packet packet;
+	audit_begin(&packet, AUDIT_VM_STOPPING);
+	audit_add_string(&packet, AUDIT_REASON, reason);
+	audit_add_u64(&packet, AUDIT_GRACE, grace_ms);
+	journal_send(vm, &packet, AUDIT_NO_TICKET);
+}
+
+void journal_abandoned(struct supervisor *vm)
+{
+	struct audit_packet packet;
+	audit_begin(&packet, AUDIT_VM_STOPPED);
+	audit_add_u64(&packet, AUDIT_OUTCOME, OUTCOME_STOPPED);
+	audit_add_string(&packet, AUDIT_REASON, "the launcher is gone");
+	journal_send(vm, &packet, AUDIT_NO_TICKET);
+}
+
+static const char *device_name(const struct supervisor *vm, uint32_t member)
+{
+	return member >= MEMBER_DEVICE && member < vm->member_count ? vm->plan->devices[member - MEMBER_DEVICE].name
+								    : NULL;
+}
+
+static void send_fault(struct supervisor *vm, uint32_t index, uint32_t code, uint64_t queue)
+{
+	struct member *member = &vm->members[index];
+	struct audit_packet packet;
+	audit_begin(&packet, AUDIT_DEVICE_FAULT);
+	audit_add_string(&packet, AUDIT_DEVICE, device_name(vm, index));
+	audit_add_u64(&packet, AUDIT_FAULT, code);
+	audit_add_u64(&packet, AUDIT_QUEUE, queue);
+	if (member->quota.suppressed > 0)
+		audit_add_u64(&packet, AUDIT_COUNT, member->quota.suppressed + 1);
+	if (journal_send(vm, &packet, AUDIT_NO_TICKET) == 0)
+		member->quota.suppressed = 0;
+}
+
+void journal_fault(struct supervisor *vm, uint32_t index, const struct message *message, uint64_t now)
+{
+	struct member *member = &vm->members[index];
+	member->last_code = message->code;
+	if (quota_take(&member->quota, now))
+		send_fault(vm, index, message->code, message->value[0]);
+}
+
+void journal_cap(struct supervisor *vm, uint32_t index, uint32_t cap, uint64_t value, uint64_t now)
+{
+	struct audit_packet packet;
+	if (!quota_take(&vm->members[index].quota, now))
+		return;
+	audit_begin(&packet, AUDIT_CAP_REACHED);
+	audit_add_u64(&packet, AUDIT_CAP, cap);
+	audit_add_u64(&packet, AUDIT_VALUE, value);
+	audit_add_string(&packet, AUDIT_DEVICE, device_name(vm, index));
+	journal_send(vm, &packet, AUDIT_NO_TICKET);
+}
+
+void journal_settle(struct supervisor *vm)
+{
+	for (uint32_t i = MEMBER_DEVICE; i < vm->member_count; i++)
+		if (vm->members[i].quota.suppressed > 0) {
+			vm->members[i].quota.suppressed--; /* the record stands for one of them */
+			send_fault(vm, i, vm->members[i].last_code, 0);
+		}
+	tell_unsent(vm);
+}

@@ -1,0 +1,261 @@
+/* `cofferdam-supervisor`: PID 1 of the VM's pid namespace. When it exits, the kernel kills the rest of the VM.
+ *
+ * Trusts the launcher; believes of each member and each caller only what is theirs to say. Sees no guest memory, no
+ * KVM, no disk; holds channels, and the operator's terminal to put it right when the launcher is gone. Every process is
+ * the launcher's child, so there is nothing to reap here. All signals that could stop it are ignored (jail/inside).
+ *
+ * Nothing ticks: the loop sleeps until something is said or the next deadline. It never allocates, never opens anything
+ * and uses no stdio; jansson works on an arena of its own.
+ *
+ * System calls after the lockdown, as glibc makes them; nothing else is needed:
+ *     poll           7   (2 + members + 8 descriptors)
+ *     recvmsg       47   fd FD_CHANNEL; flags MSG_DONTWAIT|MSG_CMSG_CLOEXEC
+ *     recvfrom      45   fd SUPERVISOR_FD_AUDIT, a member's or a connection's; flags MSG_DONTWAIT, or with MSG_TRUNC;
+ * no address sendto        44   fd FD_CHANNEL, SUPERVISOR_FD_AUDIT, a member's or a connection's; flags MSG_NOSIGNAL|
+ *                        MSG_DONTWAIT, or MSG_NOSIGNAL alone on FD_CHANNEL; no address
+ *     close          3   a connection's
+ *     ioctl         16   fd SUPERVISOR_FD_TERMINAL, TCSETS (0x5402)
+ *     clock_gettime 228  CLOCK_MONOTONIC, where the vDSO cannot answer
+ *     restart_syscall 219  poll after SIGSTOP and SIGCONT
+ *     exit_group   231
+ * A connection's number is one of 1 to 3 or from SUPERVISOR_FD_MEMBER + 1 + device_count on (jail/descriptors.h).
+ */
+#include "jail/lockdown.h"
+#include "monitor/supervisor/arena.h"
+#include "monitor/supervisor/control.h"
+#include "monitor/supervisor/supervisor.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <termios.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { TURN_MAX = 16, EXIT_OURS = 125 };
+
+static struct supervisor vm;
+static struct control control;
+static struct termios terminal;
+static bool has_terminal;
+
+static uint64_t now_ms(void)
+{
+	struct timespec now = {0};
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* ---- the terminal ---- */
+
+/* The launcher may have made it raw already: what was then lost is what every shell expects. */
+static void terminal_remember(void)
+{
+	has_terminal = tcgetattr(SUPERVISOR_FD_TERMINAL, &terminal) == 0;
+	if (!has_terminal || (terminal.c_lflag & ICANON) != 0)
+		return;
+	terminal.c_iflag |= BRKINT | ICRNL | IXON;
+	terminal.c_oflag |= OPOST | ONLCR;
+	terminal.c_lflag |= ISIG | ICANON | IEXTEN | ECHO | ECHOE | ECHOK;
+	terminal.c_cc[VMIN] = 1;
+	terminal.c_cc[VTIME] = 0;
+}
+
+static void terminal_put_right(void)
+{
+	if (has_terminal)
+		tcsetattr(SUPERVISOR_FD_TERMINAL, TCSANOW, &terminal);
+}
+
+/* ---- channels ---- */
+
+void send_to_member(uint32_t member, const struct message *message)
+{
+	send(SUPERVISOR_FD_MEMBER + (int)member, message, sizeof(*message), MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+static void launcher_gone(void)
+{
+	vm.launcher_gone = true;
+	vm.over = true;
+}
+
+void send_to_launcher(struct supervisor *supervisor, const struct message *message)
+{
+	(void)supervisor;
+	ssize_t sent;
+	do
+		sent = send(FD_CHANNEL, message, sizeof(*message), MSG_NOSIGNAL | MSG_DONTWAIT);
+	while (sent < 0 && errno == EINTR);
+	if (sent != (ssize_t)sizeof(*message))
+		launcher_gone();
+}
+
+/* One message of a member or the auditor. 1: got it; 0: nothing there; -1: gone, or not a message. */
+static int receive(int channel, struct message *message, bool *gone)
+{
+	ssize_t size = recv(channel, message, sizeof(*message), MSG_DONTWAIT | MSG_TRUNC);
+	if (size < 0 && (errno == EAGAIN || errno == EINTR))
+		return 0;
+	*gone = size <= 0;
+	return size == (ssize_t)sizeof(*message) ? 1 : -1;
+}
+
+static void hear_member(uint32_t index)
+{
+	for (unsigned i = 0; i < TURN_MAX && !vm.over; i++) {
+		struct message message;
+		bool gone = false;
+		int got = receive(SUPERVISOR_FD_MEMBER + (int)index, &message, &gone);
+		if (got == 0)
+			return;
+		if (got > 0)
+			vm_from_member(&vm, index, &message, now_ms());
+		else if (gone)
+			vm_member_gone(&vm, index);
+		else
+			vm_fail(&vm, index, FAILURE_PROTOCOL, 0, 0);
+	}
+}
+
+static void hear_auditor(void)
+{
+	for (unsigned i = 0; i < TURN_MAX && !vm.over; i++) {
+		struct message message;
+		bool gone = false;
+		int got = receive(SUPERVISOR_FD_AUDIT, &message, &gone);
+		if (got == 0)
+			return;
+		if (got < 0) {
+			vm_fail(&vm, MEMBER_AUDITOR, gone ? FAILURE_MEMBER : FAILURE_PROTOCOL, 0, 0);
+		} else if (message.type == MESSAGE_DURABLE && message.code != AUDIT_NO_TICKET) {
+			control_durable(&control, &vm, message.code, now_ms());
+		} else if (message.type == MESSAGE_FAILED) {
+			vm_log_failed(&vm, message.error);
+			control_durable(&control, &vm, AUDIT_NO_TICKET, now_ms());
+		} else {
+			vm_fail(&vm, MEMBER_AUDITOR, FAILURE_PROTOCOL, 0, message.type);
+		}
+	}
+}
+
+/* ---- the launcher ---- */
+
+/* The descriptor that came along, -1: none. */
+static int passed_descriptor(struct msghdr *packet)
+{
+	int descriptor = -1;
+	const struct cmsghdr *rights = CMSG_FIRSTHDR(packet);
+	if (rights != NULL && rights->cmsg_level == SOL_SOCKET && rights->cmsg_type == SCM_RIGHTS &&
+	    rights->cmsg_len == CMSG_LEN(sizeof(int)))
+		memcpy(&descriptor, CMSG_DATA(rights), sizeof(descriptor));
+	return descriptor;
+}
+
+static void from_launcher(const struct message *message, int descriptor)
+{
+	uint64_t now = now_ms();
+	if (message->type == MESSAGE_CALLER && descriptor >= 0)
+		control_accept(&control, &vm, descriptor, message, now);
+	else if (descriptor >= 0)
+		close(descriptor);
+	if (message->type != MESSAGE_CALLER)
+		vm_from_launcher(&vm, message, now);
+}
+
+static void hear_launcher(void)
+{
+	struct message message;
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} rights;
+	struct iovec part = {.iov_base = &message, .iov_len = sizeof(message)};
+	struct msghdr packet = {
+	    .msg_iov = &part, .msg_iovlen = 1, .msg_control = &rights, .msg_controllen = sizeof(rights.bytes)};
+	ssize_t size = recvmsg(FD_CHANNEL, &packet, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	if (size < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (size <= 0) {
+		launcher_gone();
+		return;
+	}
+	int descriptor = passed_descriptor(&packet);
+	if (size == (ssize_t)sizeof(message) && (packet.msg_flags & MSG_TRUNC) == 0)
+		from_launcher(&message, descriptor);
+	else
+		vm_fail(&vm, MEMBER_SUPERVISOR, FAILURE_PROTOCOL, 0, 0);
+}
+
+/* ---- the loop ---- */
+
+enum { POLL_LAUNCHER, POLL_AUDITOR, POLL_MEMBER, POLL_MAX = POLL_MEMBER + MEMBERS_MAX + SUPERVISOR_CONNECTIONS_MAX };
+
+static int time_left(void)
+{
+	uint64_t ours = vm_next_deadline(&vm), theirs = control_next_deadline(&control), now = now_ms();
+	uint64_t next = ours < theirs ? ours : theirs;
+	if (next == NEVER)
+		return -1;
+	return next <= now ? 0 : next - now > INT_MAX ? INT_MAX : (int)(next - now);
+}
+
+/* Members first: what one of them said before the launcher went is still heard. */
+static void serve(void)
+{
+	struct pollfd polled[POLL_MAX] = {
+	    [POLL_LAUNCHER] = {.fd = FD_CHANNEL, .events = POLLIN},
+	    [POLL_AUDITOR] = {.fd = SUPERVISOR_FD_AUDIT, .events = POLLIN},
+	};
+	struct pollfd *connections = &polled[POLL_MEMBER + vm.member_count];
+	for (uint32_t i = 0; i < vm.member_count; i++)
+		polled[POLL_MEMBER + i] = (struct pollfd){.fd = SUPERVISOR_FD_MEMBER + (int)i, .events = POLLIN};
+	for (uint32_t i = 0; i < SUPERVISOR_CONNECTIONS_MAX; i++)
+		connections[i] = control_wants(&control.connections[i]);
+	if (poll(polled, POLL_MEMBER + vm.member_count + SUPERVISOR_CONNECTIONS_MAX, time_left()) < 0)
+		return;
+	for (uint32_t i = 0; i < vm.member_count; i++)
+		if (polled[POLL_MEMBER + i].revents != 0 && !vm.over)
+			hear_member(i);
+	if (polled[POLL_AUDITOR].revents != 0 && !vm.over)
+		hear_auditor();
+	for (uint32_t i = 0; i < SUPERVISOR_CONNECTIONS_MAX; i++)
+		if (connections[i].revents != 0 && !vm.over && control.connections[i].descriptor == connections[i].fd)
+			control_serve(&control, &vm, &control.connections[i], now_ms());
+	if (polled[POLL_LAUNCHER].revents != 0 && !vm.over)
+		hear_launcher();
+	if (!vm.over) {
+		control_deadlines(&control, &vm, now_ms());
+		vm_deadlines(&vm, now_ms());
+	}
+}
+
+static void finish(void)
+{
+	journal_settle(&vm);
+	if (vm.launcher_gone) {
+		journal_abandoned(&vm);
+		terminal_put_right();
+	} else {
+		send_to_launcher(&vm, &vm.last);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	_Static_assert(ROLE_SUPERVISOR == 1, "argv[1] is the role");
+	if (argc != 2 || strcmp(argv[1], "1") != 0)
+		return EXIT_OURS;
+	arena_begin();
+	const struct plan *plan = lockdown_begin(ROLE_SUPERVISOR);
+	terminal_remember();
+	control_begin(&control);
+	lockdown_thread(THREAD_MAIN);
+	vm_begin(&vm, plan, now_ms());
+	while (!vm.over)
+		serve();
+	finish();
+	_exit(0);
+}

@@ -1,0 +1,330 @@
+/* Promises of jail/outside: what a jailed program looks like from outside, and that a start that fails or is cut short
+ * leaves nothing. Needs root; the programs are the probe.
+ */
+#include "tests/unit/fake_launcher.h"
+
+#include <check.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static struct fake_vm vm;
+
+static void start(void)
+{
+	fake_vm_make(&vm);
+	ck_assert_msg(fake_vm_start(&vm, NULL) == 0, "%s", vm.why);
+	for (int i = 0; i < FAKE_PROGRAMS; i++) {
+		struct message message = fake_vm_hear(&vm, i);
+		ck_assert_msg(message.type == MESSAGE_LOCKED,
+			      "program %d: message %u, failure %u, error %d, detail %#lx", i, message.type,
+			      message.code, message.error, (unsigned long)message.value[0]);
+	}
+}
+
+static int count_entries(pid_t pid, const char *which)
+{
+	char path[64];
+	int count = 0;
+	snprintf(path, sizeof(path), "/proc/%d/%s/", (int)pid, which);
+	DIR *folder = opendir(path);
+	ck_assert_ptr_nonnull(folder);
+	for (const struct dirent *entry; (entry = readdir(folder)) != NULL;)
+		count += entry->d_name[0] != '.';
+	closedir(folder);
+	return count;
+}
+
+static bool has_descriptor(pid_t pid, unsigned number)
+{
+	char path[64];
+	struct stat status;
+	snprintf(path, sizeof(path), "/proc/%d/fd/%u", (int)pid, number);
+	return lstat(path, &status) == 0;
+}
+
+static ino_t namespace_of(pid_t pid, const char *kind)
+{
+	char path[64];
+	struct stat status;
+	snprintf(path, sizeof(path), "/proc/%d/ns/%s", (int)pid, kind);
+	ck_assert_int_eq(stat(path, &status), 0);
+	return status.st_ino;
+}
+
+START_TEST(each_has_its_id_and_nothing_else)
+{
+	if (!fake_may_jail())
+		return;
+	static const char *const empty_sets[] = {"CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"};
+	start();
+	for (int i = 0; i < FAKE_PROGRAMS; i++) {
+		char ids[64];
+		unsigned id = FAKE_FIRST_ID + vm.programs[i].role;
+		pid_t pid = vm.programs[i].pid;
+		snprintf(ids, sizeof(ids), "%u\t%u\t%u\t%u", id, id, id, id);
+		ck_assert_str_eq(fake_status(pid, "Uid"), ids);
+		ck_assert_str_eq(fake_status(pid, "Gid"), ids);
+		ck_assert_str_eq(fake_status(pid, "Groups"), "");
+		for (size_t j = 0; j < sizeof(empty_sets) / sizeof(empty_sets[0]); j++)
+			ck_assert_str_eq(fake_status(pid, empty_sets[j]), "0000000000000000");
+		ck_assert_str_eq(fake_status(pid, "NoNewPrivs"), "1");
+		ck_assert_str_eq(fake_status(pid, "Seccomp"), "2");
+		ck_assert_str_eq(fake_status(pid, "Seccomp_filters"), "1");
+		ck_assert_str_eq(fake_status(pid, "SigBlk"), "0000000000000000");
+		ck_assert_int_eq(getsid(pid), pid);
+	}
+	fake_vm_end(&vm);
+}
+END_TEST
+
+START_TEST(each_has_exactly_its_descriptors)
+{
+	if (!fake_may_jail())
+		return;
+	int leak = open("/etc/passwd", O_RDONLY); /* no close-on-exec: ours, not theirs */
+	start();
+	for (int i = 0; i < FAKE_PROGRAMS; i++) {
+		unsigned given = descriptors_given(vm.programs[i].role, &vm.plan);
+		pid_t pid = vm.programs[i].pid;
+		ck_assert_int_eq(count_entries(pid, "fd"), (int)given - 3);
+		for (unsigned j = 0; j < given; j++)
+			ck_assert_int_eq(has_descriptor(pid, j), j < FD_PLAN || j > FD_REPORT);
+	}
+	close(leak);
+	fake_vm_end(&vm);
+}
+END_TEST
+
+START_TEST(the_root_is_empty)
+{
+	if (!fake_may_jail())
+		return;
+	start();
+	for (int i = 0; i < FAKE_PROGRAMS; i++)
+		ck_assert_int_eq(count_entries(vm.programs[i].pid, "root"), 0);
+	fake_vm_end(&vm);
+}
+END_TEST
+
+START_TEST(the_namespaces_are_the_vms)
+{
+	if (!fake_may_jail())
+		return;
+	static const char *const kinds[] = {"user", "mnt", "net", "ipc", "uts", "cgroup", "pid"};
+	start();
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		ino_t the_vms = namespace_of(vm.programs[FAKE_SUPERVISOR].pid, kinds[i]);
+		ck_assert_uint_ne(the_vms, namespace_of(getpid(), kinds[i]));
+		for (int j = FAKE_MONITOR; j < FAKE_PROGRAMS; j++)
+			ck_assert_uint_eq(namespace_of(vm.programs[j].pid, kinds[i]), the_vms);
+		ino_t auditors = namespace_of(vm.programs[FAKE_AUDITOR].pid, kinds[i]);
+		ck_assert_int_eq(auditors == the_vms, strcmp(kinds[i], "pid") != 0);
+		ck_assert_uint_ne(auditors, namespace_of(getpid(), kinds[i]));
+	}
+	fake_vm_end(&vm);
+}
+END_TEST
+
+/* Everything but the auditor, which has a log to seal. */
+START_TEST(the_supervisors_end_is_the_vms)
+{
+	if (!fake_may_jail())
+		return;
+	start();
+	syscall(SYS_pidfd_send_signal, vm.programs[FAKE_SUPERVISOR].pidfd, SIGKILL, NULL, 0);
+	for (int i = FAKE_MONITOR; i < FAKE_PROGRAMS; i++) {
+		siginfo_t info = {0};
+		struct pollfd end = {.fd = vm.programs[i].pidfd, .events = POLLIN};
+		ck_assert_int_eq(poll(&end, 1, 2000), 1);
+		ck_assert_int_eq(waitid(P_PIDFD, (id_t)vm.programs[i].pidfd, &info, WEXITED), 0);
+		ck_assert_int_eq(info.si_code, CLD_KILLED);
+		close(vm.programs[i].pidfd);
+		vm.programs[i].pidfd = -1;
+	}
+	ck_assert_int_eq(
+	    waitid(P_PIDFD, (id_t)vm.programs[FAKE_AUDITOR].pidfd, &(siginfo_t){0}, WEXITED | WNOHANG | WNOWAIT), 0);
+	ck_assert_int_eq(kill(vm.programs[FAKE_AUDITOR].pid, 0), 0);
+	fake_vm_end(&vm);
+}
+END_TEST
+
+/* The launcher's own numbers may lie anywhere, those that the program shall have among them. */
+START_TEST(descriptors_that_overlap_find_their_places)
+{
+	if (!fake_may_jail())
+		return;
+	fake_vm_make(&vm);
+	/* Puts the device's descriptors at the numbers that its others shall have, in reverse, and the program at 1. */
+	struct jail_program *device = &vm.programs[FAKE_DEVICE];
+	int *given = vm.descriptors[FAKE_DEVICE];
+	int spare[DEVICE_FD_END];
+	for (unsigned i = 0; i < device->count; i++)
+		spare[i] = fcntl(given[i], F_DUPFD_CLOEXEC, 200);
+	int keep[3] = {fcntl(0, F_DUPFD_CLOEXEC, 300), fcntl(1, F_DUPFD_CLOEXEC, 300), fcntl(2, F_DUPFD_CLOEXEC, 300)};
+	int program = fcntl(device->program, F_DUPFD_CLOEXEC, 200);
+	dup3(spare[FD_FILTERS], FD_PLAN, O_CLOEXEC);
+	dup3(spare[FD_PLAN], FD_FILTERS, O_CLOEXEC);
+	dup3(program, FD_CHANNEL, O_CLOEXEC);
+	int plan = given[FD_PLAN], filters = given[FD_FILTERS], own_program = device->program;
+	given[FD_PLAN] = FD_FILTERS;
+	given[FD_FILTERS] = FD_PLAN;
+	device->program = FD_CHANNEL;
+	const struct jail_ids ids = {.first = FAKE_FIRST_ID};
+	int result = jail_start(&ids, NULL, vm.programs, FAKE_PROGRAMS, vm.why);
+	for (int i = 0; i < 3; i++)
+		dup2(keep[i], i);
+	given[FD_PLAN] = plan;
+	given[FD_FILTERS] = filters;
+	device->program = own_program;
+	ck_assert_msg(result == 0, "%s", vm.why);
+	struct message message = fake_vm_hear(&vm, FAKE_DEVICE);
+	ck_assert_msg(message.type == MESSAGE_LOCKED, "failure %u error %d detail %lu", message.code, message.error,
+		      (unsigned long)message.value[0]);
+	fake_vm_end(&vm);
+}
+END_TEST
+
+static void expect_failure(const char *text)
+{
+	for (int i = 0; i < FAKE_PROGRAMS; i++)
+		vm.programs[i].pidfd = -1;
+	ck_assert_int_eq(fake_vm_start(&vm, NULL), -1);
+	ck_assert_msg(strstr(vm.why, text) != NULL, "says: %s", vm.why);
+	ck_assert_int_eq(waitid(P_ALL, 0, &(siginfo_t){0}, WEXITED | WNOHANG), -1); /* no child is left */
+	ck_assert_int_eq(errno, ECHILD);
+	for (int i = 0; i < FAKE_PROGRAMS; i++) {
+		char byte;
+		ck_assert_int_eq(read(vm.ours[i], &byte, 1) > 0, 0); /* nobody holds the other end */
+		ck_assert_int_eq(vm.programs[i].pidfd, -1);
+	}
+	fake_vm_end(&vm);
+}
+
+START_TEST(a_program_that_is_none_fails_the_start)
+{
+	if (!fake_may_jail())
+		return;
+	fake_vm_make(&vm);
+	close(vm.programs[FAKE_DISK].program);
+	vm.programs[FAKE_DISK].program = open("/etc/passwd", O_PATH | O_CLOEXEC);
+	expect_failure("executable by everyone");
+}
+END_TEST
+
+START_TEST(a_supervisor_that_does_not_start_fails_the_start)
+{
+	if (!fake_may_jail())
+		return;
+	fake_vm_make(&vm);
+	close(vm.programs[FAKE_SUPERVISOR].program);
+	vm.programs[FAKE_SUPERVISOR].program = memfd_create("empty", MFD_CLOEXEC);
+	fchmod(vm.programs[FAKE_SUPERVISOR].program, 0755);
+	expect_failure("not a static executable");
+}
+END_TEST
+
+START_TEST(a_descriptor_that_is_not_open_fails_the_start)
+{
+	if (!fake_may_jail())
+		return;
+	fake_vm_make(&vm);
+	close(vm.descriptors[FAKE_MONITOR][MONITOR_FD_KVM]);
+	vm.descriptors[FAKE_MONITOR][MONITOR_FD_KVM] = 9999;
+	expect_failure("place the descriptors for hold: Bad file descriptor");
+}
+END_TEST
+
+START_TEST(ids_that_cannot_be_mapped_fail_the_start)
+{
+	if (!fake_may_jail())
+		return;
+	const struct jail_ids ids = {.first = UINT32_MAX - 3};
+	fake_vm_make(&vm);
+	ck_assert_int_eq(jail_start(&ids, NULL, vm.programs, FAKE_PROGRAMS, vm.why), -1);
+	ck_assert_msg(strstr(vm.why, "map the VM's user and group ids") != NULL, "says: %s", vm.why);
+	ck_assert_int_eq(waitid(P_ALL, 0, &(siginfo_t){0}, WEXITED | WNOHANG), -1);
+	fake_vm_end(&vm);
+}
+END_TEST
+
+START_TEST(the_first_two_must_be_auditor_and_supervisor)
+{
+	if (!fake_may_jail())
+		return;
+	fake_vm_make(&vm);
+	vm.programs[0].role = ROLE_MONITOR;
+	expect_failure("place the descriptors");
+}
+END_TEST
+
+/* The launcher's death while the stager waits for it: it is killed, and we, as the subreaper, get to see that. */
+START_TEST(the_stager_dies_with_the_launcher)
+{
+	if (!fake_may_jail())
+		return;
+	int status;
+	ck_assert_int_eq(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
+	pid_t launcher = fork();
+	if (launcher == 0) {
+		char why[JAIL_WHY_SIZE];
+		const struct jail_ids ids = {.first = FAKE_FIRST_ID};
+		_exit(jail_stage(&ids, NULL, why) != NULL ? 42 : 1);
+	}
+	ck_assert_int_eq(waitpid(launcher, &status, 0), launcher);
+	ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 42);
+	pid_t stager = wait(&status);
+	ck_assert_int_gt(stager, 0);
+	ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+END_TEST
+
+START_TEST(a_stage_can_be_abandoned)
+{
+	if (!fake_may_jail())
+		return;
+	char why[JAIL_WHY_SIZE];
+	const struct jail_ids ids = {.first = FAKE_FIRST_ID};
+	struct jail_stage *stage = jail_stage(&ids, NULL, why);
+	ck_assert_msg(stage != NULL, "%s", why);
+	jail_stage_abandon(stage);
+	ck_assert_int_eq(waitid(P_ALL, 0, &(siginfo_t){0}, WEXITED | WNOHANG), -1);
+}
+END_TEST
+
+int main(void)
+{
+	TCase *jail = tcase_create("jail");
+	tcase_set_timeout(jail, 20);
+	tcase_add_test(jail, each_has_its_id_and_nothing_else);
+	tcase_add_test(jail, each_has_exactly_its_descriptors);
+	tcase_add_test(jail, the_root_is_empty);
+	tcase_add_test(jail, the_namespaces_are_the_vms);
+	tcase_add_test(jail, the_supervisors_end_is_the_vms);
+	tcase_add_test(jail, descriptors_that_overlap_find_their_places);
+	tcase_add_test(jail, a_program_that_is_none_fails_the_start);
+	tcase_add_test(jail, a_supervisor_that_does_not_start_fails_the_start);
+	tcase_add_test(jail, a_descriptor_that_is_not_open_fails_the_start);
+	tcase_add_test(jail, ids_that_cannot_be_mapped_fail_the_start);
+	tcase_add_test(jail, the_first_two_must_be_auditor_and_supervisor);
+	tcase_add_test(jail, the_stager_dies_with_the_launcher);
+	tcase_add_test(jail, a_stage_can_be_abandoned);
+	Suite *suite = suite_create("jail/outside: launch");
+	suite_add_tcase(suite, jail);
+	SRunner *runner = srunner_create(suite);
+	srunner_run_all(runner, CK_NORMAL);
+	int failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
