@@ -32,9 +32,9 @@ MUSL_LINK := -nostdlib -static-pie -Wl,--no-dynamic-linker,-z,text $(LINK)
 INSIDE := $(wildcard jail/inside/*.c) policy/plan.c
 AUDIT_SHARED := $(filter-out monitor/audit/main.c,$(wildcard monitor/audit/*.c))
 COMMAND_SRC := $(wildcard monitor/command/*.c jail/outside/*.c policy/*.c) $(AUDIT_SHARED)
-SUPERVISOR_SRC := $(wildcard monitor/supervisor/*.c) $(INSIDE)
+SUPERVISOR_SRC := $(wildcard monitor/supervisor/*.c) monitor/audit/event.c $(INSIDE)
 AUDITOR_SRC := $(wildcard monitor/audit/*.c) $(INSIDE)
-MONITOR_SRC := $(wildcard monitor/vmm/*.c) $(INSIDE)
+MONITOR_SRC := $(wildcard monitor/vmm/*.c) devices/guest_memory.c $(INSIDE)
 DEVICE_SRC := $(wildcard devices/*.c) $(INSIDE)
 
 glibc = $(patsubst %.c,$(B)/glibc/%.o,$(1))

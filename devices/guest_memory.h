@@ -1,4 +1,4 @@
-/* Guest memory: the one module that touches the guest's RAM.
+/* Shared by the monitor and the devices: guest memory, the one module that touches the guest's RAM.
  *
  * Trusts the ranges it is given at the start (the plan's), and nothing that is inside them: another vCPU may change
  * every byte at every moment. So a value is copied out once and the copy is what the caller checks and uses; there

@@ -83,7 +83,7 @@ static void do_stop(struct supervisor *vm, struct connection *connection, uint64
 	struct request request = connection->stop;
 	connection->ticket = AUDIT_NO_TICKET;
 	answer(vm, connection, &request, now);
-	if (connection->descriptor >= 0)
+	if (connection->descriptor >= 0 && connection->answer_size == 0)
 		connection->deadline = NEVER;
 	vm_stop(vm, "a control request", request.grace_ms, now);
 }

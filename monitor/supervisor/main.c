@@ -235,11 +235,11 @@ static void serve(void)
 static void finish(void)
 {
 	journal_settle(&vm);
+	if (!vm.launcher_gone)
+		send_to_launcher(&vm, &vm.last);
 	if (vm.launcher_gone) {
 		journal_abandoned(&vm);
 		terminal_put_right();
-	} else {
-		send_to_launcher(&vm, &vm.last);
 	}
 }
 

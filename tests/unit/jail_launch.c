@@ -205,8 +205,8 @@ static void expect_failure(const char *text)
 	ck_assert_int_eq(waitid(P_ALL, 0, &(siginfo_t){0}, WEXITED | WNOHANG), -1); /* no child is left */
 	ck_assert_int_eq(errno, ECHILD);
 	for (int i = 0; i < FAKE_PROGRAMS; i++) {
-		char byte;
-		ck_assert_int_eq(read(vm.ours[i], &byte, 1) > 0, 0); /* nobody holds the other end */
+		while (fake_vm_hear(&vm, i).type != MESSAGE_NONE) /* ends: nobody holds the other end */
+			continue;
 		ck_assert_int_eq(vm.programs[i].pidfd, -1);
 	}
 	fake_vm_end(&vm);
@@ -269,7 +269,8 @@ START_TEST(the_first_two_must_be_auditor_and_supervisor)
 }
 END_TEST
 
-/* The launcher's death while the stager waits for it: it is killed, and we, as the subreaper, get to see that. */
+/* The launcher's death while the stager waits for it: it is killed or gives up, and we, as the subreaper,
+   get to see that. */
 START_TEST(the_stager_dies_with_the_launcher)
 {
 	if (!fake_may_jail())
@@ -286,7 +287,7 @@ START_TEST(the_stager_dies_with_the_launcher)
 	ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 42);
 	pid_t stager = wait(&status);
 	ck_assert_int_gt(stager, 0);
-	ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	ck_assert((WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) || WEXITSTATUS(status) == 125);
 }
 END_TEST
 

@@ -1,0 +1,470 @@
+/* Fuzzing the devices from the driver's side: the input is a stream of what a hostile driver and an unlucky host can
+ * do, against the real disk, console and entropy code.
+ *
+ * The first two bytes choose the device and its setup; then each operation is one byte (enum operation) and its
+ * operands. Guest memory is malloc'ed to its exact size, so that the address sanitizer judges every access, and it is
+ * poisoned while the device must not touch it. Beyond that the harness checks what the devices promise: nothing past
+ * the disk's capacity, no write to a read-only one, no more output than the cap, no read or write that poll has not
+ * allowed, one interrupt a run, one report a fault.
+ */
+#include "devices/device.h"
+#include "tests/unit/fake_ring.h"
+
+#include <errno.h>
+#include <sanitizer/asan_interface.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+enum operation {
+	OP_RUN,        /* readiness bits */
+	OP_CHAIN,      /* head, count, then for each: address (in units of 16), length, flags */
+	OP_REQUEST,    /* disk: type, sector, data size (in units of 64), shape */
+	OP_WRITE,      /* address, size, bytes */
+	OP_DESCRIBE,   /* index, address, length, flags, next: each in full */
+	OP_RING,       /* which field, value */
+	OP_CHANGE,     /* at which of the next reads, address, value: a double fetch's other half */
+	OP_BACKEND,    /* the results of the next calls: full, short, failed */
+	OP_TYPE,       /* size, bytes: the operator's input; size 0 is the end */
+	OP_RESET,      /* … and activation with a right layout */
+	OP_LAYOUT,     /* reset, and activation with these sizes and addresses */
+	OP_DEACTIVATE, /* reset alone */
+	OPERATIONS,
+};
+
+enum {
+	SECTORS = 64,
+	FD_IN = 1000,
+	FD_OUT = 1001,
+	OPERATIONS_MAX = 256, /* for speed */
+	HEADER = 0x7000,
+	STATUS = 0x7100,
+	HELP_SIZE = 128, /* the help line is not the guest's output */
+};
+
+static struct {
+	const uint8_t *input;
+	size_t input_size;
+	struct plan_device plan;
+	struct guest_memory memory;
+	struct device device;
+	struct fake_ring rings[DEVICE_QUEUES_MAX];
+	uint64_t offered;
+	unsigned interrupts, faults; /* of this run; of this activation */
+	unsigned ready;              /* what this run was told */
+	uint32_t backend;            /* two bits for each of the next calls */
+	uint8_t typed[64];
+	uint8_t typed_size;
+	bool is_input_ended, is_end_seen;
+	uint64_t shown, keys;
+	uint8_t change_in, change_value;
+	uint16_t change_at;
+} fuzz;
+
+static uint8_t *ram; /* FAKE_RAM_SIZE bytes, for all inputs */
+
+static void require(bool is_true)
+{
+	if (!is_true)
+		abort();
+}
+
+/* ---- the input ---- */
+
+static uint8_t take8(void)
+{
+	if (fuzz.input_size == 0)
+		return 0;
+	fuzz.input_size--;
+	return *fuzz.input++;
+}
+
+static uint16_t take16(void)
+{
+	uint8_t low = take8();
+
+	return (uint16_t)(low | take8() << 8);
+}
+
+static uint64_t take64(void)
+{
+	uint64_t value = 0;
+
+	for (unsigned i = 0; i < 64; i += 8)
+		value |= (uint64_t)take8() << i;
+	return value;
+}
+
+/* ---- the backend ---- */
+
+enum result { RESULT_FULL, RESULT_SHORT, RESULT_END, RESULT_FAILED };
+
+static enum result next_result(void)
+{
+	enum result result = (enum result)(fuzz.backend & 3);
+
+	fuzz.backend >>= 2;
+	return result;
+}
+
+/* How many of `size` bytes the call moves. */
+static ssize_t moved(size_t size)
+{
+	switch (next_result()) {
+	case RESULT_SHORT:
+		return (ssize_t)(size / 2);
+	case RESULT_END:
+		return 0;
+	case RESULT_FAILED:
+		errno = fuzz.backend & 1 ? EIO : EAGAIN;
+		return -1;
+	default:
+		return (ssize_t)size;
+	}
+}
+
+static ssize_t disk_transfer(int fd, const struct iovec *iov, int count, off_t offset, bool is_read)
+{
+	size_t size = 0, limit = SECTORS * (size_t)512;
+
+	require(fd == FD_IN && fuzz.plan.kind == DEVICE_DISK && count > 0 && count <= TRANSPORT_QUEUE_SIZE_MAX);
+	for (int i = 0; i < count; i++)
+		size += iov[i].iov_len;
+	require(offset >= 0 && (size_t)offset <= limit && size <= limit - (size_t)offset);
+	ssize_t result = moved(size);
+	for (size_t i = 0, done = 0; result > 0 && done < (size_t)result; i++) {
+		size_t piece = iov[i].iov_len < (size_t)result - done ? iov[i].iov_len : (size_t)result - done;
+		volatile uint8_t sum = 0;
+		if (is_read)
+			memset(iov[i].iov_base, 0xda, piece);
+		for (size_t j = 0; j < piece; j++)
+			sum = (uint8_t)(sum + ((const uint8_t *)iov[i].iov_base)[j]);
+		done += piece;
+	}
+	return result;
+}
+
+ssize_t preadv(int fd, const struct iovec *iov, int count, off_t offset)
+{
+	return disk_transfer(fd, iov, count, offset, true);
+}
+
+ssize_t pwritev(int fd, const struct iovec *iov, int count, off_t offset)
+{
+	require(!fuzz.plan.as.disk.read_only);
+	return disk_transfer(fd, iov, count, offset, false);
+}
+
+int fdatasync(int fd)
+{
+	require(fd == FD_IN && fuzz.plan.kind == DEVICE_DISK && !fuzz.plan.as.disk.read_only);
+	return next_result() == RESULT_FULL ? 0 : -1;
+}
+
+ssize_t read(int fd, void *to, size_t size)
+{
+	require(fd == FD_IN && fuzz.plan.kind == DEVICE_CONSOLE && fuzz.plan.as.console.has_input);
+	require((fuzz.ready & DEVICE_INPUT) != 0 && !fuzz.is_end_seen && size >= sizeof(fuzz.typed));
+	if (next_result() == RESULT_FAILED) {
+		errno = EAGAIN;
+		return -1;
+	}
+	memcpy(to, fuzz.typed, fuzz.typed_size);
+	ssize_t result = fuzz.typed_size;
+	fuzz.typed_size = 0;
+	fuzz.is_end_seen = result == 0;
+	return result;
+}
+
+ssize_t write(int fd, const void *from, size_t size)
+{
+	require(fd == FD_OUT && fuzz.plan.kind == DEVICE_CONSOLE);
+	require((fuzz.ready & DEVICE_OUTPUT) != 0 && size > 0 && size <= CONSOLE_PIECE);
+	for (size_t i = 0; i < size && fuzz.plan.as.console.filter_escapes; i++) {
+		uint8_t byte = ((const uint8_t *)from)[i];
+		require(byte >= 0x20 || byte == 0x1b || byte == '\r' || (byte >= 7 && byte <= 10));
+		require(byte != 0x7f);
+	}
+	ssize_t result = moved(size);
+	if (result > 0)
+		fuzz.shown += (uint64_t)result;
+	require(fuzz.shown <= fuzz.plan.as.console.output_max + HELP_SIZE * fuzz.keys);
+	fuzz.ready &= ~(unsigned)DEVICE_OUTPUT;
+	return result;
+}
+
+ssize_t getrandom(void *to, size_t size, unsigned flags)
+{
+	require(fuzz.plan.kind == DEVICE_ENTROPY && size == 256 && flags == 0);
+	memset(to, 0x5a, size);
+	return (ssize_t)size;
+}
+
+/* ---- the host ---- */
+
+static void interrupt(void *context)
+{
+	(void)context;
+	fuzz.interrupts++;
+}
+
+static void tell(void *context, enum message_type type, uint32_t code, uint64_t value)
+{
+	(void)context;
+	switch (type) {
+	case MESSAGE_FAULT:
+		require(code > FAULT_NONE && code <= FAULT_REQUEST && value < DEVICE_QUEUES_MAX);
+		fuzz.faults++;
+		break;
+	case MESSAGE_CAP:
+		require(fuzz.plan.kind == DEVICE_CONSOLE && code == CAP_CONSOLE_OUTPUT);
+		break;
+	default:
+		require(type == MESSAGE_KEY && code == 'x' && fuzz.plan.as.console.is_terminal);
+		break;
+	}
+}
+
+static void change(void *host, size_t size)
+{
+	(void)host, (void)size;
+	if (fuzz.change_in > 0 && --fuzz.change_in == 0)
+		ram[fuzz.change_at] = fuzz.change_value;
+}
+
+/* ---- operations ---- */
+
+static void run(void)
+{
+	fuzz.ready = take8() & (DEVICE_INPUT | DEVICE_OUTPUT);
+	if (fuzz.typed_size == 0 && !fuzz.is_input_ended)
+		fuzz.ready &= ~(unsigned)DEVICE_INPUT;
+	if (!fuzz.device.is_active)
+		__asan_poison_memory_region(ram, FAKE_RAM_SIZE);
+	fuzz.interrupts = 0;
+	device_run(&fuzz.device, fuzz.ready);
+	__asan_unpoison_memory_region(ram, FAKE_RAM_SIZE);
+	require(fuzz.interrupts <= 1 && fuzz.faults <= 1);
+	require(fuzz.faults == 0 || !fuzz.device.is_active);
+}
+
+static void activate(const struct transport_queue *queues)
+{
+	device_reset(&fuzz.device);
+	fuzz.faults = 0;
+	enum fault fault = device_activate(&fuzz.device, fuzz.offered, queues);
+	require(fuzz.device.is_active == (fault == FAULT_NONE));
+}
+
+static void activate_rightly(void)
+{
+	struct transport_queue queues[TRANSPORT_QUEUES_MAX] = {0};
+
+	for (unsigned i = 0; i < fuzz.device.ops->queue_count; i++) {
+		fake_ring_init(&fuzz.rings[i], ram, UINT64_C(0x2000) * i, fuzz.rings[i].layout.size);
+		queues[i] = fuzz.rings[i].layout;
+	}
+	activate(queues);
+}
+
+static void activate_with_layout(void)
+{
+	struct transport_queue queues[TRANSPORT_QUEUES_MAX] = {0};
+
+	for (unsigned i = 0; i < DEVICE_QUEUES_MAX; i++)
+		queues[i] = (struct transport_queue){
+		    .size = take16(), .descriptors = take16(), .driver = take16(), .device = take16()};
+	activate(queues);
+}
+
+static struct fake_ring *take_ring(uint8_t bits)
+{
+	return &fuzz.rings[bits >> 7 & (fuzz.device.ops->queue_count - 1)];
+}
+
+static void add_chain(void)
+{
+	struct fake_buffer buffers[16];
+	uint8_t head = take8(), count = take8();
+	struct fake_ring *ring = take_ring(head);
+	uint16_t start = head & 0x7f & (ring->layout.size - 1);
+	unsigned room = ring->layout.size - start;
+
+	count = (uint8_t)(1 + count % (room < 16 ? room : 16));
+	for (unsigned i = 0; i < count; i++) {
+		uint32_t address = take16() * 16U, length = take16();
+		uint8_t flags = take8();
+		buffers[i] = (struct fake_buffer){address, length, flags & (WRITE | INDIRECT)};
+	}
+	fake_ring_add(ring, start, buffers, count);
+}
+
+static void add_request(void)
+{
+	uint32_t type = take8(), size = take8() * 64U;
+	uint64_t sector = take16();
+	uint8_t shape = take8();
+	uint16_t data_flags = type == 1 ? 0 : WRITE;
+	const struct fake_buffer buffers[] = {{HEADER, 16, 0},
+					      {FAKE_DATA, size, data_flags},
+					      {FAKE_DATA + (shape & 0xf0) * 16U, shape & 7U, data_flags},
+					      {STATUS, 1, WRITE}};
+
+	if (sector > 0x8000)
+		sector = (sector & 0xff) - 0x80; /* near the end of 64 bits, and near 0 */
+	memset(ram + HEADER, 0, 16);
+	memcpy(ram + HEADER, &type, 4);
+	memcpy(ram + HEADER + 8, &sector, 8);
+	fake_ring_add(&fuzz.rings[0], (uint16_t)(fuzz.rings[0].avail_index * 4U & (fuzz.rings[0].layout.size - 4U)),
+		      buffers, 4);
+}
+
+static void write_memory(void)
+{
+	uint16_t address = take16();
+
+	for (uint8_t size = take8() % 32; size > 0; size--)
+		ram[address++] = take8();
+}
+
+static void describe(void)
+{
+	uint8_t index = take8();
+	struct fake_ring *ring = take_ring(index);
+	uint64_t address = take64();
+	uint32_t length = take16();
+
+	length |= (uint32_t)take16() << 16;
+	uint16_t flags = take16();
+	fake_ring_describe(ring, index & (ring->layout.size - 1), address, length, flags, take16());
+}
+
+static void set_ring(void)
+{
+	uint8_t which = take8();
+	uint16_t value = take16();
+	struct fake_ring *ring = take_ring(which);
+
+	switch (which & 3) {
+	case 0:
+		fake_ring_offer(ring, value);
+		break;
+	case 1:
+		fake_ring_set_avail_index(ring, value);
+		break;
+	case 2:
+		fake_ring_set_avail_flags(ring, value);
+		break;
+	default:
+		fake_ring_set_used_event(ring, value);
+		break;
+	}
+}
+
+static void type_input(void)
+{
+	uint8_t size = take8() % (sizeof(fuzz.typed) + 1);
+
+	fuzz.is_input_ended = fuzz.is_input_ended || size == 0;
+	if (fuzz.is_input_ended)
+		return;
+	fuzz.typed_size = size;
+	for (uint8_t i = 0; i < size; i++) {
+		fuzz.typed[i] = take8();
+		fuzz.keys++;
+	}
+}
+
+static void operate(void)
+{
+	switch ((enum operation)(take8() % OPERATIONS)) {
+	case OP_RUN:
+		run();
+		break;
+	case OP_CHAIN:
+		add_chain();
+		break;
+	case OP_REQUEST:
+		add_request();
+		break;
+	case OP_WRITE:
+		write_memory();
+		break;
+	case OP_DESCRIBE:
+		describe();
+		break;
+	case OP_RING:
+		set_ring();
+		break;
+	case OP_CHANGE:
+		fuzz.change_in = take8();
+		fuzz.change_at = take16();
+		fuzz.change_value = take8();
+		break;
+	case OP_BACKEND:
+		fuzz.backend = take16();
+		break;
+	case OP_TYPE:
+		type_input();
+		break;
+	case OP_RESET:
+		activate_rightly();
+		break;
+	case OP_LAYOUT:
+		activate_with_layout();
+		break;
+	case OP_DEACTIVATE:
+	case OPERATIONS:
+		device_reset(&fuzz.device);
+		break;
+	}
+}
+
+static void start(void)
+{
+	static const uint32_t kinds[] = {DEVICE_DISK, DEVICE_CONSOLE, DEVICE_ENTROPY};
+	uint8_t kind = take8(), setup = take8();
+	uint8_t config[TRANSPORT_CONFIG_SIZE];
+
+	fuzz.plan.kind = kinds[kind % 3];
+	if (fuzz.plan.kind == DEVICE_DISK)
+		fuzz.plan.as.disk = (struct plan_disk){.sectors = SECTORS, .read_only = setup & 1};
+	if (fuzz.plan.kind == DEVICE_CONSOLE)
+		fuzz.plan.as.console = (struct plan_console){.output_max = setup & 8 ? 40 : 1 << 20,
+							     .has_input = setup & 1,
+							     .is_terminal = setup >> 1 & 1,
+							     .filter_escapes = setup >> 2 & 1};
+	require(guest_memory_add(&fuzz.memory, 0, FAKE_RAM_SIZE, ram));
+	fuzz.device = (struct device){.plan = &fuzz.plan,
+				      .memory = &fuzz.memory,
+				      .host = {.interrupt = interrupt, .tell = tell},
+				      .backend = FD_IN,
+				      .backend_out = FD_OUT};
+	require(device_init(&fuzz.device));
+	fuzz.offered = device_describe(&fuzz.device, config).features;
+	if (setup & 0x10)
+		fuzz.offered &= ~TRANSPORT_F_EVENT_IDX;
+	if (setup & 0x20)
+		fuzz.offered &= ~(UINT64_C(1) << 9); /* the disk's flush */
+	for (unsigned i = 0; i < DEVICE_QUEUES_MAX; i++)
+		fuzz.rings[i].layout.size = (uint16_t)(setup & 0x40 ? TRANSPORT_QUEUE_SIZE_MAX : 16);
+	fake_hook = change;
+	activate_rightly();
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size);
+int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
+{
+	if (ram == NULL)
+		ram = malloc(FAKE_RAM_SIZE);
+	require(ram != NULL);
+	memset(ram, 0, FAKE_RAM_SIZE);
+	memset(&fuzz, 0, sizeof(fuzz));
+	fuzz.input = input;
+	fuzz.input_size = size;
+	start();
+	for (unsigned i = 0; i < OPERATIONS_MAX && fuzz.input_size > 0; i++)
+		operate();
+	return 0;
+}

@@ -1,0 +1,106 @@
+/* Reading a log (monitor/command/audit_log.h). Bounded in memory whatever the file holds. */
+#include "monitor/command/audit_log.h"
+#include "monitor/command/command.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+int audit_log_open(struct audit_log *log, const char *path, char *why)
+{
+	struct stat status;
+	*log = (struct audit_log){.descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)};
+	if (log->descriptor < 0)
+		return because(why, errno, "cannot open %s", path);
+	if (fstat(log->descriptor, &status) == 0 && S_ISREG(status.st_mode))
+		return 0;
+	audit_log_close(log);
+	return because(why, 0, "%s is not a regular file", path);
+}
+
+void audit_log_close(struct audit_log *log)
+{
+	close_descriptor(&log->descriptor);
+}
+
+/* Reads more behind what is there. */
+static int fill(struct audit_log *log, char *why)
+{
+	memmove(log->buffer, log->buffer + log->start, log->used - log->start);
+	log->used -= log->start;
+	log->start = 0;
+	ssize_t got;
+	do
+		got = read(log->descriptor, log->buffer + log->used, sizeof(log->buffer) - log->used);
+	while (got < 0 && errno == EINTR);
+	if (got < 0)
+		return because(why, errno, "cannot read the log");
+	log->used += (size_t)got;
+	log->ended = got == 0;
+	return 0;
+}
+
+int audit_log_next(struct audit_log *log, const char **line, size_t *size, char *why)
+{
+	bool too_long = false;
+	for (;;) {
+		const char *start = log->buffer + log->start;
+		const char *end = memchr(start, '\n', log->used - log->start);
+		if (end != NULL) {
+			*size = (size_t)(end - start);
+			*line = too_long || *size >= RECORD_MAX ? NULL : start;
+			log->start += *size + 1;
+			return 1;
+		}
+		if (log->ended) {
+			log->torn = log->used > log->start || too_long;
+			return 0;
+		}
+		if (log->used - log->start >= RECORD_MAX) {
+			too_long = true;
+			log->start = log->used;
+		}
+		if (fill(log, why) != 0)
+			return -1;
+	}
+}
+
+static bool read_hex(const json_t *text, uint8_t *bytes, size_t size)
+{
+	static const char digits[] = "0123456789abcdef";
+	if (!json_is_string(text) || json_string_length(text) != 2 * size)
+		return false;
+	const char *at = json_string_value(text);
+	for (size_t i = 0; i < 2 * size; i++) {
+		const char *digit = memchr(digits, at[i], sizeof(digits) - 1);
+		if (digit == NULL)
+			return false;
+		bytes[i / 2] = (uint8_t)(bytes[i / 2] << 4 | (digit - digits));
+	}
+	return true;
+}
+
+json_t *audit_log_read(const char *line, size_t size, struct verify_line *claim)
+{
+	json_error_t error;
+	*claim = (struct verify_line){0};
+	if (line == NULL)
+		return NULL;
+	chain_hash(line, size, claim->hash);
+	json_t *record = json_loadb(line, size, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
+	const json_t *own = json_object_get(json_object_get(record, "unmapped"), "cofferdam");
+	const json_t *sequence = json_object_get(own, "sequence");
+	const char *code = json_string_value(json_object_get(json_object_get(record, "metadata"), "event_code"));
+	if (!json_is_integer(sequence) || json_integer_value(sequence) < 1 || code == NULL ||
+	    !read_hex(json_object_get(own, "previous"), claim->previous, sizeof(claim->previous)) ||
+	    !read_hex(json_object_get(own, "run"), claim->run, sizeof(claim->run))) {
+		json_decref(record);
+		return NULL;
+	}
+	claim->is_record = true;
+	claim->sequence = (uint64_t)json_integer_value(sequence);
+	claim->closes = strcmp(code, record_rules[AUDIT_LOG_CLOSED].code) == 0;
+	return record;
+}

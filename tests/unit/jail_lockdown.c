@@ -1,0 +1,297 @@
+/* Promises of jail/inside: a program locks itself down completely or ends with the reason, and a forbidden system call
+ * ends it, written down.
+ */
+#include "tests/unit/fake_launcher.h"
+
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static struct fake_vm vm;
+
+static const uint64_t always = LAYER_NAMESPACES | LAYER_ROOT | LAYER_IDS | LAYER_CAPABILITIES | LAYER_DESCRIPTORS |
+			       LAYER_DUMPABLE | LAYER_RLIMITS | LAYER_NO_NEW_PRIVS | LAYER_LANDLOCK | LAYER_SECCOMP;
+
+START_TEST(every_layer_is_in_force)
+{
+	if (!fake_may_jail())
+		return;
+	fake_vm_make(&vm);
+	ck_assert_msg(fake_vm_start(&vm, NULL) == 0, "%s", vm.why);
+	for (int i = 0; i < FAKE_PROGRAMS; i++) {
+		struct message message = fake_vm_hear(&vm, i);
+		ck_assert_uint_eq(message.type, MESSAGE_LOCKED);
+		ck_assert_uint_eq(message.value[0] & always, always);
+		ck_assert_uint_eq(message.value[0] & message.value[1], 0);
+		ck_assert_uint_eq(message.value[0] | message.value[1], always | LAYER_MDWE | LAYER_SPECULATION);
+	}
+	fake_vm_end(&vm);
+}
+END_TEST
+
+static struct rlimit limit_of(int program, int resource)
+{
+	struct rlimit limit;
+	ck_assert_int_eq(prlimit(vm.programs[program].pid, resource, NULL, &limit), 0);
+	ck_assert_uint_eq(limit.rlim_cur, limit.rlim_max);
+	return limit;
+}
+
+START_TEST(limits_are_what_the_role_needs)
+{
+	if (!fake_may_jail())
+		return;
+	fake_vm_make(&vm);
+	ck_assert_msg(fake_vm_start(&vm, NULL) == 0, "%s", vm.why);
+	for (int i = 0; i < FAKE_PROGRAMS; i++) {
+		ck_assert_uint_eq(fake_vm_hear(&vm, i).type, MESSAGE_LOCKED);
+		ck_assert_uint_eq(limit_of(i, RLIMIT_NOFILE).rlim_max,
+				  descriptors_limit(vm.programs[i].role, &vm.plan));
+		ck_assert_uint_eq(limit_of(i, RLIMIT_NPROC).rlim_max, i == FAKE_MONITOR ? 1 + 2 + 1 : 1);
+		ck_assert_uint_eq(limit_of(i, RLIMIT_CORE).rlim_max, 0);
+		ck_assert_uint_eq(limit_of(i, RLIMIT_MEMLOCK).rlim_max, 0);
+	}
+	ck_assert_uint_eq(limit_of(FAKE_DISK, RLIMIT_FSIZE).rlim_max, 8 * 512);
+	ck_assert_uint_eq(limit_of(FAKE_DEVICE, RLIMIT_FSIZE).rlim_max, 0);
+	ck_assert_uint_eq(limit_of(FAKE_MONITOR, RLIMIT_FSIZE).rlim_max, 0);
+	ck_assert_uint_eq(limit_of(FAKE_AUDITOR, RLIMIT_FSIZE).rlim_max, RLIM_INFINITY);
+	fake_vm_end(&vm);
+}
+END_TEST
+
+/* ---- a jail that is not what it should be ---- */
+
+/* Starts the VM; the device must fail with this. The others are then ended. */
+static void expect_refusal(enum failure failure, uint64_t detail)
+{
+	ck_assert_msg(fake_vm_start(&vm, NULL) == 0, "%s", vm.why);
+	struct message message = fake_vm_hear(&vm, FAKE_DEVICE);
+	ck_assert_uint_eq(message.type, MESSAGE_FAILED);
+	ck_assert_uint_eq(message.code, failure);
+	ck_assert_uint_eq(message.value[0], detail);
+	siginfo_t info = {0};
+	ck_assert_int_eq(waitid(P_PIDFD, (id_t)vm.programs[FAKE_DEVICE].pidfd, &info, WEXITED | WNOWAIT), 0);
+	ck_assert_int_eq(info.si_code, CLD_EXITED);
+	ck_assert_int_eq(info.si_status, 125);
+	fake_vm_end(&vm);
+}
+
+START_TEST(one_descriptor_too_many_is_refused)
+{
+	if (!fake_may_jail())
+		return;
+	fake_vm_make(&vm);
+	struct jail_program *device = &vm.programs[FAKE_DEVICE];
+	vm.descriptors[FAKE_DEVICE][device->count++] = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	expect_refusal(FAILURE_DESCRIPTORS, DEVICE_FD_END);
+}
+END_TEST
+
+START_TEST(one_descriptor_too_few_is_refused)
+{
+	if (!fake_may_jail())
+		return;
+	fake_vm_make(&vm);
+	struct jail_program *device = &vm.programs[FAKE_DEVICE];
+	close(vm.descriptors[FAKE_DEVICE][--device->count]);
+	expect_refusal(FAILURE_DESCRIPTORS, DEVICE_FD_END - 1);
+}
+END_TEST
+
+static void replace(int program, unsigned number, int descriptor)
+{
+	close(vm.descriptors[program][number]);
+	vm.descriptors[program][number] = descriptor;
+}
+
+START_TEST(a_plan_that_does_not_check_is_refused)
+{
+	if (!fake_may_jail())
+		return;
+	fake_vm_make(&vm);
+	struct plan plan = vm.plan;
+	plan.vcpus = PLAN_VCPUS_MAX + 1;
+	replace(FAKE_DEVICE, FD_PLAN, fake_sealed(&plan, sizeof(plan)));
+	expect_refusal(FAILURE_PLAN, ROLE_DEVICE);
+}
+END_TEST
+
+START_TEST(a_plan_without_this_device_is_refused)
+{
+	if (!fake_may_jail())
+		return;
+	fake_vm_make(&vm);
+	struct plan plan = vm.plan;
+	plan.device_count = 0;
+	replace(FAKE_DEVICE, FD_PLAN, fake_sealed(&plan, sizeof(plan)));
+	expect_refusal(FAILURE_PLAN, ROLE_DEVICE);
+}
+END_TEST
+
+START_TEST(a_plan_that_can_change_is_refused)
+{
+	if (!fake_may_jail())
+		return;
+	fake_vm_make(&vm);
+	int open_to_all = memfd_create("plan", MFD_CLOEXEC);
+	ck_assert_int_eq(write(open_to_all, &vm.plan, sizeof(vm.plan)), sizeof(vm.plan));
+	replace(FAKE_DEVICE, FD_PLAN, open_to_all);
+	expect_refusal(FAILURE_DESCRIPTORS, FD_PLAN);
+}
+END_TEST
+
+START_TEST(another_roles_filters_are_refused)
+{
+	if (!fake_may_jail())
+		return;
+	fake_vm_make(&vm);
+	replace(FAKE_DEVICE, FD_FILTERS, jail_filters(ROLE_MONITOR, &vm.plan, vm.why));
+	expect_refusal(FAILURE_DESCRIPTORS, FD_FILTERS);
+}
+END_TEST
+
+START_TEST(cut_filters_are_refused)
+{
+	if (!fake_may_jail())
+		return;
+	fake_vm_make(&vm);
+	struct filters_header header = {.magic = FILTERS_MAGIC, .count = {10, 0}, .sentinel = FILTERS_SENTINEL};
+	replace(FAKE_DEVICE, FD_FILTERS, fake_sealed(&header, sizeof(header)));
+	expect_refusal(FAILURE_DESCRIPTORS, FD_FILTERS);
+}
+END_TEST
+
+/* A filter that lets everything pass has no answer of its own for the sentinel. */
+START_TEST(a_filter_without_the_sentinel_is_refused)
+{
+	if (!fake_may_jail())
+		return;
+	fake_vm_make(&vm);
+	struct {
+		struct filters_header header;
+		struct {
+			uint16_t code;
+			uint8_t jt, jf;
+			uint32_t k;
+		} allow;
+	} filters = {{.magic = FILTERS_MAGIC, .count = {1, 0}, .sentinel = FILTERS_SENTINEL}, {0x06, 0, 0, 0x7fff0000}};
+	replace(FAKE_DEVICE, FD_FILTERS, fake_sealed(&filters, sizeof(filters)));
+	expect_refusal(FAILURE_JAIL, LAYER_SECCOMP);
+}
+END_TEST
+
+/* ---- violations ---- */
+
+static siginfo_t end_of(int program)
+{
+	siginfo_t info = {0};
+	ck_assert_int_eq(waitid(P_PIDFD, (id_t)vm.programs[program].pidfd, &info, WEXITED | WNOWAIT), 0);
+	return info;
+}
+
+static void run_deed(int program, const char *deed)
+{
+	fake_vm_make(&vm);
+	vm.programs[program].name = deed;
+	ck_assert_msg(fake_vm_start(&vm, NULL) == 0, "%s", vm.why);
+	for (int i = FAKE_MONITOR; i < FAKE_PROGRAMS && program == FAKE_SUPERVISOR; i++) {
+		/* killed by the end of their PID 1, which waits until they are reaped */
+		ck_assert_int_eq(waitid(P_PIDFD, (id_t)vm.programs[i].pidfd, &(siginfo_t){0}, WEXITED), 0);
+		close(vm.programs[i].pidfd);
+		vm.programs[i].pidfd = -1;
+	}
+	siginfo_t info = end_of(program);
+	ck_assert_msg(info.si_code == CLD_KILLED || info.si_code == CLD_DUMPED, "code %d status %d", info.si_code,
+		      info.si_status);
+	ck_assert_int_eq(info.si_status, SIGSYS);
+}
+
+static void check_report(int program, enum lockdown_thread thread)
+{
+	const struct violation *report = vm.reports[program];
+	ck_assert_uint_eq(report->filled, 1);
+	ck_assert_uint_eq(report->thread, thread);
+	ck_assert_uint_eq(report->number, SYS_socket);
+	for (uint64_t i = 0; i < 6; i++)
+		ck_assert_uint_eq(report->arguments[i], 0x1111 * (i + 1));
+	ck_assert_uint_ne(report->instruction_pointer, 0);
+}
+
+START_TEST(a_forbidden_call_kills_and_is_written_down)
+{
+	static const int programs[] = {FAKE_AUDITOR, FAKE_SUPERVISOR, FAKE_MONITOR, FAKE_DEVICE, FAKE_DISK};
+	if (!fake_may_jail())
+		return;
+	run_deed(programs[_i], "forbidden");
+	check_report(programs[_i], THREAD_MAIN);
+	fake_vm_end(&vm);
+}
+END_TEST
+
+START_TEST(a_vcpu_threads_forbidden_call_kills_the_process)
+{
+	if (!fake_may_jail())
+		return;
+	run_deed(FAKE_MONITOR, "vcpu-forbidden");
+	check_report(FAKE_MONITOR, THREAD_VCPU);
+	fake_vm_end(&vm);
+}
+END_TEST
+
+START_TEST(a_forbidden_call_without_a_stack_is_written_down)
+{
+	if (!fake_may_jail())
+		return;
+	run_deed(FAKE_DEVICE, "no-stack");
+	ck_assert_uint_eq(vm.reports[FAKE_DEVICE]->filled, 1);
+	ck_assert_uint_eq(vm.reports[FAKE_DEVICE]->number, SYS_socket);
+	fake_vm_end(&vm);
+}
+END_TEST
+
+START_TEST(another_architectures_call_kills)
+{
+	static const char *const deeds[] = {"old-call", "x32-call"};
+	if (!fake_may_jail())
+		return;
+	run_deed(FAKE_DEVICE, deeds[_i]);
+	fake_vm_end(&vm);
+}
+END_TEST
+
+int main(void)
+{
+	TCase *jail = tcase_create("jail");
+	tcase_set_timeout(jail, 20);
+	tcase_add_test(jail, every_layer_is_in_force);
+	tcase_add_test(jail, limits_are_what_the_role_needs);
+	tcase_add_test(jail, one_descriptor_too_many_is_refused);
+	tcase_add_test(jail, one_descriptor_too_few_is_refused);
+	tcase_add_test(jail, a_plan_that_does_not_check_is_refused);
+	tcase_add_test(jail, a_plan_without_this_device_is_refused);
+	tcase_add_test(jail, a_plan_that_can_change_is_refused);
+	tcase_add_test(jail, another_roles_filters_are_refused);
+	tcase_add_test(jail, cut_filters_are_refused);
+	tcase_add_test(jail, a_filter_without_the_sentinel_is_refused);
+	tcase_add_loop_test(jail, a_forbidden_call_kills_and_is_written_down, 0, 5);
+	tcase_add_test(jail, a_vcpu_threads_forbidden_call_kills_the_process);
+	tcase_add_test(jail, a_forbidden_call_without_a_stack_is_written_down);
+	tcase_add_loop_test(jail, another_architectures_call_kills, 0, 2);
+	Suite *suite = suite_create("jail/inside: lockdown");
+	suite_add_tcase(suite, jail);
+	SRunner *runner = srunner_create(suite);
+	srunner_run_all(runner, CK_NORMAL);
+	int failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
