@@ -136,7 +136,7 @@ static void write_output(struct device *device)
 	}
 }
 
-/* Counts what is about to be written, and cuts it off at the cap. */
+/* Counts what is about to be written, and cuts it off at the cap: nothing is taken after that. */
 static void account(struct device *device)
 {
 	struct console *console = &device->console;
@@ -144,9 +144,8 @@ static void account(struct device *device)
 
 	if (console->out_size > max - console->written) {
 		console->out_size = (uint32_t)(max - console->written);
-		if (!console->is_cap_told)
-			device->host.tell(device->host.context, MESSAGE_CAP, CAP_CONSOLE_OUTPUT, max);
 		console->is_cap_told = true;
+		device->host.tell(device->host.context, MESSAGE_CAP, CAP_CONSOLE_OUTPUT, max);
 	}
 	console->written += console->out_size;
 }

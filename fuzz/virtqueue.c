@@ -38,8 +38,8 @@ enum {
 	FD_IN = 1000,
 	FD_OUT = 1001,
 	OPERATIONS_MAX = 256, /* for speed */
-	HEADER = 0x7000,
-	STATUS = 0x7100,
+	HEADER = 0x7000,      /* of the first request; 16 bytes each */
+	STATUS = 0x7800,
 	HELP_SIZE = 128, /* the help line is not the guest's output */
 };
 
@@ -135,11 +135,9 @@ static ssize_t disk_transfer(int fd, const struct iovec *iov, int count, off_t o
 	ssize_t result = moved(size);
 	for (size_t i = 0, done = 0; result > 0 && done < (size_t)result; i++) {
 		size_t piece = iov[i].iov_len < (size_t)result - done ? iov[i].iov_len : (size_t)result - done;
-		volatile uint8_t sum = 0;
 		if (is_read)
 			memset(iov[i].iov_base, 0xda, piece);
-		for (size_t j = 0; j < piece; j++)
-			sum = (uint8_t)(sum + ((const uint8_t *)iov[i].iov_base)[j]);
+		require(__asan_region_is_poisoned(iov[i].iov_base, piece) == NULL);
 		done += piece;
 	}
 	return result;
@@ -306,18 +304,19 @@ static void add_request(void)
 	uint64_t sector = take16();
 	uint8_t shape = take8();
 	uint16_t data_flags = type == 1 ? 0 : WRITE;
-	const struct fake_buffer buffers[] = {{HEADER, 16, 0},
+	uint16_t head = (uint16_t)(fuzz.rings[0].avail_index * 4U & (fuzz.rings[0].layout.size - 4U));
+	uint64_t header = HEADER + 4U * head; /* each has its own */
+	const struct fake_buffer buffers[] = {{header, 16, 0},
 					      {FAKE_DATA, size, data_flags},
 					      {FAKE_DATA + (shape & 0xf0) * 16U, shape & 7U, data_flags},
 					      {STATUS, 1, WRITE}};
 
 	if (sector > 0x8000)
 		sector = (sector & 0xff) - 0x80; /* near the end of 64 bits, and near 0 */
-	memset(ram + HEADER, 0, 16);
-	memcpy(ram + HEADER, &type, 4);
-	memcpy(ram + HEADER + 8, &sector, 8);
-	fake_ring_add(&fuzz.rings[0], (uint16_t)(fuzz.rings[0].avail_index * 4U & (fuzz.rings[0].layout.size - 4U)),
-		      buffers, 4);
+	memset(ram + header, 0, 16);
+	memcpy(ram + header, &type, 4);
+	memcpy(ram + header + 8, &sector, 8);
+	fake_ring_add(&fuzz.rings[0], head, buffers, 4);
 }
 
 static void write_memory(void)

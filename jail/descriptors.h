@@ -10,9 +10,8 @@
 #include "monitor/protocol.h"
 
 enum {
-	SUPERVISOR_CONNECTIONS_MAX = 8, /* control connections open at one time */
-	SUPERVISOR_FD_SPARE = 4,        /* a connection being refused, timers */
-	MONITOR_FD_SPARE = 4,           /* beyond the VM and its vCPUs: events of the monitor's own */
+	SUPERVISOR_CONNECTIONS_MAX = 8, /* control connections open at one time; one more is taken, to be refused */
+	DESCRIPTORS_FREED = 3,          /* 1 to 3 */
 };
 
 /* Descriptors of the role at its start. `role` as in lockdown_begin. */
@@ -36,9 +35,9 @@ static inline unsigned descriptors_limit(unsigned role, const struct plan *plan)
 	unsigned given = descriptors_given(role, plan);
 	switch (role) {
 	case ROLE_SUPERVISOR:
-		return given + SUPERVISOR_CONNECTIONS_MAX + SUPERVISOR_FD_SPARE;
+		return given + SUPERVISOR_CONNECTIONS_MAX + 1 - DESCRIPTORS_FREED;
 	case ROLE_MONITOR:
-		return given + 1 + plan->vcpus + MONITOR_FD_SPARE;
+		return given + 1 + plan->vcpus;
 	default:
 		return given;
 	}

@@ -53,6 +53,7 @@ enum {
 	MONITOR_FD_DEVICE_KICK = 2,
 	MONITOR_FD_DEVICE_IRQ = 3,
 	MONITOR_FD_PER_DEVICE = 4,
+	MONITOR_FD_EVENT = FD_PLAN, /* the monitor's own eventfd of the generic event device, in the plan's old place */
 };
 
 /* Device. */

@@ -367,7 +367,7 @@ bool tree_parse(struct tree *tree, const void *bytes, size_t size, struct proble
 		return false;
 	tree->max = size + 8 < TREE_NODES_MAX ? size + 8 : TREE_NODES_MAX;
 	tree->texts_max = 3 * size + 64; /* escapes grow by half at most, each scalar adds a NUL */
-	tree->nodes = malloc(tree->max * sizeof(tree->nodes[0]));
+	tree->nodes = calloc(tree->max, sizeof(tree->nodes[0]));
 	tree->texts = malloc(tree->texts_max);
 	if (tree->nodes == NULL || tree->texts == NULL || !yaml_parser_initialize(&parser)) {
 		problems_add(problems, (struct policy_at){0, 0}, NULL, "out of memory");

@@ -51,6 +51,8 @@ bool utf8_is_plain(uint32_t code)
 	    {0xe0000, 0xe0fff}, {0xf0000, 0x10ffff} /* tags, private planes */
 	};
 
+	if (code >= 0x20 && code < 0x7f) /* nearly always */
+		return true;
 	for (size_t i = 0; i < sizeof(hidden) / sizeof(hidden[0]); i++)
 		if (code >= hidden[i].first && code <= hidden[i].last)
 			return false;

@@ -13,6 +13,8 @@ B=$(realpath -m "${B:-$here/../../build}")
 accel=(-accel tcg -cpu max)
 # An emulated machine without HPET or PM timer sometimes fails to measure its clock, and then hangs: so tell it.
 clock=tsc_early_khz=2000000
+# Its firmware doesn't take a jump to the reset vector as a reset, which is how this kernel restarts such a machine.
+restart=reboot=t
 if [[ ${1-} == --kvm ]]; then accel=(-accel kvm -cpu host) clock='' && shift; fi
 guest=${1:-$B/guest}
 B=$B "$here/make-guest" "$guest"
@@ -53,7 +55,7 @@ run_qemu() {
 }
 boot() { # WHAT [OPTION...]
 	run_qemu -M microvm,acpi=on "${accel[@]}" -smp 2 -m 512M -global virtio-mmio.force-legacy=false \
-		-append "console=hvc0 quiet panic=-1 $clock cofferdam.run=$1" \
+		-append "console=hvc0 quiet panic=-1 $clock $restart cofferdam.run=$1" \
 		-device virtio-serial-device -device virtconsole,chardev=console \
 		-drive "if=none,id=root,format=raw,readonly=on,file=$guest/root.erofs" \
 		-device virtio-blk-device,drive=root,serial=root \
@@ -97,6 +99,6 @@ promise "panic panics" says 'Kernel panic - not syncing: sysrq triggered crash'
 promise "and resets the machine" ended guest-reset
 
 # QEMU's panic device is on another machine, where the guest finds no root disk: a panic of its own.
-run_qemu -M q35 "${accel[@]}" -m 512M -device pvpanic -serial chardev:console -append "console=ttyS0 quiet panic=-1"
+run_qemu -M q35 "${accel[@]}" -m 512M -device pvpanic -serial chardev:console -append "console=ttyS0 quiet panic=-1 $restart"
 promise "the panic device is told" event GUEST_PANICKED
 echo "all promises of the Debian guest hold"

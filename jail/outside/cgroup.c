@@ -185,8 +185,9 @@ static bool name_is_one_component(const char *name)
 static int explain(const char *what, const char *name, char why[static JAIL_WHY_SIZE])
 {
 	const char *remedy = "";
-	if (errno == EBUSY && strcmp(what, "cgroup") == 0)
-		remedy = " (a group of that name still has processes, or the top group may not pass controllers on)";
+	if (errno == EBUSY)
+		remedy = " (a VM of that name has processes left, or the cgroup above has some and may not pass "
+			 "controllers on)";
 	else if (errno == EACCES || errno == EPERM || errno == EROFS)
 		remedy = " (the cgroup file system is not writable for this user)";
 	else if (errno == ENOENT)

@@ -25,7 +25,6 @@ enum each {
 	EACH_DEVICE,     /* monitor: MONITOR_FD_PER_DEVICE * i */
 	EACH_MEMBER,     /* supervisor: i, for the monitor and the devices */
 	EACH_CONNECTION, /* supervisor: what accepting may return: 1 to 3, and what follows its descriptors */
-	EACH_VM,         /* monitor: the VM */
 	EACH_VCPU,       /* monitor: the vCPUs */
 };
 
@@ -45,7 +44,6 @@ enum when {
 	CONSOLE,
 	CONSOLE_INPUT,
 	ENTROPY,
-	WITH_DEVICES,
 };
 
 struct rule {

@@ -20,7 +20,7 @@
 
 enum { RULES_MAX = 64, CONDITION_TEXT_SIZE = 256, EACH_MAX = 64 };
 _Static_assert(1 + PLAN_VCPUS_MAX <= EACH_MAX && 1 + PLAN_DEVICES_MAX <= EACH_MAX &&
-		   3 + SUPERVISOR_CONNECTIONS_MAX + SUPERVISOR_FD_SPARE <= EACH_MAX,
+		   SUPERVISOR_CONNECTIONS_MAX + 1 <= EACH_MAX,
 	       "room for every descriptor of a kind");
 
 static const char *const thread_names[THREAD_KINDS] = {[THREAD_MAIN] = "main", [THREAD_VCPU] = "vcpu"};
@@ -41,8 +41,6 @@ static bool applies(enum when when, unsigned role, const struct plan *plan)
 		return device != NULL && device->kind == DEVICE_CONSOLE && device->as.console.has_input;
 	case ENTROPY:
 		return device != NULL && device->kind == DEVICE_ENTROPY;
-	case WITH_DEVICES:
-		return plan->device_count > 0;
 	}
 	return false;
 }
@@ -72,9 +70,6 @@ static size_t each_values(const struct rule *rule, unsigned role, const struct p
 		from = given;
 		count = descriptors_limit(role, plan) - given;
 		break;
-	case EACH_VM:
-		from = given;
-		break;
 	case EACH_VCPU:
 		from = given + 1;
 		count = plan->vcpus;
@@ -85,20 +80,40 @@ static size_t each_values(const struct rule *rule, unsigned role, const struct p
 	return used;
 }
 
-static int add_rule(scmp_filter_ctx filter, const struct rule *rule, uint64_t each)
+/* A set of numbers: value, with any of the free bits set. */
+struct block {
+	uint32_t value, free;
+};
+
+/* Joins numbers that differ in one bit, lowest bits first: the same set in fewer, larger blocks, for each block is one
+   more rule to compile and to run. Exact. Returns how many are left. */
+static size_t join_blocks(struct block blocks[EACH_MAX], size_t count)
+{
+	for (uint32_t bit = 1; bit != 0; bit <<= 1)
+		for (size_t i = 0; i < count; i++)
+			for (size_t j = i + 1; j < count; j++)
+				if (blocks[i].free == blocks[j].free && (blocks[i].value ^ blocks[j].value) == bit) {
+					blocks[i].value &= ~bit;
+					blocks[i].free |= bit;
+					blocks[j] = blocks[--count];
+				}
+	return count;
+}
+
+static int add_rule(scmp_filter_ctx filter, const struct rule *rule, struct block each)
 {
 	struct scmp_arg_cmp arguments[CONDITIONS_MAX];
 	unsigned used = 0;
 	for (size_t i = 0; i < CONDITIONS_MAX; i++) {
 		const struct condition *condition = &rule->conditions[i];
-		uint64_t value = condition->each != EACH_ONE ? each : condition->value;
+		bool is_each = condition->each != EACH_ONE;
 		if (condition->comparison == ANYTHING)
 			continue;
-		arguments[used] = (struct scmp_arg_cmp){.arg = condition->argument, .datum_a = value};
+		arguments[used] = (struct scmp_arg_cmp){.arg = condition->argument, .datum_a = condition->value};
 		if (condition->comparison == IS_32) {
 			arguments[used].op = SCMP_CMP_MASKED_EQ;
-			arguments[used].datum_a = UINT32_MAX;
-			arguments[used].datum_b = value;
+			arguments[used].datum_a = is_each ? ~each.free : UINT32_MAX;
+			arguments[used].datum_b = is_each ? each.value : condition->value;
 		} else {
 			arguments[used].op = condition->comparison == IS_64 ? SCMP_CMP_EQ : SCMP_CMP_LE;
 		}
@@ -107,19 +122,28 @@ static int add_rule(scmp_filter_ctx filter, const struct rule *rule, uint64_t ea
 	return seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, rule->call, used, arguments);
 }
 
+static int add_rule_for_each(scmp_filter_ctx filter, const struct rule *rule, unsigned role, const struct plan *plan)
+{
+	uint64_t values[EACH_MAX];
+	struct block blocks[EACH_MAX];
+	size_t count = each_values(rule, role, plan, values);
+	for (size_t i = 0; i < count; i++)
+		blocks[i] = (struct block){.value = (uint32_t)values[i]};
+	count = join_blocks(blocks, count);
+	int result = 0;
+	for (size_t i = 0; result == 0 && i < count; i++)
+		result = add_rule(filter, rule, blocks[i]);
+	return result;
+}
+
 static int add_rules(scmp_filter_ctx filter, unsigned role, enum lockdown_thread thread, const struct plan *plan)
 {
 	size_t count;
 	const struct rule *rules = filter_rules(role, thread, &count);
 	int result = seccomp_rule_add(filter, SCMP_ACT_ERRNO(FILTERS_SENTINEL_ERRNO), FILTERS_SENTINEL, 0);
-	for (size_t i = 0; result == 0 && i < count; i++) {
-		uint64_t values[EACH_MAX];
-		if (!applies(rules[i].when, role, plan))
-			continue;
-		size_t each = each_values(&rules[i], role, plan, values);
-		for (size_t j = 0; result == 0 && j < each; j++)
-			result = add_rule(filter, &rules[i], values[j]);
-	}
+	for (size_t i = 0; result == 0 && i < count; i++)
+		if (applies(rules[i].when, role, plan))
+			result = add_rule_for_each(filter, &rules[i], role, plan);
 	return result;
 }
 

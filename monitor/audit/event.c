@@ -132,6 +132,8 @@ int audit_send(int channel, struct audit_packet *packet, uint32_t ticket, bool w
 	do
 		sent = send(channel, packet->bytes, packet->used, MSG_NOSIGNAL | (wait ? 0 : MSG_DONTWAIT));
 	while (sent < 0 && errno == EINTR);
+	if (sent < 0 && errno == ECONNRESET)
+		errno = EPIPE;
 	return sent == packet->used ? 0 : -1;
 }
 
@@ -168,8 +170,8 @@ int audit_wait(int channel, uint32_t ticket, int timeout_ms,
 			return -1;
 		}
 		ssize_t size = recv(channel, &message, sizeof(message), MSG_DONTWAIT);
-		if (size < 0 && (errno == EINTR || errno == EAGAIN))
-			continue;
+		if (size < 0 && (errno == EINTR || errno == EAGAIN || errno == ECONNRESET))
+			continue; /* after a reset, which is told once, what was sent before it is still there */
 		if (size != (ssize_t)sizeof(message)) {
 			errno = EPIPE;
 			return -1;

@@ -225,8 +225,8 @@ static size_t drain(struct sender *sender)
 	size_t caused = 0;
 	for (unsigned count = 0; count < TURN_MAX; count++) {
 		ssize_t size = recv(sender->channel, auditor.packet, sizeof(auditor.packet), MSG_DONTWAIT | MSG_TRUNC);
-		if (size < 0 && errno == EINTR)
-			continue;
+		if (size < 0 && (errno == EINTR || errno == ECONNRESET))
+			continue; /* a reset is told once, before what was sent until then */
 		if (size < 0 && errno == EAGAIN)
 			break;
 		if (size <= 0) {

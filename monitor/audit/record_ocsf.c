@@ -139,7 +139,6 @@ static void write_entity(struct text *text, const struct record_source *source)
 		record_key_number(text, "type_id", 5);
 		record_key_literal(text, "type", "Policy");
 		record_open_object(text, "policy");
-		record_key_field(text, "name", view, AUDIT_PATH);
 		record_key_hex(text, "uid", policy->bytes, policy->size);
 		text_key(text, "is_applied");
 		text_raw(text, "true");

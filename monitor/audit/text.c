@@ -72,16 +72,15 @@ static void put_escape(struct text *text, uint32_t code)
 	put_hex(text, code, 4);
 }
 
-void text_escape(struct text *text, const void *string, size_t size)
+static void escape(struct text *text, const uint8_t *bytes, size_t size, bool json)
 {
-	const uint8_t *bytes = string;
 	while (size > 0) {
 		uint32_t code;
 		size_t length = text_character(bytes, size, &code);
 		if (length == 0) {
 			put(text, "\xef\xbf\xbd", 3);
 			length = 1;
-		} else if (!text_shows(code) || code == '"' || code == '\\') {
+		} else if (!text_shows(code) || (json && (code == '"' || code == '\\'))) {
 			put_escape(text, code);
 		} else {
 			put(text, (const char *)bytes, length);
@@ -89,6 +88,16 @@ void text_escape(struct text *text, const void *string, size_t size)
 		bytes += length;
 		size -= length;
 	}
+}
+
+void text_escape(struct text *text, const void *bytes, size_t size)
+{
+	escape(text, bytes, size, true);
+}
+
+void text_plain(struct text *text, const void *bytes, size_t size)
+{
+	escape(text, bytes, size, false);
 }
 
 /* ---- values ---- */

@@ -23,6 +23,8 @@ struct text {
 void text_raw(struct text *text, const char *literal);
 /* The inside of a string, without its quotes. */
 void text_escape(struct text *text, const void *bytes, size_t size);
+/* For a terminal: as above, but quotes and backslashes stay. */
+void text_plain(struct text *text, const void *bytes, size_t size);
 /* `"…"` */
 void text_string(struct text *text, const void *bytes, size_t size);
 void text_number(struct text *text, uint64_t value);

@@ -77,6 +77,13 @@ static struct verify_result broken_link(const struct verify *verify, uint64_t li
 	return found(verify, VERDICT_EDITED, vouched && line > 1 ? line - 1 : line);
 }
 
+/* The line that does not fit is the true successor of the one after it, and no other line is. */
+static bool swapped(const struct verify *verify)
+{
+	const struct verify_line *first = &verify->window[BREAK], *next = &verify->window[NEXT];
+	return fits(next, first) && !(verify->known[AFTER_NEXT] && fits(next, &verify->window[AFTER_NEXT]));
+}
+
 static struct verify_result judge_break(const struct verify *verify)
 {
 	const struct verify_line *before_last = &verify->window[BEFORE_LAST], *last = &verify->window[LAST];
@@ -90,7 +97,7 @@ static struct verify_result judge_break(const struct verify *verify)
 	if (first->is_record && line > 1 && !same_run(last, first))
 		return found(verify, VERDICT_SPLICED, line);
 	if (verify->known[NEXT] && fits(last, next))
-		return found(verify, VERDICT_INSERTED, line);
+		return found(verify, swapped(verify) ? VERDICT_ORDER : VERDICT_INSERTED, line);
 	if (!first->is_record)
 		return found(verify, VERDICT_EDITED, line);
 	if (verify->known[BEFORE_LAST] && fits(before_last, first))

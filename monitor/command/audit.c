@@ -41,43 +41,46 @@ static const char help[] =
 
 static void describe(const struct verify_result *result, char *text, size_t size)
 {
-	const char *form = "";
 	switch (result->verdict) {
 	case VERDICT_CLOSED:
-		form = "unbroken and closed: %" PRIu64 " records";
+		snprintf(text, size, "unbroken and closed: %" PRIu64 " records", result->good);
 		break;
 	case VERDICT_UNCLOSED:
-		form = "unbroken to record %" PRIu64 ", not closed: the VM still runs, the host crashed, or the end "
-		       "was cut off";
+		snprintf(text, size,
+			 "unbroken to record %" PRIu64 ", not closed: the VM still runs, the host crashed, "
+			 "or the end was cut off",
+			 result->good);
 		break;
 	case VERDICT_TORN:
-		form = "unbroken to record %" PRIu64 "; the last line is not whole: a crash, a full disk, or a cut";
+		snprintf(text, size,
+			 "unbroken to record %" PRIu64 "; the last line is not whole: a crash, a full disk, "
+			 "or a cut",
+			 result->good);
 		break;
 	case VERDICT_EDITED:
 		snprintf(text, size, "line %" PRIu64 " is not as it was written%s", result->line,
 			 result->line + 1 == result->lines ? ", or the last line is not" : "");
-		return;
+		break;
 	case VERDICT_MISSING:
 		snprintf(text, size, "%" PRIu64 " records are missing before line %" PRIu64, result->count,
 			 result->line);
-		return;
+		break;
 	case VERDICT_INSERTED:
 		snprintf(text, size, "line %" PRIu64 " was added", result->line);
-		return;
+		break;
 	case VERDICT_ORDER:
 		snprintf(text, size, "line %" PRIu64 " is not where it was written", result->line);
-		return;
+		break;
 	case VERDICT_SPLICED:
 		snprintf(text, size, "line %" PRIu64 " is from the log of another run", result->line);
-		return;
+		break;
 	case VERDICT_EMPTY:
-		form = "no record at all: nothing was written, or everything was removed";
+		snprintf(text, size, "no record at all: nothing was written, or everything was removed");
 		break;
 	default:
-		form = "this is not an audit log of cofferdam";
+		snprintf(text, size, "this is not an audit log of cofferdam");
 		break;
 	}
-	snprintf(text, size, form, result->good);
 }
 
 static int report(const char *path, const struct verify_result *result, const struct verify *verify, bool json)
@@ -118,7 +121,7 @@ static void print_escaped(const char *string, int width)
 	char escaped[TEXT_EXPANSION * 2048];
 	struct text text = {.bytes = escaped, .size = sizeof(escaped)};
 	size_t size = strnlen(string, 2047);
-	text_escape(&text, string, size);
+	text_plain(&text, string, size);
 	printf("%-*.*s", width, (int)text.used, escaped);
 }
 

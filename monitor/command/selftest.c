@@ -10,6 +10,7 @@
 #include <jansson.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -77,7 +78,7 @@ static int write_policy(const struct place *place, const struct trial *trial)
 
 /* Runs ourselves with these words; standard output and error go to `output`, cut at its size. Returns the exit status,
    or -1 when it did not end in time or was killed. */
-static int run_self(struct place *place, char *const words[])
+static int run_self(struct place *place, const char *const words[])
 {
 	int pipes[2];
 	size_t used = 0;
@@ -90,7 +91,7 @@ static int run_self(struct place *place, char *const words[])
 		dup2(null, STDIN_FILENO);
 		dup2(pipes[1], STDOUT_FILENO);
 		dup2(pipes[1], STDERR_FILENO);
-		execv(place->self, words);
+		execv(place->self, (char *const *)(uintptr_t)words);
 		_exit(127);
 	}
 	close(pipes[1]);
@@ -125,7 +126,7 @@ static int verify_log(struct place *place)
 			snprintf(path, sizeof(path), "%.60s/%.180s", place->folder, entry->d_name);
 	if (entries != NULL)
 		closedir(entries);
-	char *words[] = {"cofferdam", "audit", "verify", path, NULL};
+	const char *const words[] = {"cofferdam", "audit", "verify", path, NULL};
 	int status = path[0] == 0 ? -1 : run_self(place, words);
 	unlink(path);
 	return status;
@@ -136,7 +137,7 @@ static const char *try(struct place *place, const struct trial *trial)
 	char host[128], policy[128];
 	snprintf(host, sizeof(host), "%s/host.yaml", place->folder);
 	snprintf(policy, sizeof(policy), "%s/policy.yaml", place->folder);
-	char *words[] = {"cofferdam", "--host", host, "run", policy, NULL};
+	const char *const words[] = {"cofferdam", "--host", host, "run", policy, NULL};
 	if (write_policy(place, trial) != 0)
 		return "the policy could not be written";
 	int status = run_self(place, words);

@@ -216,21 +216,27 @@ static void describe_end(const struct wait *wait, size_t index, const siginfo_t 
 		 failure_member(&wait->vm->plan, member, buffer, sizeof(buffer)), how);
 }
 
+static void reap_one(struct wait *wait, size_t index, int64_t deadline)
+{
+	bool unexplained = wait->end->outcome == OUTCOME_NONE && index == VM_PROGRAM_SUPERVISOR;
+	bool member_gone = wait->failed.type == MESSAGE_FAILED && wait->failed.code == FAILURE_MEMBER &&
+			   index == VM_PROGRAM_MONITOR + wait->failed.index;
+	siginfo_t info = reap(&wait->vm->programs[index], deadline);
+	bool violated = info.si_code != CLD_EXITED && info.si_status == SIGSYS;
+	log_process_ended(wait->vm, index, &info);
+	if (violated || member_gone || unexplained) {
+		wait->end->outcome = OUTCOME_FAILURE;
+		describe_end(wait, index, &info);
+	}
+}
+
+/* The supervisor last: as PID 1 of the namespace it ends only when all others in it have been reaped. */
 static void reap_all(struct wait *wait)
 {
 	int64_t deadline = now_ms() + REAP_MS;
-	bool unexplained = wait->end->outcome == OUTCOME_NONE;
-	bool member_gone = wait->failed.type == MESSAGE_FAILED && wait->failed.code == FAILURE_MEMBER;
-	for (size_t i = VM_PROGRAM_SUPERVISOR; i < wait->vm->program_count; i++) {
-		siginfo_t info = reap(&wait->vm->programs[i], deadline);
-		log_process_ended(wait->vm, i, &info);
-		bool violated = info.si_code != CLD_EXITED && info.si_status == SIGSYS;
-		bool named = member_gone && i == VM_PROGRAM_MONITOR + wait->failed.index;
-		if (violated || named || (unexplained && i == VM_PROGRAM_SUPERVISOR)) {
-			wait->end->outcome = OUTCOME_FAILURE;
-			describe_end(wait, i, &info);
-		}
-	}
+	for (size_t i = VM_PROGRAM_MONITOR; i < wait->vm->program_count; i++)
+		reap_one(wait, i, deadline);
+	reap_one(wait, VM_PROGRAM_SUPERVISOR, deadline);
 }
 
 void vm_wait(struct vm *vm, struct vm_end *end, void (*started)(const struct vm *vm, void *context), void *context)

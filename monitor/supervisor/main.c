@@ -93,11 +93,18 @@ void send_to_launcher(struct supervisor *supervisor, const struct message *messa
 		launcher_gone();
 }
 
+/* Whether a receive may be tried again later. A reset (the other end went without reading everything) is told once, and
+   before what it sent until then. */
+static bool try_later(ssize_t size)
+{
+	return size < 0 && (errno == EAGAIN || errno == EINTR || errno == ECONNRESET);
+}
+
 /* One message of a member or the auditor. 1: got it; 0: nothing there; -1: gone, or not a message. */
 static int receive(int channel, struct message *message, bool *gone)
 {
 	ssize_t size = recv(channel, message, sizeof(*message), MSG_DONTWAIT | MSG_TRUNC);
-	if (size < 0 && (errno == EAGAIN || errno == EINTR))
+	if (try_later(size))
 		return 0;
 	*gone = size <= 0;
 	return size == (ssize_t)sizeof(*message) ? 1 : -1;
@@ -176,7 +183,7 @@ static void hear_launcher(void)
 	struct msghdr packet = {
 	    .msg_iov = &part, .msg_iovlen = 1, .msg_control = &rights, .msg_controllen = sizeof(rights.bytes)};
 	ssize_t size = recvmsg(FD_CHANNEL, &packet, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	if (size < 0 && (errno == EAGAIN || errno == EINTR))
+	if (try_later(size))
 		return;
 	if (size <= 0) {
 		launcher_gone();

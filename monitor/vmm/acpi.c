@@ -103,7 +103,7 @@ static void add_virtio(struct aml *tables, uint32_t index)
 /* _EVT: reads what happened and tells the power button. */
 static void add_events(struct aml *tables)
 {
-	static const uint8_t take_events[] = {0x70, 'E', 'V', 'T', 'S', 0x60}; /* Store (EVTS, Local0) */
+	static const uint8_t take_events[] = {0x70, 'E', 'V', 'T', 'S', 0x60};  /* Store (EVTS, Local0) */
 	static const uint8_t is_button[] = {0x7b, 0x60, EVENT_POWER_BUTTON, 0}; /* And (Local0, 1) */
 	static const uint8_t notify[] = {0x86, 'P', 'W', 'R', 'B', 0x0a, NOTIFY_BUTTON};
 	static const uint8_t field[] = {'E', 'V', 'T', 'S', 32};
@@ -163,8 +163,7 @@ static void set_register(struct aml *tables, size_t at, uint32_t offset)
 
 static size_t add_fadt(struct aml *tables, uint64_t dsdt)
 {
-	const uint32_t flags =
-	    FLAG_WBINVD | FLAG_POWER_BUTTON | FLAG_SLEEP_BUTTON | FLAG_RESET | FLAG_HARDWARE_REDUCED;
+	const uint32_t flags = FLAG_WBINVD | FLAG_POWER_BUTTON | FLAG_SLEEP_BUTTON | FLAG_RESET | FLAG_HARDWARE_REDUCED;
 	const uint16_t architecture = BOOT_NO_VGA | BOOT_NO_RTC;
 	size_t table = open_table(tables, "FACP", FADT_REVISION);
 
@@ -232,10 +231,15 @@ size_t acpi_build(const struct plan *plan, uint64_t address, uint8_t bytes[stati
 
 /* In real mode at F000:FFF0, where hardware-reduced kernels jump to reboot: any write to the port does it. */
 static const uint8_t reset_stub[] = {
-    0xba, PORT_RESET & 0xff, PORT_RESET >> 8, /* mov $PORT_RESET, %dx */
-    0xb0, 0x06,                               /* mov $6, %al */
-    0xee,                                     /* out %al, %dx */
-    0xf4, 0xeb, 0xfd,                         /* hlt, again */
+    0xba,
+    PORT_RESET & 0xff,
+    PORT_RESET >> 8, /* mov $PORT_RESET, %dx */
+    0xb0,
+    0x06, /* mov $6, %al */
+    0xee, /* out %al, %dx */
+    0xf4,
+    0xeb,
+    0xfd, /* hlt, again */
 };
 _Static_assert(LAYOUT_RESET_STUB + sizeof(reset_stub) <= LAYOUT_HIGH, "the stub ends with the first MiB");
 _Static_assert(ACPI_SIZE_MAX <= LAYOUT_ACPI_SIZE, "the tables have room");

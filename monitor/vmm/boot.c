@@ -19,14 +19,14 @@ enum {
 	SEGMENT_TSS = 11,  /* busy */
 	FLAGS_RESERVED = 2,
 	LOADER_UNKNOWN = 0xff,
-	TABLE_ENTRY = 0x23,  /* present, writable, accessed */
-	LARGE_ENTRY = 0xe3,  /* the same, dirty, 2 MiB */
+	TABLE_ENTRY = 0x23, /* present, writable, accessed */
+	LARGE_ENTRY = 0xe3, /* the same, dirty, 2 MiB */
 	TABLE_ENTRIES = 512,
 	GIBIBYTES = 4,
 };
 
-#define CR0_PROTECTED UINT64_C(0x11)       /* PE, ET */
-#define CR0_PAGING UINT64_C(0x80010033)    /* PG, WP, NE, ET, MP, PE */
+#define CR0_PROTECTED UINT64_C(0x11)    /* PE, ET */
+#define CR0_PAGING UINT64_C(0x80010033) /* PG, WP, NE, ET, MP, PE */
 #define CR4_PAE UINT64_C(0x20)
 #define EFER_LONG UINT64_C(0x500) /* LMA, LME */
 
@@ -98,8 +98,7 @@ static bool put_pvh(const struct guest_memory *memory, const struct boot *boot)
 	    .info = {.magic = 0x336ec578,
 		     .version = 1,
 		     .modules = boot->initrd_size > 0,
-		     .module_list =
-			 boot->initrd_size > 0 ? LAYOUT_START_INFO + offsetof(struct start_page, module) : 0,
+		     .module_list = boot->initrd_size > 0 ? LAYOUT_START_INFO + offsetof(struct start_page, module) : 0,
 		     .cmdline = LAYOUT_CMDLINE,
 		     .rsdp = boot->rsdp,
 		     .memory_map = LAYOUT_START_INFO + offsetof(struct start_page, memory),

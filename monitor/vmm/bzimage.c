@@ -5,15 +5,15 @@
 #include <string.h>
 
 enum {
-	SETUP_OFFSET = 0x1f1,        /* of struct setup_header in the file */
-	SETUP_END_MIN = 0x268,       /* 2.12 has all fields up to handover_offset */
-	SETUP_END_BASE = 0x202,      /* the byte at 0x201, the operand of a jump, counts from here */
-	SETUP_MAGIC = 0x53726448,    /* "HdrS" */
-	SETUP_VERSION_MIN = 0x020c,  /* 2.12: xloadflags */
-	SETUP_SECTORS_DEFAULT = 4,   /* when the field is 0 */
+	SETUP_OFFSET = 0x1f1,       /* of struct setup_header in the file */
+	SETUP_END_MIN = 0x268,      /* 2.12 has all fields up to handover_offset */
+	SETUP_END_BASE = 0x202,     /* the byte at 0x201, the operand of a jump, counts from here */
+	SETUP_MAGIC = 0x53726448,   /* "HdrS" */
+	SETUP_VERSION_MIN = 0x020c, /* 2.12: xloadflags */
+	SETUP_SECTORS_DEFAULT = 4,  /* when the field is 0 */
 	SECTOR = 512,
-	PARAGRAPH = 16,              /* unit of syssize */
-	ENTRY_64 = 0x200,            /* from the load address */
+	PARAGRAPH = 16,   /* unit of syssize */
+	ENTRY_64 = 0x200, /* from the load address */
 	ALIGNMENT_MAX = 1 << 30,
 };
 

@@ -9,10 +9,10 @@
 
 enum {
 	SEGMENTS_MAX = 32,
-	NOTES_MAX = 4096,        /* bytes of each note segment that are looked at */
-	XEN_PHYS32_ENTRY = 18,   /* XEN_ELFNOTE_PHYS32_ENTRY */
+	NOTES_MAX = 4096,      /* bytes of each note segment that are looked at */
+	XEN_PHYS32_ENTRY = 18, /* XEN_ELFNOTE_PHYS32_ENTRY */
 	LINUX_CMDLINE_MAX = 2047,
-	LINUX_VERSION = 0x020c,  /* boot protocol that vmlinux has no header to tell of */
+	LINUX_VERSION = 0x020c, /* boot protocol that vmlinux has no header to tell of */
 	LINUX_INITRD_MAX = 0x7fffffff,
 	LINUX_ALIGNMENT = 0x200000,
 };

@@ -33,6 +33,13 @@ static inline void sync_wait_for(uint32_t *word, uint32_t value)
 	}
 }
 
+/* Gives the word a value and wakes who waits for it. */
+static inline void sync_set(uint32_t *word, uint32_t value)
+{
+	__atomic_store_n(word, value, __ATOMIC_RELEASE);
+	sync_wake_all(word);
+}
+
 struct lock {
 	uint32_t state; /* 0 free, 1 taken, 2 taken and perhaps waited for */
 };

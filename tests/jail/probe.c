@@ -22,7 +22,9 @@ static void hold(void)
 		none[i] = (struct pollfd){.fd = -1};
 	if (own_role == ROLE_AUDITOR)
 		poll(none, 2, -1);
-	if (own_role >= ROLE_DEVICE)
+	if (own_role == ROLE_SUPERVISOR)
+		poll(none, 8, -1);
+	if (own_role >= ROLE_DEVICE || own_role == ROLE_MONITOR)
 		ppoll(none, 4, NULL, NULL);
 	for (;;)
 		__builtin_ia32_pause();

@@ -160,6 +160,24 @@ START_TEST(a_large_buffer_goes_out_in_pieces)
 }
 END_TEST
 
+START_TEST(what_the_filter_makes_longer_goes_out_in_pieces_too)
+{
+	char text[CONSOLE_PIECE], got[4096];
+
+	start_console(&terminal);
+	memset(text, 0xff, sizeof(text));
+	print(0, FAKE_DATA, text, sizeof(text));
+	device_run(&fake.device, 0);
+	for (unsigned i = 0; i < 3; i++) {
+		device_run(&fake.device, DEVICE_OUTPUT);
+		ck_assert_uint_eq(shown(got, sizeof(got)), CONSOLE_PIECE);
+	}
+	ck_assert_uint_eq(device_run(&fake.device, DEVICE_OUTPUT), DEVICE_INPUT);
+	ck_assert_uint_eq(shown(got, sizeof(got)), 0);
+	end_console();
+}
+END_TEST
+
 START_TEST(the_driver_hears_after_the_operator)
 {
 	uint32_t used;
@@ -207,11 +225,12 @@ START_TEST(a_reader_that_goes_does_not_stop_the_guest)
 	start_console(&plain);
 	close(reading);
 	reading = -1;
-	for (unsigned i = 0; i < 3; i++) {
-		print(0, FAKE_DATA, "text", 4);
-		ck_assert_uint_eq(fake_device_settle(&fake, BOTH), DEVICE_INPUT);
-		ck_assert(came_back(TRANSMIT, &used));
-	}
+	print(0, FAKE_DATA, "text", 4);
+	ck_assert_uint_eq(fake_device_settle(&fake, BOTH), DEVICE_INPUT);
+	ck_assert(came_back(TRANSMIT, &used));
+	print(0, FAKE_DATA, "text", 4);
+	ck_assert_uint_eq(device_run(&fake.device, 0), DEVICE_INPUT); /* nothing is written any more */
+	ck_assert(came_back(TRANSMIT, &used));
 	ck_assert_uint_eq(fake.told, 0);
 	end_console();
 }
@@ -478,6 +497,7 @@ int main(void)
 	tcase_add_test(tests, output_arrives_in_order);
 	tcase_add_test(tests, output_is_filtered_across_chains);
 	tcase_add_test(tests, a_large_buffer_goes_out_in_pieces);
+	tcase_add_test(tests, what_the_filter_makes_longer_goes_out_in_pieces_too);
 	tcase_add_test(tests, the_driver_hears_after_the_operator);
 	tcase_add_test(tests, a_reader_that_waits_does_not_block);
 	tcase_add_test(tests, a_reader_that_goes_does_not_stop_the_guest);

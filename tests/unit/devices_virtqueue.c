@@ -121,6 +121,8 @@ START_TEST(a_chain_comes_out_as_it_was_put_in)
 	ck_assert_uint_eq(chain.readable.size, 17);
 	ck_assert_uint_eq(chain.writable.count, 2);
 	ck_assert_uint_eq(chain.writable.size, 513);
+	ck_assert_ptr_eq(chain.readable.iov, &chain.iov[0]);
+	ck_assert_ptr_eq(chain.writable.iov, &chain.iov[2]);
 	for (unsigned i = 0; i < 4; i++) {
 		ck_assert_ptr_eq(chain.iov[i].iov_base, ram + request[i].address);
 		ck_assert_uint_eq(chain.iov[i].iov_len, request[i].length);
@@ -145,6 +147,17 @@ START_TEST(a_chain_may_use_the_whole_ring)
 	ck_assert_uint_eq(chain.readable.count, TRANSPORT_QUEUE_SIZE_MAX);
 	ck_assert_uint_eq(chain.readable.size, TRANSPORT_QUEUE_SIZE_MAX * 0x8000);
 	ck_assert_uint_eq(chain.writable.size, 0);
+}
+END_TEST
+
+START_TEST(a_loop_through_the_whole_ring_ends)
+{
+	setup_size(TRANSPORT_QUEUE_SIZE_MAX, true);
+	for (uint16_t i = 0; i < TRANSPORT_QUEUE_SIZE_MAX; i++)
+		fake_ring_describe(&ring, i, FAKE_DATA, 1, NEXT, (i + 1) % TRANSPORT_QUEUE_SIZE_MAX);
+	fake_ring_offer(&ring, 0);
+	ck_assert(!virtqueue_pop(&queue, &chain));
+	ck_assert_uint_eq(queue.fault, FAULT_CHAIN_LOOP);
 }
 END_TEST
 
@@ -332,6 +345,7 @@ int main(void)
 	tcase_add_loop_test(tests, a_layout_is_checked, 0, ROWS(layouts));
 	tcase_add_test(tests, a_chain_comes_out_as_it_was_put_in);
 	tcase_add_test(tests, a_chain_may_use_the_whole_ring);
+	tcase_add_test(tests, a_loop_through_the_whole_ring_ends);
 	tcase_add_test(tests, empty_buffers_do_not_count);
 	tcase_add_loop_test(tests, a_wrong_chain_is_a_fault, 0, ROWS(wrong_chains));
 	tcase_add_test(tests, a_chain_is_shorter_than_4_gib);

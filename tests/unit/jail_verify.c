@@ -36,7 +36,7 @@ enum piece {
 	GROUPS,
 	ROLE_UID,
 	ROLE_GID,
-	SAVED_UID,
+	REAL_UID,
 	BOUNDING_SET,
 	INHERITABLE,
 };
@@ -56,7 +56,7 @@ static const struct {
     {GROUPS, LAYER_IDS},
     {ROLE_UID, LAYER_IDS},
     {ROLE_GID, LAYER_IDS},
-    {SAVED_UID, LAYER_IDS},
+    {REAL_UID, LAYER_IDS},
     {BOUNDING_SET, LAYER_CAPABILITIES},
     {INHERITABLE, LAYER_CAPABILITIES},
 };
@@ -106,18 +106,18 @@ static void drop(enum piece left_out)
 	struct __user_cap_data_struct sets[2] = {{0}, {0}};
 	const gid_t one = 7;
 	must(setgroups(left_out == GROUPS ? 1 : 0, &one) == 0);
-	for (int i = 0; prctl(PR_CAPBSET_READ, i) >= 0; i++)
-		if (left_out != BOUNDING_SET || i != CAP_SYS_CHROOT)
-			must(prctl(PR_CAPBSET_DROP, i) == 0);
-	uid_t uid = left_out == ROLE_UID ? ROLE_DEVICE + 1 : ROLE_DEVICE;
-	gid_t gid = left_out == ROLE_GID ? ROLE_DEVICE + 1 : ROLE_DEVICE;
 	if (left_out == INHERITABLE) {
 		must(syscall(SYS_capget, &header, sets) == 0);
 		sets[0].inheritable = 1 << CAP_CHOWN;
 		must(syscall(SYS_capset, &header, sets) == 0);
 	}
+	for (int i = 0; prctl(PR_CAPBSET_READ, i) >= 0; i++)
+		if (left_out != BOUNDING_SET || i != CAP_SYS_CHROOT)
+			must(prctl(PR_CAPBSET_DROP, i) == 0);
+	uid_t uid = left_out == ROLE_UID ? ROLE_DEVICE + 1 : ROLE_DEVICE;
+	gid_t gid = left_out == ROLE_GID ? ROLE_DEVICE + 1 : ROLE_DEVICE;
 	must(setresgid(gid, gid, gid) == 0);
-	must(setresuid(uid, uid, left_out == SAVED_UID ? ROLE_DEVICE + 2 : uid) == 0);
+	must(setresuid(left_out == REAL_UID ? ROLE_DEVICE + 2 : uid, uid, uid) == 0);
 	if (left_out == INHERITABLE)
 		return;
 	memset(sets, 0, sizeof(sets));
@@ -154,23 +154,6 @@ static _Noreturn void become_program(enum piece left_out, int mapped)
 	_exit(STEP_FAILED);
 }
 
-/* A first child stands in for PID 1, so that the program is a later one with a parent it cannot see. */
-static pid_t start(enum piece left_out, int mapped)
-{
-	must(left_out == PID_NAMESPACE || unshare(CLONE_NEWPID) == 0);
-	pid_t first = fork();
-	if (first == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		for (;;)
-			pause();
-	}
-	pid_t pid = (pid_t)syscall(
-	    SYS_clone, CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET | SIGCHLD, 0, 0, 0, 0);
-	if (pid == 0)
-		become_program(left_out, mapped);
-	return pid;
-}
-
 static void write_maps(pid_t pid)
 {
 	static const char *const files[] = {"uid_map", "gid_map"};
@@ -181,19 +164,41 @@ static void write_maps(pid_t pid)
 	}
 }
 
+/* Stands between the test and the program. Its first child stands in for PID 1 and goes with it, so that the program is
+   a later one, with a parent that it cannot see. Ends as the program does. */
+static _Noreturn void parent_of_program(enum piece left_out)
+{
+	const unsigned long namespaces = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET;
+	int mapped[2], status;
+	must(pipe(mapped) == 0);
+	must(left_out == PID_NAMESPACE || unshare(CLONE_NEWPID) == 0);
+	pid_t first = fork();
+	if (first == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		close(vm.descriptors[FAKE_DEVICE][FD_CHANNEL]);
+		for (;;)
+			pause();
+	}
+	pid_t pid = (pid_t)syscall(SYS_clone, namespaces | SIGCHLD, 0, 0, 0, 0);
+	if (pid == 0)
+		become_program(left_out, mapped[0]);
+	close(vm.descriptors[FAKE_DEVICE][FD_CHANNEL]);
+	must(first > 0 && pid > 0);
+	write_maps(pid);
+	must(write(mapped[1], "m", 1) == 1);
+	must(waitpid(pid, &status, 0) == pid);
+	_exit(WIFEXITED(status) ? WEXITSTATUS(status) : STEP_FAILED);
+}
+
 START_TEST(what_is_left_out_is_noticed)
 {
-	int mapped[2];
 	if (!fake_may_jail())
 		return;
 	fake_vm_make(&vm);
-	ck_assert_int_eq(pipe(mapped), 0);
-	pid_t pid = start(cases[_i].left_out, mapped[0]);
-	ck_assert_int_gt(pid, 0);
-	write_maps(pid);
-	ck_assert_int_eq(write(mapped[1], "m", 1), 1);
+	pid_t parent = fork();
+	if (parent == 0)
+		parent_of_program(cases[_i].left_out);
 	close(vm.descriptors[FAKE_DEVICE][FD_CHANNEL]);
-	vm.descriptors[FAKE_DEVICE][FD_CHANNEL] = -1;
 	struct message message = fake_vm_hear(&vm, FAKE_DEVICE);
 	if (cases[_i].layer == 0) {
 		ck_assert_uint_eq(message.type, MESSAGE_LOCKED);
@@ -202,10 +207,10 @@ START_TEST(what_is_left_out_is_noticed)
 		ck_assert_uint_eq(message.type, MESSAGE_FAILED);
 		ck_assert_uint_eq(message.code, FAILURE_JAIL);
 		ck_assert_uint_eq(message.value[0], cases[_i].layer);
-		ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+		ck_assert_int_eq(waitpid(parent, &status, 0), parent);
 		ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 125);
 	}
-	kill(pid, SIGKILL);
+	kill(parent, SIGKILL);
 	fake_vm_end(&vm);
 }
 END_TEST

@@ -107,6 +107,8 @@ static const char *const refused[] = {
     "machine: {vcpus: 17}",
     "machine: {vcpus: 4294967297}",           /* 1 in 32 bits */
     "machine: {vcpus: 18446744073709551617}", /* 1 in 64 bits */
+    "machine: {vcpus: 18446744073709551620}", /* 4 where only the sum is checked */
+    "cmdline: \"\\x7f\"",
     "machine: {vcpus: 0b1}",
     "machine: {vcpus: 1:0}",
     "machine: {vcpus: '1 '}",

@@ -1,0 +1,206 @@
+/* Building the virtual machine. See machine.h.
+ *
+ * Runs after lockdown_begin and before the filters: it makes every KVM object that will ever exist, in the order that
+ * costs least. All memory slots come before the interrupt chip: a slot set afterwards waits for a grace period of the
+ * kernel's. Never looks into the guest's memory or an image.
+ */
+#include "monitor/vmm/machine.h"
+
+#include "jail/lockdown.h"
+#include "monitor/vmm/layout.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* The raw call: the C library's has a request of another type. */
+int machine_ioctl(int descriptor, unsigned long request, const void *argument)
+{
+	long result = syscall(SYS_ioctl, descriptor, request, argument);
+	if (result < 0)
+		lockdown_fail(FAILURE_KVM, errno, request);
+	return (int)result;
+}
+
+static int extension(unsigned long number)
+{
+	return machine_ioctl(MONITOR_FD_KVM, KVM_CHECK_EXTENSION, (const void *)number);
+}
+
+/* The filters name descriptors by number: gives one the number it should have. */
+static int place(int descriptor, int number)
+{
+	if (descriptor == number)
+		return number;
+	if (dup3(descriptor, number, O_CLOEXEC) != number || close(descriptor) != 0)
+		lockdown_fail(FAILURE_DESCRIPTORS, errno, (uint64_t)number);
+	return number;
+}
+
+static int device_descriptor(uint32_t index, int which)
+{
+	return MONITOR_FD_DEVICE + (int)index * MONITOR_FD_PER_DEVICE + which;
+}
+
+/* ---- memory ---- */
+
+static void map_memory(struct machine *machine)
+{
+	const struct plan *plan = machine->plan;
+	uint64_t low = plan_ram_low(plan);
+	const struct guest_range ranges[] = {
+	    {.address = 0, .size = low, .offset = 0},
+	    {.address = PLAN_RAM_HOLE_END, .size = plan->ram_size - low, .offset = low},
+	};
+	struct stat ram;
+
+	if (fstat(MONITOR_FD_RAM, &ram) != 0 || (uint64_t)ram.st_size != plan->ram_size)
+		lockdown_fail(FAILURE_DESCRIPTORS, 0, MONITOR_FD_RAM);
+	if (!guest_memory_map(&machine->memory, MONITOR_FD_RAM, ranges, ranges[1].size > 0 ? 2 : 1))
+		lockdown_fail(FAILURE_MEMORY, errno, MONITOR_FD_RAM);
+}
+
+/* All register pages in one range, with a page without access at either end. */
+static void map_registers(struct machine *machine)
+{
+	size_t size = (size_t)machine->plan->device_count * TRANSPORT_PAGE_SIZE;
+	uint8_t *reserved =
+	    mmap(NULL, size + (size_t)2 * LAYOUT_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (reserved == MAP_FAILED)
+		lockdown_fail(FAILURE_MEMORY, errno, 0);
+	machine->registers = reserved + LAYOUT_PAGE;
+	for (uint32_t i = 0; i < machine->plan->device_count; i++) {
+		int descriptor = device_descriptor(i, MONITOR_FD_DEVICE_REGISTERS);
+		void *page = mmap(machine->registers + (size_t)i * TRANSPORT_PAGE_SIZE, TRANSPORT_PAGE_SIZE,
+				  PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, descriptor, 0);
+		if (page == MAP_FAILED)
+			lockdown_fail(FAILURE_MEMORY, errno, (uint64_t)descriptor);
+	}
+}
+
+static void add_slot(int vm, uint32_t slot, uint32_t flags, uint64_t address, uint64_t size, const void *host)
+{
+	const struct kvm_userspace_memory_region region = {
+	    .slot = slot,
+	    .flags = flags,
+	    .guest_phys_addr = address,
+	    .memory_size = size,
+	    .userspace_addr = (uintptr_t)host,
+	};
+	machine_ioctl(vm, KVM_SET_USER_MEMORY_REGION, &region);
+}
+
+static void add_slots(const struct machine *machine)
+{
+	const uint64_t identity_map = LAYOUT_IDENTITY_MAP;
+	uint32_t slot = 0;
+
+	for (unsigned i = 0; i < machine->memory.count; i++) {
+		const struct guest_region *region = &machine->memory.regions[i];
+		add_slot(machine->vm, slot++, 0, region->address, region->size, region->host);
+	}
+	if (machine->plan->device_count > 0)
+		add_slot(machine->vm, slot, KVM_MEM_READONLY, LAYOUT_DEVICES,
+			 (uint64_t)machine->plan->device_count * TRANSPORT_PAGE_SIZE, machine->registers);
+	machine_ioctl(machine->vm, KVM_SET_IDENTITY_MAP_ADDR, &identity_map);
+	machine_ioctl(machine->vm, KVM_SET_TSS_ADDR, (const void *)(uintptr_t)LAYOUT_TSS);
+}
+
+/* ---- interrupts ---- */
+
+/* Every GSI is a pin of the IOAPIC and nothing else: KVM's default would route the lower ones to a PIC as well. */
+static void route_interrupts(int vm)
+{
+	struct {
+		uint32_t count, flags;
+		struct kvm_irq_routing_entry entries[GSI_COUNT];
+	} routing = {.count = GSI_COUNT};
+	_Static_assert(offsetof(__typeof__(routing), entries) == sizeof(struct kvm_irq_routing), "KVM's layout");
+
+	for (uint32_t i = 0; i < GSI_COUNT; i++)
+		routing.entries[i] = (struct kvm_irq_routing_entry){
+		    .gsi = i,
+		    .type = KVM_IRQ_ROUTING_IRQCHIP,
+		    .u.irqchip = {.irqchip = KVM_IRQCHIP_IOAPIC, .pin = i},
+		};
+	machine_ioctl(vm, KVM_SET_GSI_ROUTING, &routing);
+}
+
+static void bind_interrupt(int vm, int descriptor, uint32_t gsi)
+{
+	const struct kvm_irqfd bound = {.fd = (uint32_t)descriptor, .gsi = gsi};
+	machine_ioctl(vm, KVM_IRQFD, &bound);
+}
+
+/* Four-byte writes of any value. Other widths exit, and the register machine ignores them. */
+static void bind_kick(int vm, int descriptor, uint32_t index)
+{
+	const struct kvm_ioeventfd bound = {
+	    .addr = LAYOUT_DEVICES + (uint64_t)index * TRANSPORT_PAGE_SIZE + REGISTER_QUEUE_NOTIFY,
+	    .len = 4,
+	    .fd = descriptor,
+	};
+	machine_ioctl(vm, KVM_IOEVENTFD, &bound);
+}
+
+void machine_connect(struct machine *machine)
+{
+	int event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+
+	if (event < 0)
+		lockdown_fail(FAILURE_DESCRIPTORS, errno, MONITOR_FD_EVENT);
+	bind_interrupt(machine->vm, place(event, MONITOR_FD_EVENT), GSI_EVENT);
+	for (uint32_t i = 0; i < machine->plan->device_count; i++) {
+		machine->links[i].index = i;
+		machine->links[i].channel = device_descriptor(i, MONITOR_FD_DEVICE_CHANNEL);
+		machine->links[i].irq = device_descriptor(i, MONITOR_FD_DEVICE_IRQ);
+		bind_interrupt(machine->vm, machine->links[i].irq, GSI_DEVICE + i);
+		bind_kick(machine->vm, device_descriptor(i, MONITOR_FD_DEVICE_KICK), i);
+	}
+}
+
+/* ---- the whole ---- */
+
+static void check_host(void)
+{
+	const int registers = KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS;
+
+	if (machine_ioctl(MONITOR_FD_KVM, KVM_GET_API_VERSION, NULL) != KVM_API_VERSION)
+		lockdown_fail(FAILURE_KVM, 0, KVM_GET_API_VERSION);
+	if ((extension(KVM_CAP_SYNC_REGS) & registers) != registers || !extension(KVM_CAP_READONLY_MEM))
+		lockdown_fail(FAILURE_KVM, ENOTSUP, KVM_CHECK_EXTENSION);
+}
+
+void machine_create(struct machine *machine)
+{
+	map_memory(machine);
+	map_registers(machine);
+	check_host();
+	int number = device_descriptor(machine->plan->device_count, 0);
+	machine->vm = place(machine_ioctl(MONITOR_FD_KVM, KVM_CREATE_VM, NULL), number);
+	add_slots(machine);
+	machine_ioctl(machine->vm, KVM_CREATE_IRQCHIP, NULL);
+	route_interrupts(machine->vm);
+}
+
+void machine_ask_cpuid(struct machine *machine)
+{
+	machine->cpuid.count = CPUID_ENTRIES_MAX;
+	machine_ioctl(MONITOR_FD_KVM, KVM_GET_SUPPORTED_CPUID, &machine->cpuid);
+	cpuid_restrict(&machine->cpuid, extension(KVM_CAP_TSC_DEADLINE_TIMER) != 0);
+	sync_set(&machine->cpuid_known, 1);
+}
+
+void machine_create_vcpu(struct machine *machine, uint32_t index)
+{
+	struct vcpu *vcpu = &machine->vcpus[index];
+	int number = machine->vm + 1 + (int)index;
+
+	vcpu->descriptor = place(machine_ioctl(machine->vm, KVM_CREATE_VCPU, (const void *)(uintptr_t)index), number);
+	sync_set(&vcpu->created, 1);
+}

@@ -1,0 +1,243 @@
+/* A vCPU's thread: sets its vCPU up, locks itself down, waits for `go`, then runs the guest and answers its exits.
+ *
+ * Trusts KVM and what it writes to the run page, nothing that the guest put into registers or data. The first outcome
+ * of any vCPU is sent; afterwards its thread waits for the supervisor to end the process. Never touches the guest's
+ * memory.
+ *
+ * System calls after lockdown_thread(THREAD_VCPU), all by raw numbers or musl wrappers that make just these:
+ *     ioctl(vCPU descriptors, [KVM_RUN], [0])
+ *     futex(…, [FUTEX_WAIT_PRIVATE or FUTEX_WAKE_PRIVATE], …, [timeout 0])       sync.h
+ *     sendto([FD_CHANNEL], …, [sizeof(struct message)], …)                       lockdown_send, lockdown_fail
+ *     sendto([device channels], …, [sizeof(struct transport_message)], [MSG_NOSIGNAL | MSG_DONTWAIT], [0], [0])
+ *     recvfrom([device channels], …, [sizeof(struct transport_message)], [MSG_DONTWAIT | MSG_TRUNC], [0], [0])
+ *     ppoll(…, [0 or 1], …, [0], …)                                              waits for a device's answer
+ *     write([device irq eventfds], …, [8])
+ *     exit_group([125])                                                          lockdown_fail
+ */
+#include "monitor/vmm/vcpu.h"
+
+#include "jail/lockdown.h"
+#include "monitor/vmm/layout.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum { EXIT_OURS = 125 };
+
+enum {
+	MSR_MISC_ENABLE = 0x1a0,
+	MSR_MTRR_DEFAULT = 0x2ff,
+	FAST_STRINGS = 1,                      /* without it Linux believes that string instructions are slow */
+	MTRR_ENABLED_WRITE_BACK = 1 << 11 | 6, /* without it Linux 6.1 leaves the PAT alone, and cannot map devices */
+};
+
+/* ---- exits ---- */
+
+static struct ending on_io(struct machine *machine, struct kvm_run *run)
+{
+	uint8_t *data = (uint8_t *)run + run->io.data_offset;
+
+	(void)machine;
+	if (run->io.direction == KVM_EXIT_IO_OUT)
+		return port_write(run->io.port, data, run->io.size, run->io.count);
+	port_read(data, run->io.size, run->io.count);
+	return (struct ending){.outcome = OUTCOME_NONE};
+}
+
+static struct ending on_mmio(struct machine *machine, struct kvm_run *run)
+{
+	uint64_t address = run->mmio.phys_addr, offset = address % LAYOUT_PAGE;
+	uint32_t size = run->mmio.len;
+	uint64_t devices = (uint64_t)machine->plan->device_count * TRANSPORT_PAGE_SIZE;
+
+	if (size > LAYOUT_PAGE - offset) /* over the end of a page: there is nothing that wide */
+		offset = LAYOUT_PAGE;
+	bool platform = address - offset == LAYOUT_PLATFORM;
+	if (!run->mmio.is_write) {
+		memset(run->mmio.data, 0xff, sizeof(run->mmio.data));
+		if (platform)
+			platform_read(&machine->platform, (uint32_t)offset, run->mmio.data, size);
+	} else if (platform) {
+		return platform_write((uint32_t)offset, run->mmio.data, size);
+	} else if (offset < LAYOUT_PAGE && address >= LAYOUT_DEVICES && address - LAYOUT_DEVICES < devices) {
+		link_write(&machine->links[(address - LAYOUT_DEVICES) / TRANSPORT_PAGE_SIZE], (uint32_t)offset,
+			   run->mmio.data, size);
+	}
+	return (struct ending){.outcome = OUTCOME_NONE};
+}
+
+static struct ending on_shutdown(struct machine *machine, struct kvm_run *run)
+{
+	(void)machine, (void)run;
+	return (struct ending){.outcome = OUTCOME_TRIPLE_FAULT};
+}
+
+static struct ending on_system_event(struct machine *machine, struct kvm_run *run)
+{
+	static const enum outcome outcomes[] = {
+	    [KVM_SYSTEM_EVENT_SHUTDOWN] = OUTCOME_POWER_OFF,
+	    [KVM_SYSTEM_EVENT_RESET] = OUTCOME_RESET,
+	    [KVM_SYSTEM_EVENT_CRASH] = OUTCOME_PANIC,
+	};
+	uint32_t type = run->system_event.type;
+
+	(void)machine;
+	return (struct ending){.outcome =
+				   type < sizeof(outcomes) / sizeof(outcomes[0]) ? outcomes[type] : OUTCOME_NONE};
+}
+
+static struct ending on_nothing(struct machine *machine, struct kvm_run *run)
+{
+	(void)machine, (void)run;
+	return (struct ending){.outcome = OUTCOME_NONE};
+}
+
+/* Every exit that may happen; any other is FAILURE_KVM_EXIT. */
+static const struct {
+	uint32_t reason;
+	struct ending (*answer)(struct machine *machine, struct kvm_run *run);
+} exits[] = {
+    {KVM_EXIT_MMIO, on_mmio},         {KVM_EXIT_IO, on_io},
+    {KVM_EXIT_SHUTDOWN, on_shutdown}, {KVM_EXIT_SYSTEM_EVENT, on_system_event},
+    {KVM_EXIT_INTR, on_nothing},
+};
+
+/* ---- ends ---- */
+
+static _Noreturn void wait_for_the_end(void)
+{
+	uint32_t never = 0;
+	for (;;)
+		sync_sleep(&never, 0);
+}
+
+/* Sends the message if it is the VM's last word. */
+static void last_word(struct machine *machine, const struct message *message)
+{
+	if (__atomic_exchange_n(&machine->ended, 1, __ATOMIC_ACQ_REL) != 0)
+		wait_for_the_end();
+	lockdown_send(message);
+}
+
+static _Noreturn void fail_exit(struct machine *machine, const struct kvm_run *run)
+{
+	uint64_t detail = 0;
+
+	if (run->exit_reason == KVM_EXIT_INTERNAL_ERROR)
+		detail = run->internal.suberror;
+	if (run->exit_reason == KVM_EXIT_FAIL_ENTRY)
+		detail = run->fail_entry.hardware_entry_failure_reason;
+	last_word(machine, &(struct message){
+			       .type = MESSAGE_FAILED,
+			       .code = FAILURE_KVM_EXIT,
+			       .value = {run->exit_reason, detail},
+			   });
+	_exit(EXIT_OURS);
+}
+
+/* ---- the loop ---- */
+
+static struct ending answer(struct machine *machine, struct kvm_run *run)
+{
+	for (size_t i = 0; i < sizeof(exits) / sizeof(exits[0]); i++)
+		if (exits[i].reason == run->exit_reason)
+			return exits[i].answer(machine, run);
+	fail_exit(machine, run);
+}
+
+static _Noreturn void run_guest(struct vcpu *vcpu, struct kvm_run *run)
+{
+	struct machine *machine = vcpu->machine;
+	struct ending ending = {.outcome = OUTCOME_NONE};
+
+	while (ending.outcome == OUTCOME_NONE) {
+		if (syscall(SYS_ioctl, vcpu->descriptor, KVM_RUN, 0) == 0)
+			ending = answer(machine, run);
+		else if (errno != EINTR && errno != EAGAIN) /* EAGAIN: another vCPU has just started this one */
+			lockdown_fail(FAILURE_KVM, errno, KVM_RUN);
+	}
+	last_word(machine, &(struct message){
+			       .type = MESSAGE_ENDED,
+			       .code = ending.outcome,
+			       .value = {ending.value},
+			   });
+	wait_for_the_end();
+}
+
+/* ---- start ---- */
+
+static void set_up(struct vcpu *vcpu)
+{
+	struct cpuid cpuid;
+	struct {
+		uint32_t count, padding;
+		struct kvm_msr_entry entries[2];
+	} msrs = {
+	    .count = 2,
+	    .entries = {{.index = MSR_MISC_ENABLE, .data = FAST_STRINGS},
+			{.index = MSR_MTRR_DEFAULT, .data = MTRR_ENABLED_WRITE_BACK}},
+	};
+	_Static_assert(offsetof(__typeof__(msrs), entries) == sizeof(struct kvm_msrs), "KVM's layout");
+
+	if (vcpu->index == 0)
+		machine_ask_cpuid(vcpu->machine);
+	sync_wait_for(&vcpu->machine->cpuid_known, 1);
+	sync_wait_for(&vcpu->created, 1);
+	cpuid = vcpu->machine->cpuid;
+	if (!cpuid_personalise(&cpuid, vcpu->index, vcpu->machine->plan->vcpus))
+		lockdown_fail(FAILURE_KVM, E2BIG, KVM_SET_CPUID2);
+	machine_ioctl(vcpu->descriptor, KVM_SET_CPUID2, &cpuid);
+	if (machine_ioctl(vcpu->descriptor, KVM_SET_MSRS, &msrs) != (int)msrs.count)
+		lockdown_fail(FAILURE_KVM, 0, KVM_SET_MSRS);
+	if (vcpu->index == 0)
+		machine_ioctl(vcpu->descriptor, KVM_GET_SREGS, &vcpu->machine->special);
+}
+
+static struct kvm_run *map_run(const struct vcpu *vcpu)
+{
+	size_t size = (size_t)machine_ioctl(MONITOR_FD_KVM, KVM_GET_VCPU_MMAP_SIZE, NULL);
+	struct kvm_run *run = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu->descriptor, 0);
+	if (run == MAP_FAILED)
+		lockdown_fail(FAILURE_MEMORY, errno, (uint64_t)vcpu->descriptor);
+	return run;
+}
+
+/* The registers go in with the first KVM_RUN, so that the filter need not allow to set them. */
+static void set_registers(const struct machine *machine, struct kvm_run *run)
+{
+	run->s.regs.regs = machine->general;
+	run->s.regs.sregs = machine->special;
+	run->kvm_dirty_regs = KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS;
+}
+
+static void *vcpu_main(void *argument)
+{
+	struct vcpu *vcpu = argument;
+	struct machine *machine = vcpu->machine;
+
+	set_up(vcpu);
+	struct kvm_run *run = map_run(vcpu);
+	lockdown_thread(THREAD_VCPU);
+	__atomic_fetch_add(&machine->vcpus_locked, 1, __ATOMIC_RELEASE);
+	sync_wake_all(&machine->vcpus_locked);
+	sync_wait_for(&machine->go, 1);
+	if (vcpu->index == 0)
+		set_registers(machine, run);
+	run_guest(vcpu, run);
+}
+
+void vcpu_start(struct machine *machine, uint32_t index)
+{
+	struct vcpu *vcpu = &machine->vcpus[index];
+	pthread_t thread;
+
+	vcpu->machine = machine;
+	vcpu->index = index;
+	int error = pthread_create(&thread, NULL, vcpu_main, vcpu);
+	if (error != 0)
+		lockdown_fail(FAILURE_THREAD, error, index);
+}
