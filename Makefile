@@ -13,7 +13,7 @@ Q := $(if $(filter 1,$(V)),,@)
 WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla -Wwrite-strings \
         -Wformat=2 -Wundef
 BASE := -std=c17 -D_GNU_SOURCE -O2 -g -I. $(WARN) -fPIE -fstack-protector-strong -fcf-protection=full \
-        -fno-strict-aliasing -ftrivial-auto-var-init=zero -fno-common -MMD -MP
+        -fno-strict-aliasing -ftrivial-auto-var-init=$(if $(findstring clang,$(CC)),pattern,zero) -fno-common -MMD -MP
 LINK := -Wl,-z,relro,-z,now,-z,noexecstack,-z,separate-code,--as-needed
 EXTRA_CFLAGS ?=
 GLIBC := $(BASE) -D_FORTIFY_SOURCE=2 $(EXTRA_CFLAGS)

@@ -5,9 +5,9 @@
  * only; the guest's memory is devices/guest_memory.h's business. After lockdown_thread it allocates nothing, opens
  * nothing, and makes these system calls only, by musl's wrappers (pinned arguments in brackets):
  *
- *     all      ppoll(…, nfds [4], timeout, sigmask [0], …)      waits
- *              recvfrom([DEVICE_FD_MONITOR], …, [sizeof(struct transport_message)], [MSG_DONTWAIT | MSG_TRUNC], [0],
- * [0]) sendto([DEVICE_FD_MONITOR], …, [sizeof(struct transport_message)], [MSG_NOSIGNAL], [0], [0])
+ *     all      ppoll(…, nfds [4], …, sigmask [0], …)
+ *              recvfrom([DEVICE_FD_MONITOR], …, [sizeof(struct transport_message)], [MSG_DONTWAIT | MSG_TRUNC], [0] …)
+ *              sendto([DEVICE_FD_MONITOR], …, [sizeof(struct transport_message)], [MSG_NOSIGNAL], [0] …)
  *              read([DEVICE_FD_KICK], …, [8])
  *              write([DEVICE_FD_IRQ], …, [8])
  *              exit_group

@@ -44,7 +44,7 @@ run_qemu() {
 		[[ $line == *'waiting for the power button'* ]] && echo '{"execute": "system_powerdown"}' >&7
 	done < <(
 		status=0
-		timeout -k 5 120 setpriv --pdeathsig KILL qemu-system-x86_64 -nodefaults -no-user-config -display none \
+		timeout -k 5 300 setpriv --pdeathsig KILL qemu-system-x86_64 -nodefaults -no-user-config -display none \
 			-no-reboot -chardev stdio,id=console -chardev "pipe,id=qmp,path=$work/qmp" \
 			-mon chardev=qmp,mode=control -kernel "$guest/vmlinuz" -initrd "$guest/initrd.img" \
 			"$@" </dev/null 2>&1 || status=$?
@@ -54,7 +54,7 @@ run_qemu() {
 	printf '(%.1f s) ' "$(bc <<<"$EPOCHREALTIME - $started")"
 }
 boot() { # WHAT [OPTION...]
-	run_qemu -M microvm,acpi=on "${accel[@]}" -smp 2 -m 512M -global virtio-mmio.force-legacy=false \
+	run_qemu -M microvm,acpi=on,rtc=on "${accel[@]}" -smp 2 -m 512M -global virtio-mmio.force-legacy=false \
 		-append "console=hvc0 quiet panic=-1 $clock $restart cofferdam.run=$1" \
 		-device virtio-serial-device -device virtconsole,chardev=console \
 		-drive "if=none,id=root,format=raw,readonly=on,file=$guest/root.erofs" \
@@ -70,7 +70,7 @@ promise "the kernel is Debian's" says '^  kernel +6.*-cloud-amd64'
 promise "both processors run" says '^  processors +2'
 promise "the console is there" says '^  virtio. +console \(driver virtio_console\)'
 promise "the disk is there, read-only" says '^  vda +.*, read-only'
-promise "the network is there" says '^  virtio. +network \(driver virtio_net\) net/eth0'
+promise "the network is there" says '^  virtio. +network \(driver virtio_net\) eth0'
 promise "the balloon is there" says '^  virtio. +balloon \(driver virtio_balloon\)'
 promise "entropy comes from the device" says '^  entropy +[0-9a-f]{32}$'
 promise "a file comes from the disk" says '^  file +A file on the disk image'

@@ -31,6 +31,7 @@ static const uint64_t layers_always = LAYER_NAMESPACES | LAYER_ROOT | LAYER_IDS 
 /* Written by lockdown_begin, before there are threads; read afterwards. */
 static const struct filters_header *filters;
 static uint64_t layers_optional;
+static uint32_t own_index; /* those who talk to the launcher say who they are; the supervisor does it for its members */
 
 static long channel_send(const struct message *message)
 {
@@ -49,7 +50,8 @@ static _Noreturn void leave(void)
 
 _Noreturn void lockdown_fail(enum failure failure, int error, uint64_t detail)
 {
-	struct message message = {.type = MESSAGE_FAILED, .code = failure, .error = error, .value = {detail}};
+	struct message message = {
+	    .type = MESSAGE_FAILED, .index = own_index, .code = failure, .error = error, .value = {detail}};
 	channel_send(&message);
 	leave();
 }
@@ -114,6 +116,7 @@ const struct plan *lockdown_begin(unsigned role)
 {
 	if (role < ROLE_SUPERVISOR || role >= ROLE_IDS)
 		lockdown_fail(FAILURE_DESCRIPTORS, 0, role);
+	own_index = role == ROLE_SUPERVISOR ? MEMBER_SUPERVISOR : role == ROLE_AUDITOR ? MEMBER_AUDITOR : 0;
 	layer_not_dumpable();
 	layer_signals();
 	name_process(role);
@@ -163,6 +166,7 @@ void lockdown_thread(enum lockdown_thread thread)
 		const uint64_t optional = LAYER_MDWE | LAYER_SPECULATION;
 		struct message message = {
 		    .type = MESSAGE_LOCKED,
+		    .index = own_index,
 		    .value = {layers_always | layers_optional, optional & ~layers_optional},
 		};
 		lockdown_send(&message);

@@ -159,7 +159,6 @@ static int open_console(struct vm *vm, struct plan_console *plan, int *input, in
 	if (console->log.text[0] != 0) {
 		*output =
 		    vm_hold(vm, policy_open_file(vm->policy, vm->host, console->log.text, POLICY_OPEN_LOG, NULL, why));
-		plan->has_input = 0;
 	} else if (isatty(STDIN_FILENO) && !terminal_is_interactive()) {
 		plan->has_input = 0; /* input typed at a terminal whose output is elsewhere is for somebody else */
 	}

@@ -143,7 +143,7 @@ static size_t add_dsdt(struct aml *tables, const struct plan *plan)
 	device = aml_device(tables, "PEVT");
 	aml_name_string(tables, "_HID", "QEMU0001");
 	aml_name_integer(tables, "_UID", 0);
-	aml_resources(tables, (uint32_t)LAYOUT_PLATFORM + PLATFORM_PANIC, 1, 0);
+	aml_resources(tables, (uint32_t)LAYOUT_PANIC + PLATFORM_PANIC, 1, 0);
 	aml_close(tables, device);
 	aml_close(tables, scope);
 	close_table(tables, table);

@@ -202,3 +202,13 @@ bool cpuid_personalise(struct cpuid *cpuid, uint32_t index, uint32_t count)
 		return false;
 	return highest < 0x1f || add_topology(cpuid, 0x1f, index, count);
 }
+
+uint32_t cpuid_address_bits(const struct cpuid *cpuid)
+{
+	const uint32_t without_leaf = 36;
+
+	for (uint32_t i = 0; i < cpuid->count; i++)
+		if (cpuid->entries[i].function == (uint32_t)LEAF_SIZES)
+			return cpuid->entries[i].eax & 0xff;
+	return without_leaf;
+}

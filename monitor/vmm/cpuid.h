@@ -22,4 +22,7 @@ void cpuid_restrict(struct cpuid *cpuid, bool tsc_deadline);
 /* Makes it that of vCPU `index`, whose APIC id is its index, of `count`. False: no room for the topology leaves. */
 bool cpuid_personalise(struct cpuid *cpuid, uint32_t index, uint32_t count);
 
+/* Bits of a guest-physical address. */
+uint32_t cpuid_address_bits(const struct cpuid *cpuid);
+
 #endif

@@ -24,6 +24,7 @@
 #define LAYOUT_RESET_STUB UINT64_C(0xffff0) /* F000:FFF0 */
 #define LAYOUT_HIGH UINT64_C(0x100000)      /* kernel images go from here on */
 
+#define LAYOUT_PANIC UINT64_C(0xcffff000)    /* pvpanic has a page of its own: Linux maps it differently */
 #define LAYOUT_PLATFORM UINT64_C(0xd0000000) /* platform.h */
 #define LAYOUT_DEVICES UINT64_C(0xd0001000)  /* + TRANSPORT_PAGE_SIZE * index */
 #define LAYOUT_IOAPIC UINT64_C(0xfec00000)
@@ -42,7 +43,7 @@ _Static_assert((int)GSI_DEVICE + (int)PLAN_DEVICES_MAX <= (int)GSI_COUNT, "every
 _Static_assert((int)TRANSPORT_PAGE_SIZE == (int)LAYOUT_PAGE, "a device's registers are a page");
 _Static_assert(LAYOUT_CMDLINE + PLAN_CMDLINE_SIZE <= LAYOUT_LOW_END, "the command line is in conventional memory");
 _Static_assert(LAYOUT_PAGE_TABLES + LAYOUT_PAGE_TABLES_SIZE <= LAYOUT_CMDLINE, "page tables end before it");
-_Static_assert(LAYOUT_PLATFORM >= PLAN_RAM_HOLE_START && LAYOUT_TSS < PLAN_RAM_HOLE_END, "devices are in the hole");
+_Static_assert(LAYOUT_PANIC >= PLAN_RAM_HOLE_START && LAYOUT_TSS < PLAN_RAM_HOLE_END, "devices are in the hole");
 _Static_assert(PLAN_RAM_MIN > LAYOUT_HIGH, "low RAM reaches past the first MiB");
 
 #endif

@@ -15,7 +15,7 @@ enum {
 	PLATFORM_SLEEP_CONTROL = 0x10, /* u8, write: SLP_EN with SLP_TYP 5 */
 	PLATFORM_SLEEP_STATUS = 0x11,  /* u8 */
 	PLATFORM_RESET = 0x12,         /* u8, write: any value */
-	PLATFORM_PANIC = 0x40,         /* u8, read: events understood, write: event */
+	PLATFORM_PANIC = 0x40,         /* u8, read: events understood, write: event; on the page LAYOUT_PANIC */
 };
 
 enum {

@@ -30,9 +30,13 @@ enum { EXIT_OURS = 125 };
 
 enum {
 	MSR_MISC_ENABLE = 0x1a0,
+	MSR_MTRR_BASE = 0x200, /* the first variable range: the hole below 4 GiB */
+	MSR_MTRR_MASK = 0x201,
 	MSR_MTRR_DEFAULT = 0x2ff,
-	FAST_STRINGS = 1,                      /* without it Linux believes that string instructions are slow */
-	MTRR_ENABLED_WRITE_BACK = 1 << 11 | 6, /* without it Linux 6.1 leaves the PAT alone, and cannot map devices */
+	FAST_STRINGS = 1, /* without it Linux believes that string instructions are slow */
+	MTRR_ENABLED = 1 << 11,
+	MTRR_UNCACHED = 0,
+	MTRR_WRITE_BACK = 6,
 };
 
 /* ---- exits ---- */
@@ -56,7 +60,7 @@ static struct ending on_mmio(struct machine *machine, struct kvm_run *run)
 
 	if (size > LAYOUT_PAGE - offset) /* over the end of a page: there is nothing that wide */
 		offset = LAYOUT_PAGE;
-	bool platform = address - offset == LAYOUT_PLATFORM;
+	bool platform = address - offset == (offset == PLATFORM_PANIC ? LAYOUT_PANIC : LAYOUT_PLATFORM);
 	if (!run->mmio.is_write) {
 		memset(run->mmio.data, 0xff, sizeof(run->mmio.data));
 		if (platform)
@@ -170,18 +174,30 @@ static _Noreturn void run_guest(struct vcpu *vcpu, struct kvm_run *run)
 
 /* ---- start ---- */
 
+/* As firmware leaves them. Without the MTRRs Linux 6.1 does not use the PAT, and takes registers for cached memory. */
+static void set_msrs(const struct vcpu *vcpu)
+{
+	const uint64_t hole = PLAN_RAM_HOLE_END - PLAN_RAM_HOLE_START;
+	const uint64_t addresses = (UINT64_C(1) << cpuid_address_bits(&vcpu->machine->cpuid)) - 1;
+	struct {
+		uint32_t count, padding;
+		struct kvm_msr_entry entries[4];
+	} msrs = {
+	    .count = sizeof(msrs.entries) / sizeof(msrs.entries[0]),
+	    .entries = {{.index = MSR_MISC_ENABLE, .data = FAST_STRINGS},
+			{.index = MSR_MTRR_BASE, .data = PLAN_RAM_HOLE_START | MTRR_UNCACHED},
+			{.index = MSR_MTRR_MASK, .data = (~(hole - 1) & addresses) | MTRR_ENABLED},
+			{.index = MSR_MTRR_DEFAULT, .data = MTRR_WRITE_BACK | MTRR_ENABLED}},
+	};
+	_Static_assert(offsetof(__typeof__(msrs), entries) == sizeof(struct kvm_msrs), "KVM's layout");
+
+	if (machine_ioctl(vcpu->descriptor, KVM_SET_MSRS, &msrs) != (int)msrs.count)
+		lockdown_fail(FAILURE_KVM, 0, KVM_SET_MSRS);
+}
+
 static void set_up(struct vcpu *vcpu)
 {
 	struct cpuid cpuid;
-	struct {
-		uint32_t count, padding;
-		struct kvm_msr_entry entries[2];
-	} msrs = {
-	    .count = 2,
-	    .entries = {{.index = MSR_MISC_ENABLE, .data = FAST_STRINGS},
-			{.index = MSR_MTRR_DEFAULT, .data = MTRR_ENABLED_WRITE_BACK}},
-	};
-	_Static_assert(offsetof(__typeof__(msrs), entries) == sizeof(struct kvm_msrs), "KVM's layout");
 
 	if (vcpu->index == 0)
 		machine_ask_cpuid(vcpu->machine);
@@ -191,8 +207,7 @@ static void set_up(struct vcpu *vcpu)
 	if (!cpuid_personalise(&cpuid, vcpu->index, vcpu->machine->plan->vcpus))
 		lockdown_fail(FAILURE_KVM, E2BIG, KVM_SET_CPUID2);
 	machine_ioctl(vcpu->descriptor, KVM_SET_CPUID2, &cpuid);
-	if (machine_ioctl(vcpu->descriptor, KVM_SET_MSRS, &msrs) != (int)msrs.count)
-		lockdown_fail(FAILURE_KVM, 0, KVM_SET_MSRS);
+	set_msrs(vcpu);
 	if (vcpu->index == 0)
 		machine_ioctl(vcpu->descriptor, KVM_GET_SREGS, &vcpu->machine->special);
 }

@@ -29,7 +29,7 @@ if [ "$size" -le 65536 ] && [ "$size" -gt 60000 ]; then pass "console cap"; else
 policy esc 'cmdline: esc' >/dev/null
 if cf run "$place/esc.yaml" </dev/null 2>/dev/null | grep -qP '\x1b\]'; then fail "an OSC sequence reached the output"; else pass "escape sequences filtered"; fi
 if cf run --raw "$place/esc.yaml" </dev/null 2>/dev/null | grep -qP '\x1b\]'; then pass "--raw passes them"; else fail "--raw filtered"; fi
-if [ "$(printf 'hello\004' | cf run "$(policy echo 'cmdline: echo')" 2>/dev/null | grep -c hello)" -ge 1 ]; then pass "console input"; else fail "console input"; fi
+if [ "$(printf 'hello\004' | cf run "$(policy echo 'cmdline: echo' 'console: {input: stdin}')" 2>/dev/null | grep -c hello)" -ge 1 ]; then pass "console input"; else fail "console input"; fi
 policy logged 'console: {log: console.log}' >/dev/null
 cf run "$place/logged.yaml" </dev/null >/dev/null 2>&1
 if grep -q 'all well' "$place/console.log"; then pass "console log file"; else fail "console log file"; fi
@@ -65,13 +65,11 @@ echo "- a running VM"
 head -c 1M /dev/zero >"$place/data.img"
 policy busy 'cmdline: list end=button' 'disks: [{name: data, path: data.img, access: read-write}]' >/dev/null
 policy busy2 'disks: [{name: data, path: data.img, access: read-write}]' >/dev/null
-start() { # NAME: starts it, sets launcher and pids
-	cf run "$place/$1.yaml" >"$place/$1.out" 2>&1 </dev/null &
-	local shell=$!
+start() { # NAME: starts it; sets launcher and pids
+	"$cofferdam" --host "$place/host.yaml" run "$place/$1.yaml" >"$place/$1.out" 2>&1 </dev/null &
+	launcher=$!
 	wait_for 20 grep -q 'power button' "$place/$1.out" || { fail "$1 does not start" "$(cat "$place/$1.out")"; return 1; }
-	launcher=$(children "$shell" | tr -d ' ')
 	pids=$(children "$launcher")
-	waited=$shell
 }
 if start busy; then
 	expect_status "name in use" 125 'runs already' cf run "$place/busy.yaml"
@@ -79,8 +77,8 @@ if start busy; then
 	expect_status "ps" 0 'busy.*running' cf ps
 	expect_status "ps --json" 0 '"busy"' cf ps --json
 	expect_status "inspect" 0 'seccomp' cf inspect busy
-	expect_status "stop presses the power button" 0 . cf stop busy
-	wait "$waited"
+	expect_status "stop presses the power button" 0 '' cf stop busy
+	wait "$launcher"
 	status=$?
 	[ $status = 0 ] && pass "guest powered off" || fail "after stop: status $status" "$(cat "$place/busy.out")"
 	expect_clean "nothing left after stop" busy $launcher $pids
@@ -88,18 +86,18 @@ if start busy; then
 	expect_status "its log has the request" 0 'stop' cf audit show "$log"
 fi
 policy deaf 'cmdline: end=hang' 'control: {grace: 500ms}' >/dev/null
-cf run "$place/deaf.yaml" >/dev/null 2>&1 </dev/null &
-waited=$!
+"$cofferdam" --host "$place/host.yaml" run "$place/deaf.yaml" >/dev/null 2>&1 </dev/null &
+launcher=$!
 wait_for 20 bash -c "'$cofferdam' --host '$place/host.yaml' ps | grep -q 'deaf.*running'"
-kill -TERM "$(children $waited | tr -d ' ')"
-wait $waited
+kill -TERM $launcher
+wait $launcher
 status=$?
 [ $status = 121 ] && pass "SIGTERM, then force after the grace period" || fail "forced stop: status $status"
 
 echo "- kill -9 of each process in turn"
 names=$(start busy && for pid in $launcher $pids; do tr '\0' ' ' <"/proc/$pid/cmdline"; echo; done | wc -l)
 cf stop busy >/dev/null 2>&1
-wait "$waited"
+wait "$launcher"
 for i in $(seq 1 "$names"); do
 	start busy || break
 	# shellcheck disable=SC2086
@@ -112,7 +110,7 @@ for i in $(seq 1 "$names"); do
 		wait_for 10 gone $pids || fail "processes outlive the launcher" "$(leftovers busy $pids)"
 		cf ps >/dev/null
 	fi
-	wait "$waited" 2>/dev/null
+	wait "$launcher" 2>/dev/null
 	expect_clean "kill -9 ${who:-$victim}" busy $launcher $pids
 done
 finish

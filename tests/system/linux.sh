@@ -25,7 +25,7 @@ boot button 1 cofferdam.run=wait 'control: {grace: 60s}' >/dev/null
 cf run "$place/button.yaml" >"$place/button.out" 2>&1 </dev/null &
 waited=$!
 wait_for 60 grep -qi 'power button' "$place/button.out" || fail "the guest does not wait for its button" "$(cat "$place/button.out")"
-expect_status "stop" 0 . cf stop button
+expect_status "stop" 0 '' cf stop button
 wait $waited
 status=$?
 [ $status = 0 ] && pass "the power button shuts Linux down" || fail "power button: status $status" "$(cat "$place/button.out")"

@@ -308,6 +308,22 @@ START_TEST(the_supervisor_is_not_heard_before_the_log_is_opened)
 }
 END_TEST
 
+START_TEST(a_log_is_opened_first_and_once)
+{
+	start(-1);
+	ck_assert_uint_eq(hear(launcher, SOON_MS).type, MESSAGE_LOCKED);
+	send_event(launcher, AUDIT_POLICY_LOADED, AUDIT_NO_TICKET); /* too early: no record can name the run */
+	send_event(launcher, AUDIT_LOG_OPENED, 1);
+	ck_assert_int_eq(audit_wait(launcher, 1, SOON_MS, NULL, NULL), 0);
+	send_event(launcher, AUDIT_LOG_OPENED, AUDIT_NO_TICKET);
+	ck_assert_int_eq(end(), 0);
+	ck_assert_int_eq(read_log().verdict, VERDICT_CLOSED);
+	ck_assert(says(0, "log_opened"));
+	for (size_t i = 1; i < log_.count - 1; i++)
+		ck_assert(says(i, "records_dropped") && says(i, "of launcher were lost"));
+}
+END_TEST
+
 START_TEST(a_flood_is_slowed_and_the_launcher_still_heard)
 {
 	struct audit_packet packet;
@@ -421,6 +437,7 @@ int main(void)
 	tcase_add_test(tests, the_last_words_of_a_sender_that_does_not_listen_are_kept);
 	tcase_add_test(tests, the_supervisor_is_held_to_its_own_events);
 	tcase_add_test(tests, the_supervisor_is_not_heard_before_the_log_is_opened);
+	tcase_add_test(tests, a_log_is_opened_first_and_once);
 	tcase_add_test(tests, a_flood_is_slowed_and_the_launcher_still_heard);
 	tcase_add_test(tests, a_sender_that_reads_no_answer_stops_nobody);
 	tcase_add_test(tests, a_full_disk_is_told_to_both_and_every_ticket);

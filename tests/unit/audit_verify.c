@@ -210,6 +210,30 @@ START_TEST(a_line_longer_than_any_record_is_an_edit)
 }
 END_TEST
 
+/* What follows the skipped part is a true line. */
+START_TEST(a_true_line_at_the_end_of_a_huge_one_does_not_count)
+{
+	static char huge[2 * RECORD_MAX];
+	size_t offset = 3; /* of line 4: the reader's buffer then ends where the true line begins */
+	for (size_t i = 0; i < 3; i++)
+		offset += log_.sizes[i];
+	for (size_t before = 2 * RECORD_MAX - offset - 1; before <= 2 * RECORD_MAX - offset + 1; before++) {
+		memset(huge, ' ', before);
+		memcpy(huge + before, log_.lines[3], log_.sizes[3]);
+		fake_log_insert(&log_, 4, huge, before + log_.sizes[3]);
+		struct fake_log edited = log_;
+		for (size_t i = 3; i + 1 < log_.count; i++) { /* without the true one */
+			edited.lines[i] = log_.lines[i + 1];
+			edited.sizes[i] = log_.sizes[i + 1];
+		}
+		edited.count--;
+		write_log(&edited);
+		expect(VERDICT_EDITED, 4);
+		fake_log_remove(&log_, 4);
+	}
+}
+END_TEST
+
 /* ---- removed ---- */
 
 START_TEST(a_removed_line_is_found)
@@ -426,6 +450,7 @@ int main(void)
 	tcase_add_loop_test(tests, an_edit_of_the_link_itself_is_found, 0, LINES - 1);
 	tcase_add_test(tests, white_space_is_an_edit);
 	tcase_add_test(tests, a_line_longer_than_any_record_is_an_edit);
+	tcase_add_test(tests, a_true_line_at_the_end_of_a_huge_one_does_not_count);
 	tcase_add_loop_test(tests, a_removed_line_is_found, 0, LINES - 3);
 	tcase_add_test(tests, a_cut_tail_is_never_called_closed);
 	tcase_add_loop_test(tests, a_torn_line_is_found, 0, 3);

@@ -1,95 +1,17 @@
 /* Promises of devices/disk.c: right requests reach the image, wrong ones get the specification's status or a fault,
  * used lengths are exact, and nothing past the capacity is ever touched. */
-#include "tests/unit/fake_device.h"
+#include "tests/unit/fake_disk.h"
 
 #include <check.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
-enum {
-	SIZE = 16,
-	SECTOR = 512,
-	SECTORS = 16,
-	HEADER = FAKE_DATA, /* guest addresses */
-	DATA = FAKE_DATA + 0x1000,
-	STATUS = FAKE_DATA + 0x7000,
-	IN = 0,
-	OUT = 1,
-	FLUSH = 4,
-	GET_ID = 8,
-	OK = 0,
-	IOERR = 1,
-	UNSUPP = 2,
-	UNTOUCHED = 0xee,
-};
 #define F_SEG_MAX (UINT64_C(1) << 2)
 #define F_RO (UINT64_C(1) << 5)
 #define F_BLK_SIZE (UINT64_C(1) << 6)
 #define F_FLUSH (UINT64_C(1) << 9)
-
-static struct fake_device fake;
-static int image;
-
-static void start_disk(bool read_only)
-{
-	uint8_t bytes[SECTORS * SECTOR];
-
-	for (unsigned i = 0; i < sizeof(bytes); i++)
-		bytes[i] = (uint8_t)(i / SECTOR + i);
-	image = memfd_create("image", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	ck_assert_int_eq(pwrite(image, bytes, sizeof(bytes), 0), sizeof(bytes));
-	fake = (struct fake_device){
-	    .plan = {.kind = DEVICE_DISK,
-		     .as.disk = {.sectors = SECTORS, .serial = "serial-number-of-20!", .read_only = read_only}}};
-	fake_device_start(&fake, image, -1);
-}
-
-static void setup(void)
-{
-	start_disk(false);
-	ck_assert_int_eq(fake_device_activate(&fake, SIZE, 0), FAULT_NONE);
-}
-
-static void teardown(void)
-{
-	close(image);
-	fake_device_end(&fake);
-}
-
-static uint8_t image_byte(uint64_t offset)
-{
-	uint8_t byte = 0;
-
-	ck_assert_int_eq(pread(image, &byte, 1, (off_t)offset), 1);
-	return byte;
-}
-
-static void put_header(uint32_t type, uint64_t sector)
-{
-	memset(fake.ram + HEADER, 0, 16);
-	memcpy(fake.ram + HEADER, &type, 4);
-	memcpy(fake.ram + HEADER + 8, &sector, 8);
-	memset(fake.ram + STATUS, UNTOUCHED, 16);
-}
-
-/* One request with data of `size` bytes in the right direction; answers its status, and the used length. */
-static uint8_t request(uint32_t type, uint64_t sector, uint32_t size, uint32_t *used)
-{
-	const struct fake_buffer buffers[] = {
-	    {HEADER, 16, 0}, {DATA, size, type == OUT ? 0 : WRITE}, {STATUS, 1, WRITE}};
-	uint32_t id;
-
-	put_header(type, sector);
-	fake_ring_add(&fake.rings[0], 0, buffers, 3);
-	device_run(&fake.device, 0);
-	ck_assert(fake_ring_take(&fake.rings[0], &id, used));
-	ck_assert_uint_eq(id, 0);
-	ck_assert_uint_eq(fake.ram[STATUS + 1], UNTOUCHED);
-	return fake.ram[STATUS];
-}
 
 /* ---- what the driver is told ---- */
 
@@ -98,13 +20,13 @@ START_TEST(features_and_configuration_follow_the_plan)
 	static const uint8_t config[24] = {SECTORS, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 126, 0, 0, 0, 0, 0, 0, 0, 0, 2};
 	uint64_t common = TRANSPORT_F_VERSION_1 | TRANSPORT_F_EVENT_IDX | F_SEG_MAX | F_BLK_SIZE;
 
-	ck_assert_uint_eq(fake.offered, common | F_FLUSH);
-	ck_assert_mem_eq(fake.config, config, sizeof(config));
+	ck_assert_uint_eq(fake_disk.offered, common | F_FLUSH);
+	ck_assert_mem_eq(fake_disk.config, config, sizeof(config));
 	for (unsigned i = sizeof(config); i < TRANSPORT_CONFIG_SIZE; i++)
-		ck_assert_uint_eq(fake.config[i], 0);
-	teardown();
+		ck_assert_uint_eq(fake_disk.config[i], 0);
+	end_disk();
 	start_disk(true);
-	ck_assert_uint_eq(fake.offered, common | F_RO);
+	ck_assert_uint_eq(fake_disk.offered, common | F_RO);
 }
 END_TEST
 
@@ -166,17 +88,17 @@ static void check_request(int row, bool read_only)
 	uint8_t before[SECTORS * SECTOR], after[SECTORS * SECTOR], data[0x4000];
 
 	memset(data, 0x55, sizeof(data));
-	memcpy(fake.ram + DATA, data, sizeof(data));
+	memcpy(fake_disk.ram + DATA, data, sizeof(data));
 	ck_assert_int_eq(pread(image, before, sizeof(before), 0), sizeof(before));
 	ck_assert_msg(request(requests[row].type, requests[row].sector, size, &used) == status, "row %d", row);
 	ck_assert_msg(used == requests[row].used, "row %d: used %u", row, used);
-	ck_assert_uint_eq(fake.device.queues[0].fault, FAULT_NONE);
+	ck_assert_uint_eq(fake_disk.device.queues[0].fault, FAULT_NONE);
 	if (requests[row].type == IN && status == OK)
 		memcpy(data, before + start, size);
 	if (requests[row].type == OUT && status == OK)
 		memset(before + start, 0x55, size);
 	if (requests[row].type != GET_ID)
-		ck_assert_mem_eq(fake.ram + DATA, data, sizeof(data));
+		ck_assert_mem_eq(fake_disk.ram + DATA, data, sizeof(data));
 	ck_assert_int_eq(pread(image, after, sizeof(after), 0), sizeof(after));
 	ck_assert_mem_eq(before, after, sizeof(after));
 	ck_assert_int_eq(lseek(image, 0, SEEK_END), SECTORS * SECTOR);
@@ -190,9 +112,9 @@ END_TEST
 
 START_TEST(a_read_only_disk_stays_as_it_is)
 {
-	teardown();
+	end_disk();
 	start_disk(true);
-	ck_assert_int_eq(fake_device_activate(&fake, SIZE, 0), FAULT_NONE);
+	ck_assert_int_eq(fake_device_activate(&fake_disk, SIZE, 0), FAULT_NONE);
 	check_request(_i, true);
 }
 END_TEST
@@ -201,9 +123,9 @@ START_TEST(the_serial_is_not_terminated)
 {
 	uint32_t used;
 
-	memset(fake.ram + DATA, 0x55, 32);
+	memset(fake_disk.ram + DATA, 0x55, 32);
 	ck_assert_uint_eq(request(GET_ID, 0, 20, &used), OK);
-	ck_assert_mem_eq(fake.ram + DATA, "serial-number-of-20!\x55", 21);
+	ck_assert_mem_eq(fake_disk.ram + DATA, "serial-number-of-20!\x55", 21);
 }
 END_TEST
 
@@ -271,19 +193,19 @@ START_TEST(a_request_may_be_cut_anywhere)
 	while (count < 6 && shapes[_i].buffers[count].address != 0)
 		count++;
 	put_header(shapes[_i].type, 0);
-	fake_ring_add(&fake.rings[0], 0, shapes[_i].buffers, count);
-	device_run(&fake.device, 0);
+	fake_ring_add(&fake_disk.rings[0], 0, shapes[_i].buffers, count);
+	device_run(&fake_disk.device, 0);
 	if (shapes[_i].fault != FAULT_NONE) {
-		ck_assert_msg(!fake_ring_take(&fake.rings[0], &id, &used), "%s", shapes[_i].what);
-		ck_assert_uint_eq(fake.told, 1);
-		ck_assert_uint_eq(fake.messages[0].type, MESSAGE_FAULT);
-		ck_assert_uint_eq(fake.messages[0].code, shapes[_i].fault);
-		ck_assert(!fake.device.is_active);
+		ck_assert_msg(!fake_ring_take(&fake_disk.rings[0], &id, &used), "%s", shapes[_i].what);
+		ck_assert_uint_eq(fake_disk.told, 1);
+		ck_assert_uint_eq(fake_disk.messages[0].type, MESSAGE_FAULT);
+		ck_assert_uint_eq(fake_disk.messages[0].code, shapes[_i].fault);
+		ck_assert(!fake_disk.device.is_active);
 		return;
 	}
-	ck_assert_msg(fake_ring_take(&fake.rings[0], &id, &used), "%s", shapes[_i].what);
+	ck_assert_msg(fake_ring_take(&fake_disk.rings[0], &id, &used), "%s", shapes[_i].what);
 	ck_assert_msg(used == shapes[_i].used, "%s: used %u", shapes[_i].what, used);
-	ck_assert_msg(fake.ram[shapes[_i].status_at] == shapes[_i].status, "%s", shapes[_i].what);
+	ck_assert_msg(fake_disk.ram[shapes[_i].status_at] == shapes[_i].status, "%s", shapes[_i].what);
 }
 END_TEST
 
@@ -294,12 +216,12 @@ START_TEST(a_truncated_image_is_an_error_and_leaks_nothing)
 	uint32_t used;
 
 	ck_assert_int_eq(ftruncate(image, 2 * SECTOR + 100), 0);
-	memset(fake.ram + DATA, 0x55, 4 * SECTOR + 1);
+	memset(fake_disk.ram + DATA, 0x55, 4 * SECTOR + 1);
 	ck_assert_uint_eq(request(IN, 1, 3 * SECTOR, &used), IOERR);
 	ck_assert_uint_eq(used, 3 * SECTOR + 1);
 	for (unsigned i = 0; i < 3 * SECTOR; i++)
-		ck_assert_uint_eq(fake.ram[DATA + i], i < SECTOR + 100 ? (uint8_t)((i + 512) / SECTOR + i) : 0);
-	ck_assert_uint_eq(fake.ram[DATA + 3 * SECTOR], 0x55);
+		ck_assert_uint_eq(fake_disk.ram[DATA + i], i < SECTOR + 100 ? (uint8_t)((i + 512) / SECTOR + i) : 0);
+	ck_assert_uint_eq(fake_disk.ram[DATA + 3 * SECTOR], 0x55);
 	ck_assert_uint_eq(request(IN, 1, SECTOR, &used), OK); /* the disk goes on */
 }
 END_TEST
@@ -311,12 +233,12 @@ START_TEST(a_failing_image_is_an_error)
 	ck_assert_int_eq(fcntl(image, F_ADD_SEALS, F_SEAL_WRITE), 0);
 	ck_assert_uint_eq(request(OUT, 0, SECTOR, &used), IOERR);
 	ck_assert_uint_eq(used, 1);
-	fake.device.backend = -1;
-	memset(fake.ram + DATA, 0x55, SECTOR);
+	fake_disk.device.backend = -1;
+	memset(fake_disk.ram + DATA, 0x55, SECTOR);
 	ck_assert_uint_eq(request(IN, 0, SECTOR, &used), IOERR);
 	ck_assert_uint_eq(used, SECTOR + 1);
 	for (unsigned i = 0; i < SECTOR; i++)
-		ck_assert_uint_eq(fake.ram[DATA + i], 0);
+		ck_assert_uint_eq(fake_disk.ram[DATA + i], 0);
 	ck_assert_uint_eq(request(FLUSH, 0, 0, &used), IOERR);
 }
 END_TEST
@@ -325,173 +247,23 @@ START_TEST(a_driver_that_cannot_flush_need_not)
 {
 	uint32_t used;
 
-	device_reset(&fake.device);
-	ck_assert_int_eq(fake_device_activate(&fake, SIZE, F_FLUSH), FAULT_NONE);
+	device_reset(&fake_disk.device);
+	ck_assert_int_eq(fake_device_activate(&fake_disk, SIZE, F_FLUSH), FAULT_NONE);
 	ck_assert_uint_eq(request(FLUSH, 0, 0, &used), UNSUPP);
 	ck_assert_uint_eq(request(OUT, 0, SECTOR, &used), OK);
-	teardown();
+	end_disk();
 
 	int fds[2]; /* a pipe takes no pwritev, and no fdatasync */
 	start_disk(false);
 	ck_assert_int_eq(pipe(fds), 0);
-	fake.device.backend = fds[1];
-	ck_assert_int_eq(fake_device_activate(&fake, SIZE, F_FLUSH), FAULT_NONE);
+	fake_disk.device.backend = fds[1];
+	ck_assert_int_eq(fake_device_activate(&fake_disk, SIZE, F_FLUSH), FAULT_NONE);
 	ck_assert_uint_eq(request(OUT, 0, 0, &used), IOERR); /* nothing to write, but it was synchronised */
-	device_reset(&fake.device);
-	ck_assert_int_eq(fake_device_activate(&fake, SIZE, 0), FAULT_NONE);
+	device_reset(&fake_disk.device);
+	ck_assert_int_eq(fake_device_activate(&fake_disk, SIZE, 0), FAULT_NONE);
 	ck_assert_uint_eq(request(OUT, 0, 0, &used), OK);
 	close(fds[0]);
 	close(fds[1]);
-}
-END_TEST
-
-/* ---- kicks, batches, reset ---- */
-
-static const struct fake_buffer read_one[] = {{HEADER, 16, 0}, {DATA, 512, WRITE}, {STATUS, 1, WRITE}};
-
-START_TEST(a_batch_is_served_with_one_interrupt)
-{
-	uint32_t id, used;
-
-	put_header(IN, 0);
-	for (uint16_t i = 0; i < 5; i++)
-		fake_ring_add(&fake.rings[0], (uint16_t)(3 * i), read_one, 3);
-	ck_assert_uint_eq(device_run(&fake.device, 0), 0);
-	for (uint16_t i = 0; i < 5; i++) {
-		ck_assert(fake_ring_take(&fake.rings[0], &id, &used));
-		ck_assert_uint_eq(id, 3 * i);
-	}
-	ck_assert_uint_eq(fake.interrupts, 1);
-	ck_assert_uint_eq(device_run(&fake.device, 0), 0);
-	ck_assert_uint_eq(fake.interrupts, 1);
-	ck_assert_uint_eq(fake_ring_avail_event(&fake.rings[0]), 5);
-}
-END_TEST
-
-static void offer_another(void *host, size_t size)
-{
-	(void)size;
-	if (host == fake.ram + fake.rings[0].layout.driver + 2)
-		fake_ring_add(&fake.rings[0], 0, read_one, 3);
-}
-
-START_TEST(a_kick_that_never_ends_is_cut_up)
-{
-	put_header(IN, 0);
-	fake_hook = offer_another;
-	for (unsigned run = 1; run < 4; run++) {
-		ck_assert_uint_eq(device_run(&fake.device, 0), DEVICE_AGAIN);
-		ck_assert_uint_eq(fake.device.queues[0].next_used, TRANSPORT_QUEUE_SIZE_MAX * run);
-		ck_assert_uint_eq(fake.interrupts, 1); /* what the driver asked for: one at index 0 */
-	}
-}
-END_TEST
-
-START_TEST(what_was_served_before_a_fault_is_told)
-{
-	uint32_t id, used;
-
-	put_header(IN, 0);
-	fake_ring_add(&fake.rings[0], 0, read_one, 3);
-	fake_ring_offer(&fake.rings[0], SIZE);
-	device_run(&fake.device, 0);
-	ck_assert_uint_eq(fake.interrupts, 1);
-	ck_assert(fake_ring_take(&fake.rings[0], &id, &used));
-	ck_assert_uint_eq(fake.told, 1);
-	ck_assert_uint_eq(fake.messages[0].code, FAULT_HEAD);
-	ck_assert_uint_eq(fake.messages[0].value, 0);
-
-	fake_ring_add(&fake.rings[0], 3, read_one, 3); /* nothing more until the reset, and told once */
-	device_run(&fake.device, 0);
-	ck_assert(!fake_ring_take(&fake.rings[0], &id, &used));
-	ck_assert_uint_eq(fake.told, 1);
-	device_reset(&fake.device);
-	ck_assert_int_eq(fake_device_activate(&fake, SIZE, 0), FAULT_NONE);
-	ck_assert_uint_eq(request(IN, 0, SECTOR, &used), OK);
-}
-END_TEST
-
-START_TEST(after_a_reset_memory_is_left_alone)
-{
-	uint8_t *before = malloc(FAKE_RAM_SIZE);
-
-	put_header(IN, 0);
-	fake_ring_add(&fake.rings[0], 0, read_one, 3);
-	memcpy(before, fake.ram, FAKE_RAM_SIZE);
-	device_reset(&fake.device);
-	ck_assert_uint_eq(device_run(&fake.device, 0), 0);
-	ck_assert_mem_eq(before, fake.ram, FAKE_RAM_SIZE);
-	ck_assert_uint_eq(fake.interrupts, 0);
-	free(before);
-}
-END_TEST
-
-START_TEST(a_queue_beyond_the_device_s_is_refused)
-{
-	struct transport_queue queues[TRANSPORT_QUEUES_MAX] = {0};
-
-	device_reset(&fake.device);
-	queues[0] = queues[1] = fake.rings[0].layout;
-	ck_assert_int_eq(device_activate(&fake.device, fake.offered, queues), FAULT_QUEUE_LAYOUT);
-	ck_assert(!fake.device.is_active);
-	queues[1].size = 0;
-	queues[0].size = 7;
-	ck_assert_int_eq(device_activate(&fake.device, fake.offered, queues), FAULT_QUEUE_LAYOUT);
-	queues[0].size = 0; /* a queue that the driver does not use */
-	ck_assert_int_eq(device_activate(&fake.device, fake.offered, queues), FAULT_NONE);
-	ck_assert_uint_eq(device_run(&fake.device, 0) & DEVICE_AGAIN, 0);
-}
-END_TEST
-
-/* ---- double fetch ---- */
-
-static unsigned header_fetches;
-static void change_header(void *host, size_t size)
-{
-	uint64_t at = (uint64_t)((uint8_t *)host - fake.ram);
-
-	(void)size;
-	if (at >= HEADER && at < HEADER + 16)
-		header_fetches++;
-	else if (header_fetches > 0)
-		memset(fake.ram + HEADER, 0xff, 16);
-}
-
-START_TEST(a_header_is_fetched_once)
-{
-	uint32_t used;
-
-	header_fetches = 0;
-	fake_hook = change_header;
-	ck_assert_uint_eq(request(IN, 2, SECTOR, &used), OK);
-	ck_assert_uint_eq(header_fetches, 1);
-	ck_assert_uint_eq(fake.ram[DATA], image_byte(2 * SECTOR));
-}
-END_TEST
-
-/* Without ck_assert in the loop: each costs a write to a pipe. */
-START_TEST(a_million_malformed_requests_change_nothing)
-{
-	uint32_t id, used;
-	unsigned good = 0, faults = 0;
-
-	for (unsigned i = 0; i < 1000000; i++) {
-		bool is_fault = i % 1000 == 999;
-		const struct fake_buffer bad[] = {
-		    {HEADER, 16, 0}, {DATA, is_fault ? 0 : 100, WRITE}, {STATUS, is_fault ? 0 : 1, WRITE}};
-		put_header(i % 5, i % 7 == 0 ? UINT64_MAX - i : i);
-		fake_ring_add(&fake.rings[0], 0, bad, 3);
-		device_run(&fake.device, 0);
-		good += fake_ring_take(&fake.rings[0], &id, &used) && fake.ram[STATUS] != UNTOUCHED;
-		if (fake.device.is_active)
-			continue;
-		faults++;
-		fake.told = 0;
-		device_reset(&fake.device);
-		ck_assert_int_eq(fake_device_activate(&fake, SIZE, 0), FAULT_NONE);
-	}
-	ck_assert_uint_eq(good, 999000);
-	ck_assert_uint_eq(faults, 1000);
 }
 END_TEST
 
@@ -503,7 +275,7 @@ int main(void)
 	TCase *tests = tcase_create("disk");
 
 	tcase_set_timeout(tests, 60);
-	tcase_add_checked_fixture(tests, setup, teardown);
+	tcase_add_checked_fixture(tests, setup_disk, end_disk);
 	tcase_add_test(tests, features_and_configuration_follow_the_plan);
 	tcase_add_loop_test(tests, a_request_gets_its_status, 0, ROWS(requests));
 	tcase_add_loop_test(tests, a_read_only_disk_stays_as_it_is, 0, ROWS(requests));
@@ -512,13 +284,6 @@ int main(void)
 	tcase_add_test(tests, a_truncated_image_is_an_error_and_leaks_nothing);
 	tcase_add_test(tests, a_failing_image_is_an_error);
 	tcase_add_test(tests, a_driver_that_cannot_flush_need_not);
-	tcase_add_test(tests, a_batch_is_served_with_one_interrupt);
-	tcase_add_test(tests, a_kick_that_never_ends_is_cut_up);
-	tcase_add_test(tests, what_was_served_before_a_fault_is_told);
-	tcase_add_test(tests, after_a_reset_memory_is_left_alone);
-	tcase_add_test(tests, a_queue_beyond_the_device_s_is_refused);
-	tcase_add_test(tests, a_header_is_fetched_once);
-	tcase_add_test(tests, a_million_malformed_requests_change_nothing);
 	suite_add_tcase(suite, tests);
 	SRunner *runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);

@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -17,12 +18,29 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
+
+#define BIT(number) (UINT64_C(1) << ((number)-1))
 
 static struct fake_vm vm;
 
+/* A launcher that hands on what it should not. */
+static void burden(void)
+{
+	const gid_t group = 7;
+	sigset_t blocked;
+	sigemptyset(&blocked);
+	sigaddset(&blocked, SIGUSR1);
+	ck_assert_int_eq(setgroups(1, &group), 0);
+	ck_assert_int_eq(sigprocmask(SIG_BLOCK, &blocked, NULL), 0);
+	ck_assert_ptr_ne(signal(SIGUSR2, SIG_IGN), SIG_ERR);
+	ck_assert_int_eq(setenv("SECRET", "of the operator", 1), 0);
+}
+
 static void start(void)
 {
+	burden();
 	fake_vm_make(&vm);
 	ck_assert_msg(fake_vm_start(&vm, NULL) == 0, "%s", vm.why);
 	for (int i = 0; i < FAKE_PROGRAMS; i++) {
@@ -63,6 +81,16 @@ static ino_t namespace_of(pid_t pid, const char *kind)
 	return status.st_ino;
 }
 
+static ssize_t environment_size(pid_t pid)
+{
+	char path[64], byte;
+	snprintf(path, sizeof(path), "/proc/%d/environ", (int)pid);
+	int file = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t size = read(file, &byte, 1);
+	close(file);
+	return size;
+}
+
 START_TEST(each_has_its_id_and_nothing_else)
 {
 	if (!fake_may_jail())
@@ -83,6 +111,10 @@ START_TEST(each_has_its_id_and_nothing_else)
 		ck_assert_str_eq(fake_status(pid, "Seccomp"), "2");
 		ck_assert_str_eq(fake_status(pid, "Seccomp_filters"), "1");
 		ck_assert_str_eq(fake_status(pid, "SigBlk"), "0000000000000000");
+		ck_assert_uint_eq(strtoull(fake_status(pid, "SigIgn"), NULL, 16) & BIT(SIGUSR2), 0);
+		ck_assert_uint_ne(strtoull(fake_status(pid, "SigIgn"), NULL, 16) & BIT(SIGTERM), 0);
+		ck_assert_uint_ne(strtoull(fake_status(pid, "SigCgt"), NULL, 16) & BIT(SIGSYS), 0);
+		ck_assert_int_eq(environment_size(pid), 0);
 		ck_assert_int_eq(getsid(pid), pid);
 	}
 	fake_vm_end(&vm);
@@ -291,6 +323,28 @@ START_TEST(the_stager_dies_with_the_launcher)
 }
 END_TEST
 
+/* The probes end when their channel does, as the programs do. */
+START_TEST(a_launcher_killed_at_any_moment_leaves_nothing)
+{
+	const struct timespec moment = {.tv_nsec = _i * 500000L};
+	if (!fake_may_jail())
+		return;
+	ck_assert_int_eq(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
+	pid_t launcher = fork();
+	if (launcher == 0) {
+		fake_vm_make(&vm);
+		fake_vm_start(&vm, NULL);
+		for (;;)
+			pause();
+	}
+	nanosleep(&moment, NULL);
+	kill(launcher, SIGKILL);
+	while (wait(NULL) > 0) /* of the launcher and all that was its; hangs when one stays */
+		continue;
+	ck_assert_int_eq(errno, ECHILD);
+}
+END_TEST
+
 START_TEST(a_stage_can_be_abandoned)
 {
 	if (!fake_may_jail())
@@ -320,6 +374,7 @@ int main(void)
 	tcase_add_test(jail, ids_that_cannot_be_mapped_fail_the_start);
 	tcase_add_test(jail, the_first_two_must_be_auditor_and_supervisor);
 	tcase_add_test(jail, the_stager_dies_with_the_launcher);
+	tcase_add_loop_test(jail, a_launcher_killed_at_any_moment_leaves_nothing, 0, 30);
 	tcase_add_test(jail, a_stage_can_be_abandoned);
 	Suite *suite = suite_create("jail/outside: launch");
 	suite_add_tcase(suite, jail);

@@ -1,0 +1,407 @@
+/* Promises of monitor/supervisor/vm.c and journal.c: the guest runs only when every jail is verified and the log is on
+ * disk; whatever a member says out of turn ends the VM; every end has its reason.
+ */
+#include "tests/unit/fake_supervisor.h"
+
+#include <check.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { T0 = 1000 };
+
+static void setup(void)
+{
+	fake_supervisor_begin(T0);
+}
+
+static void expect_failure(uint32_t index, uint32_t code)
+{
+	ck_assert(fake.vm.over);
+	ck_assert_uint_eq(fake.vm.last.type, MESSAGE_FAILED);
+	ck_assert_uint_eq(fake.vm.last.index, index);
+	ck_assert_uint_eq(fake.vm.last.code, code);
+}
+
+static void expect_event(enum audit_event event)
+{
+	ck_assert_int_eq(fake_auditor_hears().event, event);
+}
+
+static bool was_told_to_run(void)
+{
+	return fake.to_monitor_count > 0 && fake.to_monitor[0].type == MESSAGE_RUN;
+}
+
+/* ---- the start ---- */
+
+/* Each single condition that is missing keeps the guest from running. */
+START_TEST(the_guest_runs_only_when_all_is_well)
+{
+	const struct message go = {.type = MESSAGE_GO};
+	int missing = _i; /* 0 to 5: one of six messages of three members; 6: go; 7: nothing */
+	for (uint32_t i = 0; i < fake.vm.member_count; i++) {
+		if (missing == (int)(2 * i))
+			continue; /* READY would be out of turn without LOCKED */
+		fake_member_says(i, MESSAGE_LOCKED, 0, 0x7ff, T0);
+		if (missing != (int)(2 * i + 1))
+			fake_member_says(i, MESSAGE_READY, 0, 0, T0);
+	}
+	if (missing != 6)
+		vm_from_launcher(&fake.vm, &go, T0);
+	ck_assert(!fake.vm.over);
+	ck_assert_int_eq(was_told_to_run(), missing == 7);
+	ck_assert_str_eq(vm_state_word(&fake.vm), "starting");
+}
+END_TEST
+
+START_TEST(the_order_of_the_conditions_does_not_matter)
+{
+	const struct message go = {.type = MESSAGE_GO};
+	vm_from_launcher(&fake.vm, &go, T0);
+	for (uint32_t i = fake.vm.member_count; i-- > 0;) {
+		ck_assert(!was_told_to_run());
+		fake_member_says(i, MESSAGE_LOCKED, 0, 0x7ff, T0);
+		fake_member_says(i, MESSAGE_READY, 0, 0, T0);
+	}
+	ck_assert(was_told_to_run());
+	ck_assert_uint_eq(fake.to_monitor_count, 1);
+}
+END_TEST
+
+START_TEST(the_launcher_hears_of_each_member_by_its_true_index)
+{
+	fake_supervisor_run(T0);
+	ck_assert_uint_eq(fake.to_launcher_count, 7);
+	for (uint32_t i = 0; i < 3; i++) {
+		ck_assert_uint_eq(fake.to_launcher[2 * i].type, MESSAGE_LOCKED);
+		ck_assert_uint_eq(fake.to_launcher[2 * i].index, i);
+		ck_assert_uint_eq(fake.to_launcher[2 * i].value[0], 0x7ff);
+	}
+	ck_assert_uint_eq(fake.to_launcher[6].type, MESSAGE_RUNNING);
+	expect_event(AUDIT_VM_RUNNING);
+	ck_assert_str_eq(vm_state_word(&fake.vm), "running");
+}
+END_TEST
+
+START_TEST(a_member_that_is_late_ends_the_start)
+{
+	fake_member_says(0, MESSAGE_LOCKED, 0, 0, T0);
+	fake_member_says(0, MESSAGE_READY, 0, 0, T0);
+	ck_assert_uint_eq(vm_next_deadline(&fake.vm), T0 + START_MS);
+	vm_deadlines(&fake.vm, T0 + START_MS - 1);
+	ck_assert(!fake.vm.over);
+	vm_deadlines(&fake.vm, T0 + START_MS);
+	expect_failure(MEMBER_DEVICE, FAILURE_DEVICE);
+	ck_assert_uint_eq(fake.vm.last.value[0], 0);
+}
+END_TEST
+
+START_TEST(nothing_starts_without_a_log)
+{
+	vm_log_failed(&fake.vm, ENOSPC);
+	expect_failure(MEMBER_AUDITOR, FAILURE_LOG);
+	ck_assert_int_eq(fake.vm.last.error, ENOSPC);
+}
+END_TEST
+
+START_TEST(a_vm_that_runs_goes_on_without_a_log)
+{
+	fake_supervisor_run(T0);
+	vm_log_failed(&fake.vm, ENOSPC);
+	ck_assert(!fake.vm.over);
+	struct audit_packet packet;
+	audit_begin(&packet, AUDIT_VM_RUNNING);
+	ck_assert_int_eq(journal_send(&fake.vm, &packet, AUDIT_NO_TICKET), -1);
+	ck_assert_int_eq(errno, EIO);
+}
+END_TEST
+
+/* ---- out of turn ---- */
+
+static const struct {
+	const char *what;
+	bool running; /* after the guest runs */
+	uint32_t member, type, code;
+} wrong[] = {
+    {"ready before locked", false, 0, MESSAGE_READY, 0},
+    {"running before run", false, 0, MESSAGE_RUNNING, 0},
+    {"ended before run", false, 0, MESSAGE_ENDED, OUTCOME_POWER_OFF},
+    {"a fault before run", false, FAKE_DISK_MEMBER, MESSAGE_FAULT, FAULT_HEAD},
+    {"locked while running", true, 0, MESSAGE_LOCKED, 0},
+    {"ready while running", true, 1, MESSAGE_READY, 0},
+    {"running twice", true, 0, MESSAGE_RUNNING, 0},
+    {"a device that says running", true, 1, MESSAGE_RUNNING, 0},
+    {"a device that says ended", true, 1, MESSAGE_ENDED, OUTCOME_POWER_OFF},
+    {"no outcome", true, 0, MESSAGE_ENDED, OUTCOME_NONE},
+    {"the supervisor's own outcome", true, 0, MESSAGE_ENDED, OUTCOME_STOPPED},
+    {"an outcome past the last", true, 0, MESSAGE_ENDED, 1000},
+    {"the monitor with a device's fault", true, 0, MESSAGE_FAULT, FAULT_HEAD},
+    {"the monitor with a key", true, 0, MESSAGE_KEY, 'x'},
+    {"a disk with a key", true, FAKE_DISK_MEMBER, MESSAGE_KEY, 'x'},
+    {"a disk with the console's cap", true, FAKE_DISK_MEMBER, MESSAGE_CAP, CAP_CONSOLE_OUTPUT},
+    {"a console with the VM's cap", true, FAKE_CONSOLE, MESSAGE_CAP, CAP_RUN_TIME},
+    {"no fault", true, FAKE_DISK_MEMBER, MESSAGE_FAULT, FAULT_NONE},
+    {"a fault past the last", true, FAKE_DISK_MEMBER, MESSAGE_FAULT, FAULT_REQUEST + 1},
+    {"the launcher's word", true, 0, MESSAGE_GO, 0},
+    {"the launcher's stop", true, 1, MESSAGE_STOP, 0},
+    {"the supervisor's word", true, 0, MESSAGE_RUN, 0},
+    {"the auditor's word", true, 0, MESSAGE_DURABLE, 0},
+    {"nothing", true, 0, MESSAGE_NONE, 0},
+    {"a type past the last", true, 0, 0xffffffff, 0},
+};
+
+START_TEST(a_word_out_of_turn_ends_the_vm)
+{
+	if (wrong[_i].running)
+		fake_supervisor_run(T0);
+	fake_member_says(wrong[_i].member, wrong[_i].type, wrong[_i].code, 0, T0);
+	ck_assert_msg(fake.vm.over, "%s", wrong[_i].what);
+	expect_failure(wrong[_i].member, FAILURE_PROTOCOL);
+}
+END_TEST
+
+START_TEST(locked_or_ready_twice_ends_the_vm)
+{
+	fake_member_says(0, MESSAGE_LOCKED, 0, 0, T0);
+	if (_i == 1)
+		fake_member_says(0, MESSAGE_READY, 0, 0, T0);
+	fake_member_says(0, _i == 1 ? MESSAGE_READY : MESSAGE_LOCKED, 0, 0, T0);
+	expect_failure(0, FAILURE_PROTOCOL);
+}
+END_TEST
+
+START_TEST(the_first_end_is_the_one_that_counts)
+{
+	fake_supervisor_run(T0);
+	fake_member_says(0, MESSAGE_ENDED, OUTCOME_PANIC, 0, T0);
+	vm_member_gone(&fake.vm, 0);
+	fake_member_says(1, MESSAGE_FAILED, FAILURE_MEMORY, 0, T0);
+	vm_stop(&fake.vm, "late", 0, T0);
+	ck_assert_uint_eq(fake.vm.last.type, MESSAGE_ENDED);
+	ck_assert_uint_eq(fake.vm.last.code, OUTCOME_PANIC);
+}
+END_TEST
+
+START_TEST(a_member_that_is_gone_ends_the_vm)
+{
+	fake_supervisor_run(T0);
+	vm_member_gone(&fake.vm, FAKE_DISK_MEMBER);
+	expect_failure(FAKE_DISK_MEMBER, FAILURE_MEMBER);
+}
+END_TEST
+
+START_TEST(a_member_s_own_failure_is_handed_on)
+{
+	fake_member_says(1, MESSAGE_FAILED, FAILURE_JAIL, 16, T0);
+	expect_failure(1, FAILURE_JAIL);
+	ck_assert_uint_eq(fake.vm.last.value[0], 16);
+}
+END_TEST
+
+/* ---- stopping ---- */
+
+START_TEST(a_stop_presses_the_button_then_ends_by_force)
+{
+	fake_supervisor_run(T0);
+	expect_event(AUDIT_VM_RUNNING);
+	vm_stop(&fake.vm, "why not", 3000, T0);
+	ck_assert_uint_eq(fake.to_monitor[1].type, MESSAGE_POWER_BUTTON);
+	ck_assert_str_eq(vm_state_word(&fake.vm), "stopping");
+	struct audit_view view = fake_auditor_hears();
+	ck_assert_int_eq(view.event, AUDIT_VM_STOPPING);
+	ck_assert_mem_eq(view.fields[AUDIT_REASON].bytes, "why not", 7);
+	ck_assert_uint_eq(view.fields[AUDIT_GRACE].number, 3000);
+	ck_assert_uint_eq(vm_next_deadline(&fake.vm), T0 + 3000);
+	vm_deadlines(&fake.vm, T0 + 2999);
+	ck_assert(!fake.vm.over);
+	vm_deadlines(&fake.vm, T0 + 3000);
+	ck_assert(fake.vm.over);
+	ck_assert_uint_eq(fake.vm.last.type, MESSAGE_ENDED);
+	ck_assert_uint_eq(fake.vm.last.code, OUTCOME_STOPPED);
+	ck_assert_uint_eq(fake.vm.last.index, MEMBER_SUPERVISOR);
+}
+END_TEST
+
+START_TEST(a_guest_that_powers_off_in_time_is_believed)
+{
+	fake_supervisor_run(T0);
+	vm_stop(&fake.vm, "why not", 3000, T0);
+	fake_member_says(0, MESSAGE_ENDED, OUTCOME_POWER_OFF, 0, T0 + 10);
+	ck_assert_uint_eq(fake.vm.last.code, OUTCOME_POWER_OFF);
+}
+END_TEST
+
+START_TEST(a_second_stop_only_brings_the_end_nearer)
+{
+	fake_supervisor_run(T0);
+	vm_stop(&fake.vm, "a", 3000, T0);
+	vm_stop(&fake.vm, "b", 100000, T0);
+	ck_assert_uint_eq(vm_next_deadline(&fake.vm), T0 + 3000);
+	vm_stop(&fake.vm, "c", 1000, T0);
+	ck_assert_uint_eq(vm_next_deadline(&fake.vm), T0 + 1000);
+	ck_assert_uint_eq(fake.to_monitor_count, 2); /* the button is pressed once */
+	vm_stop(&fake.vm, "d", 0, T0);
+	ck_assert_uint_eq(fake.vm.last.code, OUTCOME_STOPPED);
+}
+END_TEST
+
+START_TEST(a_stop_before_the_guest_runs_is_at_once)
+{
+	const struct message stop = {.type = MESSAGE_STOP, .value = {5000}};
+	vm_from_launcher(&fake.vm, &stop, T0);
+	ck_assert(fake.vm.over);
+	ck_assert_uint_eq(fake.vm.last.code, OUTCOME_STOPPED);
+	ck_assert(!was_told_to_run());
+}
+END_TEST
+
+START_TEST(a_grace_without_end_does_not_wrap)
+{
+	fake_supervisor_run(T0);
+	vm_stop(&fake.vm, "a", UINT64_MAX, T0);
+	vm_deadlines(&fake.vm, T0 + 1000000);
+	ck_assert(!fake.vm.over);
+}
+END_TEST
+
+START_TEST(the_key_asks_first_then_ends)
+{
+	fake_supervisor_run(T0);
+	fake_member_says(FAKE_CONSOLE, MESSAGE_KEY, 'q', 0, T0);
+	ck_assert_int_eq(fake.vm.state, VM_RUNNING);
+	fake_member_says(FAKE_CONSOLE, MESSAGE_KEY, 'x', 0, T0);
+	ck_assert_uint_eq(vm_next_deadline(&fake.vm), T0 + 5000);
+	fake_member_says(FAKE_CONSOLE, MESSAGE_KEY, 'x', 0, T0);
+	ck_assert_uint_eq(fake.vm.last.code, OUTCOME_STOPPED);
+}
+END_TEST
+
+START_TEST(the_run_time_cap_ends_the_vm)
+{
+	fake_supervisor_run(T0);
+	expect_event(AUDIT_VM_RUNNING);
+	ck_assert_uint_eq(vm_next_deadline(&fake.vm), T0 + 60000);
+	vm_deadlines(&fake.vm, T0 + 60000);
+	struct audit_view view = fake_auditor_hears();
+	ck_assert_int_eq(view.event, AUDIT_CAP_REACHED);
+	ck_assert_uint_eq(view.fields[AUDIT_CAP].number, CAP_RUN_TIME);
+	ck_assert_uint_eq(view.fields[AUDIT_VALUE].number, 60000);
+	expect_event(AUDIT_VM_STOPPING);
+	ck_assert_uint_eq(fake.to_monitor[1].type, MESSAGE_POWER_BUTTON);
+	ck_assert_uint_eq(vm_next_deadline(&fake.vm), T0 + 65000);
+	vm_deadlines(&fake.vm, T0 + 65000);
+	ck_assert_uint_eq(fake.vm.last.code, OUTCOME_STOPPED);
+}
+END_TEST
+
+START_TEST(nothing_ticks_without_a_cap)
+{
+	fake.plan.run_time_ms = 0;
+	fake_supervisor_run(T0);
+	ck_assert_uint_eq(vm_next_deadline(&fake.vm), NEVER);
+}
+END_TEST
+
+/* ---- the journal ---- */
+
+START_TEST(faults_are_recorded_and_bounded)
+{
+	fake_supervisor_run(T0);
+	expect_event(AUDIT_VM_RUNNING);
+	for (int i = 0; i < 100; i++)
+		fake_member_says(FAKE_DISK_MEMBER, MESSAGE_FAULT, FAULT_CHAIN_LOOP, 3, T0);
+	ck_assert(!fake.vm.over);
+	for (int i = 0; i < QUOTA_BURST; i++) {
+		struct audit_view view = fake_auditor_hears();
+		ck_assert_int_eq(view.event, AUDIT_DEVICE_FAULT);
+		ck_assert_mem_eq(view.fields[AUDIT_DEVICE].bytes, "root", 4);
+		ck_assert_uint_eq(view.fields[AUDIT_FAULT].number, FAULT_CHAIN_LOOP);
+		ck_assert_uint_eq(view.fields[AUDIT_QUEUE].number, 3);
+		ck_assert_uint_eq(view.fields[AUDIT_COUNT].size, 0);
+	}
+	expect_event(AUDIT_NONE);
+	fake_member_says(FAKE_DISK_MEMBER, MESSAGE_FAULT, FAULT_HEAD, 0, T0 + QUOTA_EVERY_MS);
+	ck_assert_uint_eq(fake_auditor_hears().fields[AUDIT_COUNT].number, 100 - QUOTA_BURST + 1);
+	expect_event(AUDIT_NONE);
+	fake_member_says(FAKE_DISK_MEMBER, MESSAGE_FAULT, FAULT_HEAD, 0, T0 + QUOTA_EVERY_MS);
+	fake_member_says(FAKE_DISK_MEMBER, MESSAGE_FAULT, FAULT_HEAD, 0, T0 + QUOTA_EVERY_MS);
+	expect_event(AUDIT_NONE);
+	journal_settle(&fake.vm);
+	ck_assert_uint_eq(fake_auditor_hears().fields[AUDIT_COUNT].number, 2);
+	expect_event(AUDIT_NONE);
+}
+END_TEST
+
+START_TEST(another_device_has_its_own_quota)
+{
+	fake_supervisor_run(T0);
+	expect_event(AUDIT_VM_RUNNING);
+	for (int i = 0; i < 100; i++)
+		fake_member_says(FAKE_DISK_MEMBER, MESSAGE_FAULT, FAULT_HEAD, 0, T0);
+	for (int i = 0; i < QUOTA_BURST; i++)
+		expect_event(AUDIT_DEVICE_FAULT);
+	fake_member_says(FAKE_CONSOLE, MESSAGE_CAP, CAP_CONSOLE_OUTPUT, 1000, T0);
+	struct audit_view view = fake_auditor_hears();
+	ck_assert_int_eq(view.event, AUDIT_CAP_REACHED);
+	ck_assert_mem_eq(view.fields[AUDIT_DEVICE].bytes, "console", 7);
+}
+END_TEST
+
+START_TEST(what_the_auditor_could_not_take_is_told_later)
+{
+	struct audit_packet packet;
+	unsigned sent = 0, lost = 0;
+	fake_supervisor_run(T0);
+	audit_begin(&packet, AUDIT_VM_RUNNING);
+	while (journal_send(&fake.vm, &packet, AUDIT_NO_TICKET) == 0)
+		sent++;
+	ck_assert_int_eq(errno, EAGAIN);
+	for (lost = 1; lost < 5; lost++)
+		ck_assert_int_eq(journal_send(&fake.vm, &packet, AUDIT_NO_TICKET), -1);
+	for (unsigned i = 0; i < sent + 1; i++)
+		expect_event(AUDIT_VM_RUNNING);
+	expect_event(AUDIT_NONE);
+	ck_assert_int_eq(journal_send(&fake.vm, &packet, AUDIT_NO_TICKET), 0);
+	struct audit_view view = fake_auditor_hears();
+	ck_assert_int_eq(view.event, AUDIT_RECORDS_DROPPED);
+	ck_assert_uint_eq(view.fields[AUDIT_COUNT].number, lost);
+	expect_event(AUDIT_VM_RUNNING);
+	expect_event(AUDIT_NONE);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("supervisor");
+	TCase *tests = tcase_create("vm");
+	tcase_add_checked_fixture(tests, setup, NULL);
+	tcase_add_loop_test(tests, the_guest_runs_only_when_all_is_well, 0, 8);
+	tcase_add_test(tests, the_order_of_the_conditions_does_not_matter);
+	tcase_add_test(tests, the_launcher_hears_of_each_member_by_its_true_index);
+	tcase_add_test(tests, a_member_that_is_late_ends_the_start);
+	tcase_add_test(tests, nothing_starts_without_a_log);
+	tcase_add_test(tests, a_vm_that_runs_goes_on_without_a_log);
+	tcase_add_loop_test(tests, a_word_out_of_turn_ends_the_vm, 0, sizeof(wrong) / sizeof(wrong[0]));
+	tcase_add_loop_test(tests, locked_or_ready_twice_ends_the_vm, 0, 2);
+	tcase_add_test(tests, the_first_end_is_the_one_that_counts);
+	tcase_add_test(tests, a_member_that_is_gone_ends_the_vm);
+	tcase_add_test(tests, a_member_s_own_failure_is_handed_on);
+	tcase_add_test(tests, a_stop_presses_the_button_then_ends_by_force);
+	tcase_add_test(tests, a_guest_that_powers_off_in_time_is_believed);
+	tcase_add_test(tests, a_second_stop_only_brings_the_end_nearer);
+	tcase_add_test(tests, a_stop_before_the_guest_runs_is_at_once);
+	tcase_add_test(tests, a_grace_without_end_does_not_wrap);
+	tcase_add_test(tests, the_key_asks_first_then_ends);
+	tcase_add_test(tests, the_run_time_cap_ends_the_vm);
+	tcase_add_test(tests, nothing_ticks_without_a_cap);
+	tcase_add_test(tests, faults_are_recorded_and_bounded);
+	tcase_add_test(tests, another_device_has_its_own_quota);
+	tcase_add_test(tests, what_the_auditor_could_not_take_is_told_later);
+	suite_add_tcase(suite, tests);
+	SRunner *runner = srunner_create(suite);
+	srunner_run_all(runner, CK_NORMAL);
+	int failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? 0 : 1;
+}
