@@ -102,6 +102,29 @@ $(B)/unit/%: $(B)/test/tests/unit/%.o $(B)/test/all.a
 unit: $(UNIT) $(PROGRAMS) ## build and run the unit tests
 	@tests/unit/run $(B)/unit $(notdir $(UNIT))
 
+# ---- fuzzing: `make fuzz TARGET=virtqueue TIME=60`; docs/fuzzing.md ------------------------------------------------
+FUZZ_TARGETS := $(patsubst fuzz/%.c,%,$(wildcard fuzz/*.c))
+FUZZ_FLAGS := -std=c17 -D_GNU_SOURCE -O2 -g -I. -fno-strict-aliasing -fno-sanitize-recover=all -DGUEST_MEMORY_HOOK
+FUZZ_virtqueue := -include fuzz/virtqueue_backend.h fuzz/virtqueue.c tests/unit/fake_ring.c \
+                  $(filter-out devices/main.c,$(wildcard devices/*.c))
+FUZZ_mmio := fuzz/mmio.c monitor/vmm/mmio.c
+FUZZ_loader := fuzz/loader.c monitor/vmm/bzimage.c monitor/vmm/elf.c monitor/vmm/image.c devices/guest_memory.c
+FUZZ_policy := fuzz/policy.c $(wildcard policy/*.c) -lyaml -ljansson -lsodium
+TARGET ?= virtqueue
+TIME ?= 60
+
+$(B)/fuzz/replay-%: fuzz/%.c $(wildcard devices/*.[ch] monitor/vmm/*.[ch] policy/*.[ch])
+	@mkdir -p $(@D)
+	$(Q)clang -fsanitize=fuzzer,address,undefined $(FUZZ_FLAGS) -o $@ $(FUZZ_$*)
+$(B)/fuzz/afl-%: fuzz/%.c $(wildcard devices/*.[ch] monitor/vmm/*.[ch] policy/*.[ch])
+	@mkdir -p $(@D)
+	$(Q)AFL_QUIET=1 AFL_USE_ASAN=1 AFL_USE_UBSAN=1 afl-clang-fast -fsanitize=fuzzer $(FUZZ_FLAGS) -o $@ $(FUZZ_$*)
+
+fuzz: $(B)/fuzz/afl-$(TARGET) $(B)/fuzz/replay-$(TARGET) ## fuzz TARGET with AFL++ for TIME seconds; fails on a crash or hang
+	@fuzz/run $(B)/fuzz $(TARGET) $(TIME)
+fuzz-replay: $(FUZZ_TARGETS:%=$(B)/fuzz/replay-%) ## every kept input once, under ASan and UBSan
+	@fuzz/replay $(B)/fuzz $(FUZZ_TARGETS)
+
 # ---- checks ------------------------------------------------------------------------------------------------------
 PACKAGES := gcc clang libc6-dev musl-tools pkg-config libseccomp-dev libcap-ng-dev libyaml-dev libjansson-dev \
             libsodium-dev check qemu-system-x86 busybox-static cpio zstd xz-utils erofs-utils e2fsprogs kmod uidmap \
@@ -153,5 +176,5 @@ clean: ## remove what was built
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
 
--include $(shell find $(B) -name '*.d' 2>/dev/null)
-.PHONY: all clean help unit deps check check-all check-run demo bench check-layers check-programs format lint install
+-include $(shell find $(B)/glibc $(B)/musl $(B)/test $(B)/guest/builtin -name "*.d" -type f 2>/dev/null)
+.PHONY: all clean help unit fuzz fuzz-replay deps check check-all check-run demo bench check-layers check-programs format lint install

@@ -2,7 +2,7 @@
 # What the Debian guest promises (see make-guest and init), shown in a QEMU microvm: like cofferdam's own machines it
 # has virtio-mmio devices described by ACPI, and no PCI. Works without /dev/kvm; with --kvm uses it.
 #
-#   selftest.sh [--kvm] [OUTDIR]      OUTDIR: of make-guest, default $B/guest
+#   selftest.sh [--kvm] [OUTDIR]      OUTDIR: of make-guest, default $B/debian
 #
 # Prints a line for each promise; fails with the first one broken. Each boot is bounded in time. Writes in $B only.
 # shellcheck disable=SC2054  # QEMU's options have commas
@@ -16,7 +16,7 @@ clock=tsc_early_khz=2000000
 # Its firmware doesn't take a jump to the reset vector as a reset, which is how this kernel restarts such a machine.
 restart=reboot=t
 if [[ ${1-} == --kvm ]]; then accel=(-accel kvm -cpu host) clock='' && shift; fi
-guest=${1:-$B/guest}
+guest=${1:-$B/debian}
 B=$B "$here/make-guest" "$guest"
 
 mkdir -p "$B"

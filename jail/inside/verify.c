@@ -68,7 +68,7 @@ void verify_root(void)
 	inside_require(root.f_type == TMPFS_MAGIC_NUMBER && (root.f_flags & ST_RDONLY) != 0, LAYER_ROOT);
 	inside_require(root_is_empty(), LAYER_ROOT);
 	inside_require(refused(syscall(SYS_mkdir, "/x", 0700), EROFS, EROFS), LAYER_ROOT);
-	struct stat here, there;
+	struct stat here = {0}, there = {0};
 	inside_require(stat("..", &here) == 0 && stat("/", &there) == 0, LAYER_ROOT);
 	errno = 0;
 	inside_require(here.st_dev == there.st_dev && here.st_ino == there.st_ino, LAYER_ROOT);
@@ -104,8 +104,8 @@ void verify_namespaces(unsigned role)
 
 void verify_ids(unsigned role)
 {
-	uid_t uid[3];
-	gid_t gid[3];
+	uid_t uid[3] = {0};
+	gid_t gid[3] = {0};
 	inside_require(getresuid(&uid[0], &uid[1], &uid[2]) == 0 && getresgid(&gid[0], &gid[1], &gid[2]) == 0,
 		       LAYER_IDS);
 	errno = 0;

@@ -21,16 +21,14 @@ static _Thread_local _Alignas(64) unsigned char own_stack[STACK_SIZE];
 
 static void repeat(const struct violation *call)
 {
-	register uint64_t number __asm__("rax") = call->number;
-	register uint64_t a0 __asm__("rdi") = call->arguments[0];
-	register uint64_t a1 __asm__("rsi") = call->arguments[1];
-	register uint64_t a2 __asm__("rdx") = call->arguments[2];
-	register uint64_t a3 __asm__("r10") = call->arguments[3];
-	register uint64_t a4 __asm__("r8") = call->arguments[4];
-	register uint64_t a5 __asm__("r9") = call->arguments[5];
+	uint64_t result, fourth = call->arguments[3], fifth = call->arguments[4], sixth = call->arguments[5];
+	register uint64_t r10 __asm__("r10") = fourth;
+	register uint64_t r8 __asm__("r8") = fifth;
+	register uint64_t r9 __asm__("r9") = sixth;
 	__asm__ volatile("syscall"
-			 : "+r"(number)
-			 : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(a4), "r"(a5)
+			 : "=a"(result)
+			 : "a"(call->number), "D"(call->arguments[0]), "S"(call->arguments[1]), "d"(call->arguments[2]),
+			   "r"(r10), "r"(r8), "r"(r9)
 			 : "rcx", "r11", "memory");
 }
 

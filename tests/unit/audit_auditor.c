@@ -354,8 +354,10 @@ START_TEST(a_sender_that_reads_no_answer_stops_nobody)
 	ck_assert_int_eq(audit_wait(launcher, 1, SOON_MS, NULL, NULL), 0);
 	for (uint32_t i = 1; i <= 400; i++)
 		send_event(supervisor, AUDIT_VM_RUNNING, i);
-	send_event(launcher, AUDIT_POLICY_LOADED, 2);
-	ck_assert_int_eq(audit_wait(launcher, 2, SOON_MS, NULL, NULL), 0);
+	for (uint32_t i = 2; i < 12; i++) { /* so many rounds that all those answers were due */
+		send_event(launcher, AUDIT_POLICY_LOADED, i);
+		ck_assert_int_eq(audit_wait(launcher, i, SOON_MS, NULL, NULL), 0);
+	}
 	ck_assert_int_eq(end(), 0);
 }
 END_TEST
