@@ -19,19 +19,25 @@ static void message_part(struct text *text, const struct record_source *source, 
 {
 	enum audit_field field = field_named(name, size);
 	const struct audit_value *value = &source->view->fields[field];
-	if (field == AUDIT_VM) {
+	const char *word = record_word(field, value->number);
+	bool is_string = audit_field_rules[field].type == AUDIT_TYPE_STRING;
+	if (field == AUDIT_VM)
 		text_escape(text, source->context->vm.bytes, source->context->vm.size);
-	} else if (value->size == 0) {
-		text_raw(text, "?");
-	} else if (audit_field_rules[field].type == AUDIT_TYPE_STRING) {
+	else if (value->size > 0 && is_string)
 		text_escape(text, value->bytes, value->size);
-	} else if (record_word(field, value->number) != NULL) {
-		text_raw(text, record_word(field, value->number));
-	} else if (value->number <= TEXT_INTEGER_MAX) {
+	else if (value->size > 0 && word != NULL)
+		text_raw(text, word);
+	else if (value->size > 0 && value->number <= TEXT_INTEGER_MAX)
 		text_number(text, value->number);
-	} else {
+	else
 		text_raw(text, "?");
-	}
+}
+
+/* `at` is the start of an optional part: whether the first field in it is there. */
+static bool optional_is_there(const struct record_source *source, const char *at)
+{
+	const char *name = at + strcspn(at, "{") + 1;
+	return source->view->fields[field_named(name, strcspn(name, "}"))].size > 0;
 }
 
 static void write_message(struct text *text, const struct record_source *source)
@@ -39,13 +45,17 @@ static void write_message(struct text *text, const struct record_source *source)
 	text_key(text, "message");
 	text_raw(text, "\"");
 	for (const char *at = source->rule->message; *at != 0;) {
-		size_t plain = strcspn(at, "{");
+		size_t plain = strcspn(at, "{[]");
 		text_escape(text, at, plain);
 		at += plain;
 		if (*at == '{') {
 			size_t size = strcspn(at, "}");
 			message_part(text, source, at + 1, size - 1);
 			at += size + 1;
+		} else if (*at == '[' && !optional_is_there(source, at)) {
+			at += strcspn(at, "]") + 1;
+		} else if (*at != 0) {
+			at++;
 		}
 	}
 	text_raw(text, "\"");

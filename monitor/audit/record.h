@@ -69,7 +69,7 @@ struct record_rule {
 	uint8_t status;   /* enum record_status */
 	uint8_t senders;  /* enum record_sender, or-ed */
 	uint8_t required[RECORD_REQUIRED_MAX];
-	const char *message; /* {name}: the field of that name, or of the context */
+	const char *message; /* {name}: the field of that name; […]: only if the field in it is there */
 };
 extern const struct record_rule record_rules[AUDIT_EVENTS];
 

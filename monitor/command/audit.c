@@ -121,6 +121,7 @@ static void print_escaped(const char *string, int width)
 	char escaped[TEXT_EXPANSION * 2048];
 	struct text text = {.bytes = escaped, .size = sizeof(escaped)};
 	size_t size = strnlen(string, 2047);
+	escaped[0] = 0;
 	text_plain(&text, string, size);
 	printf("%-*.*s", width, (int)text.used, escaped);
 }

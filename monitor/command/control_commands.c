@@ -13,7 +13,13 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { EXIT_NOT_DONE = 1, GRACE_MAX_S = 3600, BEYOND_GRACE_MS = 5000, LOOK_EVERY_MS = 20 };
+enum {
+	EXIT_NOT_DONE = 1,
+	GRACE_MAX_S = 3600,
+	GRACE_MAX_MS = 1000 * GRACE_MAX_S,
+	BEYOND_GRACE_MS = 5000,
+	LOOK_EVERY_MS = 20
+};
 
 static const char ps_help[] = "Usage: cofferdam ps [--json]\n"
 			      "\n"
@@ -220,10 +226,9 @@ static void print_value(const char *key, const json_t *value)
 
 static void print_words(const char *before, const json_t *words)
 {
-	size_t index;
-	const json_t *word;
 	printf("%s", before);
-	json_array_foreach(words, index, word) printf(" %s", json_string_value(word)); /* ours */
+	for (size_t i = 0; i < json_array_size(words); i++)
+		printf(" %s", json_string_value(json_array_get(words, i))); /* ours */
 }
 
 static void print_process(const json_t *process)
@@ -261,12 +266,21 @@ static void print_facts(json_t *facts)
 	const char *key;
 	const json_t *value;
 	size_t index;
-	json_object_foreach(facts, key, value) if (!json_is_array(value) && !json_is_object(value) &&
-						   strcmp(key, "ok") != 0) print_value(key, value);
+	json_object_foreach(facts, key, value)
+	{
+		if (!json_is_array(value) && !json_is_object(value) && strcmp(key, "ok") != 0)
+			print_value(key, value);
+	}
 	printf("devices\n");
-	json_array_foreach(json_object_get(facts, "devices"), index, value) print_device(value);
+	json_array_foreach(json_object_get(facts, "devices"), index, value)
+	{
+		print_device(value);
+	}
 	printf("processes\n");
-	json_array_foreach(json_object_get(facts, "processes"), index, value) print_process(value);
+	json_array_foreach(json_object_get(facts, "processes"), index, value)
+	{
+		print_process(value);
+	}
 }
 
 int command_inspect(int argc, char **argv, const char *runtime_folder)
@@ -338,8 +352,8 @@ static int stop(const struct options *options, struct control_session *session, 
 	}
 	json_int_t grace_ms = number_at(answer, "grace_ms");
 	json_decref(answer);
-	if (grace_ms < 0 || grace_ms > GRACE_MAX_S * 1000)
-		grace_ms = GRACE_MAX_S * 1000;
+	if (grace_ms < 0 || grace_ms > GRACE_MAX_MS)
+		grace_ms = GRACE_MAX_MS;
 	if (options->no_wait || wait_until_gone(session, folder, options->name, grace_ms))
 		return 0;
 	say("VM '%s' was told to stop and is still there", options->name);

@@ -1,236 +1,214 @@
-/* virtio-mmio registers. See mmio.h. */
+/* The virtio-mmio register machine. See mmio.h for what is trusted and what every wrong access answers. */
 #include "monitor/vmm/mmio.h"
 
 #include <string.h>
 
-enum {
-	INTERRUPT_CONFIGURATION = 2, /* InterruptStatus bit 1 */
-	/* Alignment of a queue's parts (virtio 1.2, 2.7). */
-	ALIGN_DESCRIPTORS = 16,
-	ALIGN_DRIVER = 2,
-	ALIGN_DEVICE = 4,
-};
+enum { VIRTIO_MMIO_VERSION = 2, REGISTERS_END = TRANSPORT_CONFIG, SHM_REGISTERS = 4 };
 
 /* ---- the page ---- */
 
-static void show(const struct mmio_device *mmio, unsigned offset, uint32_t value)
+static uint32_t *at(const struct mmio_device *device, uint32_t offset)
 {
-	__atomic_store_n((uint32_t *)(void *)(mmio->page + offset), value, __ATOMIC_RELEASE);
+	return (uint32_t *)(void *)(device->page + offset);
 }
 
-static struct transport_queue *selected(struct mmio_device *mmio)
+static void show(const struct mmio_device *device, uint32_t offset, uint32_t value)
 {
-	return mmio->queue_sel < mmio->description.queue_count ? &mmio->queues[mmio->queue_sel] : NULL;
+	__atomic_store_n(at(device, offset), value, __ATOMIC_RELEASE);
 }
 
-/* What depends on selectors or state. */
-static void refresh(struct mmio_device *mmio)
+static void show_features(const struct mmio_device *device)
 {
-	uint64_t features = mmio->description.features;
-	bool exists = selected(mmio) != NULL;
-	show(mmio, REGISTER_DEVICE_FEATURES,
-	     mmio->device_features_sel > 1 ? 0 : (uint32_t)(features >> (32 * mmio->device_features_sel)));
-	show(mmio, REGISTER_QUEUE_NUM_MAX, exists ? TRANSPORT_QUEUE_SIZE_MAX : 0);
-	show(mmio, REGISTER_QUEUE_READY, exists && mmio->ready[mmio->queue_sel]);
-	show(mmio, REGISTER_STATUS, mmio->status);
+	uint32_t half = device->device_features_sel;
+	show(device, REGISTER_DEVICE_FEATURES, half < 2 ? (uint32_t)(device->offered >> (32 * half)) : 0);
 }
 
-bool mmio_init(struct mmio_device *mmio, uint8_t *page, uint32_t device_id,
+static void show_queue(const struct mmio_device *device)
+{
+	bool exists = device->queue_sel < device->queue_count;
+	show(device, REGISTER_QUEUE_NUM_MAX, exists ? TRANSPORT_QUEUE_SIZE_MAX : 0);
+	show(device, REGISTER_QUEUE_READY, exists && device->queues[device->queue_sel].ready);
+}
+
+static void show_all(const struct mmio_device *device)
+{
+	show(device, REGISTER_MAGIC, TRANSPORT_MAGIC);
+	show(device, REGISTER_VERSION, VIRTIO_MMIO_VERSION);
+	show(device, REGISTER_DEVICE_ID, device->device_id);
+	show(device, REGISTER_VENDOR_ID, TRANSPORT_VENDOR);
+	for (uint32_t i = 0; i < SHM_REGISTERS; i++)
+		show(device, REGISTER_SHM_LEN_LOW + 4 * i, UINT32_MAX);
+	show(device, REGISTER_INTERRUPT_STATUS, 0);
+	show_features(device);
+	show_queue(device);
+	show(device, REGISTER_STATUS, device->status);
+}
+
+/* ---- life ---- */
+
+bool mmio_init(struct mmio_device *device, uint8_t *page, uint32_t device_id,
 	       const struct transport_description *description)
 {
-	*mmio = (struct mmio_device){.page = page, .device_id = device_id, .description = *description};
-	if (description->queue_count == 0 || description->queue_count > TRANSPORT_QUEUES_MAX ||
-	    description->config_size > TRANSPORT_CONFIG_SIZE || (description->features & TRANSPORT_F_VERSION_1) == 0)
+	if (!(description->features & TRANSPORT_F_VERSION_1) || description->queue_count < 1 ||
+	    description->queue_count > TRANSPORT_QUEUES_MAX || description->config_size > TRANSPORT_CONFIG_SIZE)
 		return false;
-	show(mmio, REGISTER_MAGIC, TRANSPORT_MAGIC);
-	show(mmio, REGISTER_VERSION, 2);
-	show(mmio, REGISTER_DEVICE_ID, device_id);
-	show(mmio, REGISTER_VENDOR_ID, TRANSPORT_VENDOR);
-	show(mmio, REGISTER_SHM_LEN_LOW, UINT32_MAX);
-	show(mmio, REGISTER_SHM_LEN_HIGH, UINT32_MAX);
-	refresh(mmio);
+	*device = (struct mmio_device){
+	    .page = page,
+	    .device_id = device_id,
+	    .offered = description->features,
+	    .queue_count = description->queue_count,
+	};
+	show_all(device);
 	return true;
 }
 
-void mmio_read(const struct mmio_device *mmio, uint32_t offset, uint8_t *bytes, uint32_t size)
+void mmio_reset(struct mmio_device *device)
 {
-	memset(bytes, 0, size);
-	if (offset < TRANSPORT_CONFIG) {
-		if (size == 4 && offset % 4 == 0)
-			memcpy(bytes, mmio->page + offset, 4);
-	} else if (offset < TRANSPORT_CONFIG + mmio->description.config_size &&
-		   size <= TRANSPORT_CONFIG + mmio->description.config_size - offset) {
-		memcpy(bytes, mmio->page + offset, size);
+	device->driver_features = 0;
+	device->status = device->device_features_sel = device->driver_features_sel = device->queue_sel = 0;
+	device->active = false;
+	memset(device->queues, 0, sizeof(device->queues));
+	show_all(device);
+}
+
+void mmio_activation(const struct mmio_device *device, struct transport_message *message)
+{
+	*message = (struct transport_message){.type = TRANSPORT_ACTIVATE, .features = device->driver_features};
+	for (uint32_t i = 0; i < device->queue_count; i++) {
+		const struct mmio_queue *queue = &device->queues[i];
+		if (!queue->ready)
+			continue;
+		message->queues[i] = (struct transport_queue){
+		    .size = queue->size,
+		    .descriptors = queue->descriptors,
+		    .driver = queue->driver,
+		    .device = queue->device,
+		};
 	}
 }
 
-/* ---- status ---- */
-
-bool mmio_break(struct mmio_device *mmio)
+bool mmio_break(struct mmio_device *device)
 {
-	if ((mmio->status & STATUS_NEEDS_RESET) != 0 || !mmio->active)
+	if (!device->active || device->status & STATUS_NEEDS_RESET)
 		return false;
-	mmio->status |= STATUS_NEEDS_RESET;
-	refresh(mmio);
-	__atomic_fetch_or((uint32_t *)(void *)(mmio->page + REGISTER_INTERRUPT_STATUS), INTERRUPT_CONFIGURATION,
-			  __ATOMIC_SEQ_CST);
+	device->status |= STATUS_NEEDS_RESET;
+	show(device, REGISTER_STATUS, device->status);
+	__atomic_fetch_or(at(device, REGISTER_INTERRUPT_STATUS), INTERRUPT_CONFIGURATION, __ATOMIC_SEQ_CST);
 	return true;
 }
 
-static enum mmio_action activate(struct mmio_device *mmio)
+/* ---- the guest's writes ---- */
+
+static bool features_acceptable(const struct mmio_device *device)
 {
-	mmio->status |= STATUS_DRIVER_OK;
-	mmio->active = true;
-	refresh(mmio);
-	return MMIO_ACTIVATE;
+	return device->driver_features & TRANSPORT_F_VERSION_1 && !(device->driver_features & ~device->offered);
 }
 
-void mmio_activation(const struct mmio_device *mmio, struct transport_message *message)
+static enum mmio_effect write_status(struct mmio_device *device, uint32_t value)
 {
-	*message = (struct transport_message){.type = TRANSPORT_ACTIVATE, .features = mmio->driver_features};
-	for (unsigned i = 0; i < mmio->description.queue_count; i++)
-		if (mmio->ready[i])
-			message->queues[i] = mmio->queues[i];
-}
+	static const uint32_t order[] = {STATUS_ACKNOWLEDGE, STATUS_DRIVER, STATUS_FEATURES_OK, STATUS_DRIVER_OK};
+	uint32_t before = device->status;
 
-void mmio_reset(struct mmio_device *mmio)
-{
-	mmio->active = false;
-	mmio->status = 0;
-	mmio->driver_features = 0;
-	mmio->device_features_sel = mmio->driver_features_sel = mmio->queue_sel = 0;
-	memset(mmio->queues, 0, sizeof(mmio->queues));
-	memset(mmio->ready, 0, sizeof(mmio->ready));
-	show(mmio, REGISTER_INTERRUPT_STATUS, 0);
-	refresh(mmio);
-}
-
-static bool features_are_fine(const struct mmio_device *mmio)
-{
-	return (mmio->driver_features & ~mmio->description.features) == 0 &&
-	       (mmio->driver_features & TRANSPORT_F_VERSION_1) != 0;
-}
-
-/* A driver only adds bits; zero resets. A bit whose time has not come stays clear, and that is the answer. */
-static enum mmio_action write_status(struct mmio_device *mmio, uint32_t value)
-{
 	if (value == 0) {
-		if (mmio->active)
+		if (device->active)
 			return MMIO_RESET;
-		mmio_reset(mmio);
+		mmio_reset(device);
 		return MMIO_NOTHING;
 	}
-	uint32_t added = value & ~mmio->status;
-	if ((mmio->status & (STATUS_NEEDS_RESET | STATUS_FAILED)) != 0)
+	if (before & (STATUS_NEEDS_RESET | STATUS_FAILED))
 		return MMIO_NOTHING;
-	mmio->status |= added & (STATUS_ACKNOWLEDGE | STATUS_DRIVER | STATUS_FAILED);
-	bool is_driver = (mmio->status & STATUS_DRIVER) != 0 && (mmio->status & STATUS_ACKNOWLEDGE) != 0;
-	if ((added & STATUS_FEATURES_OK) != 0 && is_driver && features_are_fine(mmio))
-		mmio->status |= STATUS_FEATURES_OK;
-	refresh(mmio);
-	bool is_ready = (mmio->status & (STATUS_FEATURES_OK | STATUS_FAILED)) == STATUS_FEATURES_OK;
-	return (added & STATUS_DRIVER_OK) != 0 && is_ready ? activate(mmio) : MMIO_NOTHING;
-}
-
-/* ---- features and queues ---- */
-
-static void write_driver_features(struct mmio_device *mmio, uint32_t value)
-{
-	if ((mmio->status & STATUS_FEATURES_OK) != 0 || mmio->driver_features_sel > 1)
-		return;
-	unsigned shift = 32 * mmio->driver_features_sel;
-	mmio->driver_features &= ~(UINT64_C(0xffffffff) << shift);
-	mmio->driver_features |= (uint64_t)value << shift;
-}
-
-/* Where a queue's size and addresses may be written: between FEATURES_OK and DRIVER_OK, and not while it is ready. */
-static struct transport_queue *open_queue(struct mmio_device *mmio)
-{
-	struct transport_queue *queue = selected(mmio);
-	if ((mmio->status & (STATUS_FEATURES_OK | STATUS_DRIVER_OK)) != STATUS_FEATURES_OK || queue == NULL ||
-	    mmio->ready[mmio->queue_sel])
-		return NULL;
-	return queue;
-}
-
-static void write_half(struct mmio_device *mmio, unsigned offset, uint32_t value)
-{
-	struct transport_queue *queue = open_queue(mmio);
-	if (queue == NULL)
-		return;
-	uint64_t *address = offset < REGISTER_QUEUE_DRIVER_LOW   ? &queue->descriptors
-			    : offset < REGISTER_QUEUE_DEVICE_LOW ? &queue->driver
-								 : &queue->device;
-	unsigned shift = (offset & 4) != 0 ? 32 : 0;
-	*address &= ~(UINT64_C(0xffffffff) << shift);
-	*address |= (uint64_t)value << shift;
-}
-
-static bool queue_is_fine(const struct transport_queue *queue)
-{
-	return queue->size != 0 && queue->size <= TRANSPORT_QUEUE_SIZE_MAX && (queue->size & (queue->size - 1)) == 0 &&
-	       queue->descriptors % ALIGN_DESCRIPTORS == 0 && queue->driver % ALIGN_DRIVER == 0 &&
-	       queue->device % ALIGN_DEVICE == 0;
-}
-
-/* A queue that cannot be used does not become ready, and QueueReady says so. */
-static void write_ready(struct mmio_device *mmio, uint32_t value)
-{
-	const struct transport_queue *queue = selected(mmio);
-	if ((mmio->status & (STATUS_FEATURES_OK | STATUS_DRIVER_OK)) != STATUS_FEATURES_OK || queue == NULL)
-		return;
-	mmio->ready[mmio->queue_sel] = value == 1 && queue_is_fine(queue);
-}
-
-static enum mmio_action write_register(struct mmio_device *mmio, unsigned offset, uint32_t value)
-{
-	struct transport_queue *queue;
-	switch (offset) {
-	case REGISTER_DEVICE_FEATURES_SEL:
-		mmio->device_features_sel = value;
-		break;
-	case REGISTER_DRIVER_FEATURES_SEL:
-		mmio->driver_features_sel = value;
-		return MMIO_NOTHING;
-	case REGISTER_DRIVER_FEATURES:
-		write_driver_features(mmio, value);
-		return MMIO_NOTHING;
-	case REGISTER_QUEUE_SEL:
-		mmio->queue_sel = value;
-		break;
-	case REGISTER_QUEUE_NUM:
-		if ((queue = open_queue(mmio)) != NULL)
-			queue->size = value;
-		return MMIO_NOTHING;
-	case REGISTER_QUEUE_READY:
-		write_ready(mmio, value);
-		break;
-	case REGISTER_INTERRUPT_ACK:
-		__atomic_fetch_and((uint32_t *)(void *)(mmio->page + REGISTER_INTERRUPT_STATUS), ~value,
-				   __ATOMIC_SEQ_CST);
-		return MMIO_NOTHING;
-	case REGISTER_STATUS:
-		return write_status(mmio, value);
-	case REGISTER_QUEUE_DESC_LOW:
-	case REGISTER_QUEUE_DESC_HIGH:
-	case REGISTER_QUEUE_DRIVER_LOW:
-	case REGISTER_QUEUE_DRIVER_HIGH:
-	case REGISTER_QUEUE_DEVICE_LOW:
-	case REGISTER_QUEUE_DEVICE_HIGH:
-		write_half(mmio, offset, value);
-		return MMIO_NOTHING;
-	default: /* read-only, unknown, or QueueNotify of a width that the ioeventfd does not take */
-		return MMIO_NOTHING;
+	for (unsigned i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
+		if (device->status & order[i])
+			continue;
+		if (!(value & order[i]) || (order[i] == STATUS_FEATURES_OK && !features_acceptable(device)))
+			break;
+		device->status |= order[i];
 	}
-	refresh(mmio);
+	device->status |= value & STATUS_FAILED;
+	show(device, REGISTER_STATUS, device->status);
+	if (device->status & ~before & STATUS_DRIVER_OK) {
+		device->active = true;
+		return MMIO_ACTIVATE;
+	}
 	return MMIO_NOTHING;
 }
 
-enum mmio_action mmio_write(struct mmio_device *mmio, uint32_t offset, const uint8_t *bytes, uint32_t size)
+static void set_half(uint64_t *whole, uint32_t half, uint32_t value)
+{
+	if (half < 2)
+		*whole = (*whole & ~((uint64_t)UINT32_MAX << (32 * half))) | (uint64_t)value << (32 * half);
+}
+
+static bool size_acceptable(uint32_t size)
+{
+	return size != 0 && size <= TRANSPORT_QUEUE_SIZE_MAX && (size & (size - 1)) == 0;
+}
+
+static void write_queue(struct mmio_device *device, uint32_t offset, uint32_t value)
+{
+	uint32_t phase = device->status & (STATUS_FEATURES_OK | STATUS_DRIVER_OK | STATUS_FAILED);
+
+	if (phase != STATUS_FEATURES_OK || device->queue_sel >= device->queue_count)
+		return;
+	struct mmio_queue *queue = &device->queues[device->queue_sel];
+	if (offset == REGISTER_QUEUE_READY) {
+		queue->ready = value == 1 && size_acceptable(queue->size);
+		show_queue(device);
+		return;
+	}
+	if (queue->ready)
+		return;
+	switch (offset) {
+	case REGISTER_QUEUE_NUM:
+		queue->size = value;
+		break;
+	case REGISTER_QUEUE_DESC_LOW:
+	case REGISTER_QUEUE_DESC_HIGH:
+		set_half(&queue->descriptors, offset == REGISTER_QUEUE_DESC_HIGH, value);
+		break;
+	case REGISTER_QUEUE_DRIVER_LOW:
+	case REGISTER_QUEUE_DRIVER_HIGH:
+		set_half(&queue->driver, offset == REGISTER_QUEUE_DRIVER_HIGH, value);
+		break;
+	case REGISTER_QUEUE_DEVICE_LOW:
+	case REGISTER_QUEUE_DEVICE_HIGH:
+		set_half(&queue->device, offset == REGISTER_QUEUE_DEVICE_HIGH, value);
+		break;
+	default: /* read-only, unknown, or a QueueNotify that the ioeventfd does not take */
+		break;
+	}
+}
+
+enum mmio_effect mmio_write(struct mmio_device *device, uint32_t offset, const uint8_t *data, uint32_t size)
 {
 	uint32_t value;
-	if (offset >= TRANSPORT_CONFIG || size != 4 || offset % 4 != 0)
-		return MMIO_NOTHING; /* no device of ours has configuration that a driver writes */
-	memcpy(&value, bytes, sizeof(value));
-	return write_register(mmio, offset, value);
+
+	if (size != sizeof(value) || offset % sizeof(value) != 0 || offset >= REGISTERS_END)
+		return MMIO_NOTHING;
+	memcpy(&value, data, sizeof(value));
+	switch (offset) {
+	case REGISTER_DEVICE_FEATURES_SEL:
+		device->device_features_sel = value;
+		show_features(device);
+		break;
+	case REGISTER_DRIVER_FEATURES_SEL:
+		device->driver_features_sel = value;
+		break;
+	case REGISTER_DRIVER_FEATURES:
+		if (!(device->status & (STATUS_FEATURES_OK | STATUS_FAILED)))
+			set_half(&device->driver_features, device->driver_features_sel, value);
+		break;
+	case REGISTER_QUEUE_SEL:
+		device->queue_sel = value;
+		show_queue(device);
+		break;
+	case REGISTER_INTERRUPT_ACK:
+		__atomic_fetch_and(at(device, REGISTER_INTERRUPT_STATUS), ~value, __ATOMIC_SEQ_CST);
+		break;
+	case REGISTER_STATUS:
+		return write_status(device, value);
+	default:
+		write_queue(device, offset, value);
+	}
+	return MMIO_NOTHING;
 }

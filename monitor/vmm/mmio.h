@@ -1,9 +1,16 @@
-/* virtio-mmio registers (virtio 1.2, 4.2.2), version 2: the state machine of one device.
+/* The virtio-mmio register machine of one device (virtio 1.2, 4.2.2 and 3.1.1), without KVM and without channels.
  *
- * Everything that comes in is the driver's, at any moment and in any order. The state is here; the register page only
- * shows it, laid out as the registers read (devices/transport.h). Nothing is decided from the page, which the device
- * process can write. Knows nothing of KVM and of sockets: what a write asks for is its answer. Callers hold the
- * device's lock.
+ * Decides from its private state alone. The device's shared page is only written: it always holds what each register
+ * reads, so the guest reads it as memory, at any width, without an exit. Every write that the specification does not
+ * allow is ignored, and what reads back tells the driver so:
+ *   - a register write that is not four bytes at a multiple of four; anything in the configuration space
+ *   - driver features once FEATURES_OK is set; FEATURES_OK while the features are not acceptable
+ *   - a status bit before its predecessor, and the clearing of one but for the reset
+ *   - queue registers of a queue that does not exist or is ready, before FEATURES_OK, and after DRIVER_OK
+ *   - QueueReady with a size that is zero, not a power of two or above QueueNumMax (the device process looks at the
+ *     addresses, when it gets them)
+ *   - everything but reset once DEVICE_NEEDS_RESET or FAILED is set
+ * The caller serialises all calls for a device.
  */
 #ifndef VMM_MMIO_H
 #define VMM_MMIO_H
@@ -11,9 +18,8 @@
 #include "devices/transport.h"
 
 #include <stdbool.h>
-#include <stdint.h>
 
-/* Device status (virtio 1.2, 2.1). */
+/* Bits of the status register (virtio 1.2, 2.1). */
 enum {
 	STATUS_ACKNOWLEDGE = 1,
 	STATUS_DRIVER = 2,
@@ -23,40 +29,44 @@ enum {
 	STATUS_FAILED = 128,
 };
 
-/* What a write asks of the caller, who owns the channel to the device process. */
-enum mmio_action {
+enum { INTERRUPT_CONFIGURATION = 2 }; /* bit 1 of InterruptStatus */
+
+/* What a write asks of the device process. */
+enum mmio_effect {
 	MMIO_NOTHING,
-	MMIO_ACTIVATE, /* DRIVER_OK: send mmio_activation's message, await DONE; a fault in it: mmio_break */
-	MMIO_RESET,    /* the device process has queues: have it drain and forget them, then mmio_reset */
+	MMIO_ACTIVATE, /* send what mmio_activation() makes; mmio_break() if the answer is a fault */
+	MMIO_RESET,    /* drain the device, then mmio_reset() */
+};
+
+struct mmio_queue {
+	uint32_t size;
+	bool ready;
+	uint64_t descriptors, driver, device;
 };
 
 struct mmio_device {
-	uint8_t *page; /* TRANSPORT_PAGE_SIZE, shared with the device process, maybe read by the guest directly */
-	uint32_t device_id;
-	struct transport_description description;
-	uint32_t status;
-	uint32_t device_features_sel, driver_features_sel, queue_sel;
-	uint64_t driver_features;
+	uint8_t *page; /* TRANSPORT_PAGE_SIZE bytes, shared with guest and device process: written, never read */
+	uint64_t offered, driver_features;
+	uint32_t device_id, queue_count;
+	uint32_t status, device_features_sel, driver_features_sel, queue_sel;
 	bool active; /* the device process has the queues */
-	struct transport_queue queues[TRANSPORT_QUEUES_MAX];
-	bool ready[TRANSPORT_QUEUES_MAX];
+	struct mmio_queue queues[TRANSPORT_QUEUES_MAX];
 };
 
-/* False: the device process's description is out of range. */
-bool mmio_init(struct mmio_device *mmio, uint8_t *page, uint32_t device_id,
+/* Takes what the device process said in HELLO and fills in the page. False: it is not a description. */
+bool mmio_init(struct mmio_device *device, uint8_t *page, uint32_t device_id,
 	       const struct transport_description *description);
 
-/* Registers answer to aligned accesses of four bytes and read as zero to others. `size` is 1 to 8. */
-void mmio_read(const struct mmio_device *mmio, uint32_t offset, uint8_t *data, uint32_t size);
-enum mmio_action mmio_write(struct mmio_device *mmio, uint32_t offset, const uint8_t *data, uint32_t size);
+/* The guest writes. `offset` into the page; `size` bytes, none of them behind it. */
+enum mmio_effect mmio_write(struct mmio_device *device, uint32_t offset, const uint8_t *data, uint32_t size);
 
-/* The message for MMIO_ACTIVATE: features and the queues that are ready. */
-void mmio_activation(const struct mmio_device *mmio, struct transport_message *message);
+/* What MMIO_ACTIVATE wants sent. */
+void mmio_activation(const struct mmio_device *device, struct transport_message *message);
 
-/* Back to the state before the driver came. */
-void mmio_reset(struct mmio_device *mmio);
+/* The device is drained, or never was active: everything as after mmio_init. */
+void mmio_reset(struct mmio_device *device);
 
-/* The driver broke the rules: DEVICE_NEEDS_RESET, InterruptStatus bit 1. True: interrupt the driver. */
-bool mmio_break(struct mmio_device *mmio);
+/* The driver broke the rules: DEVICE_NEEDS_RESET. True: interrupt the driver. */
+bool mmio_break(struct mmio_device *device);
 
 #endif

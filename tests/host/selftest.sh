@@ -81,15 +81,15 @@ host bash -c 'echo kept >seen; kill -SEGV $$'
 promise "a signal passes" is "$status" 139
 promise "without --share nothing is written" is "$(<seen)" overwritten
 
-host --timeout 9 --console console bash -c 'echo started; exec sleep 1000'
-promise "the time-out is reported" is "$status $(<out)" "124 started"
-promise "with the console's end" grep -q 'timed out after 9 s' err
+host --timeout 4 --console console sleep 1000
+promise "the time-out is reported" is "$status" 124
+promise "with the console's end" grep -q 'timed out after 4 s' err
 promise "and the console's file" test -s console
 
 # The machine dies with its caller, however that ends.
 exec 7< <(exec "$here/run" bash -c 'echo up; exec sleep 1000')
 caller=$!
-read -r -t 60 -u 7 line
+read -r -t 300 -u 7 line || true
 promise "output appears as it is written" is "$line" up
 machine=$(pgrep -P "$(pgrep -P $caller -x timeout)")
 promise "a machine runs" grep -q ^qemu "/proc/$machine/comm"

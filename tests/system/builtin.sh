@@ -95,22 +95,19 @@ status=$?
 [ $status = 121 ] && pass "SIGTERM, then force after the grace period" || fail "forced stop: status $status"
 
 echo "- kill -9 of each process in turn"
-names=$(start busy && for pid in $launcher $pids; do tr '\0' ' ' <"/proc/$pid/cmdline"; echo; done | wc -l)
-cf stop busy >/dev/null 2>&1
-wait "$launcher"
-for i in $(seq 1 "$names"); do
+gone() { local p; for p in "$@"; do [ -d "/proc/$p" ] && ! grep -q '^State:.*Z' "/proc/$p/status" && return 1; done; return 0; }
+who=(launcher auditor supervisor monitor console disk entropy)
+for i in "${!who[@]}"; do
 	start busy || break
-	# shellcheck disable=SC2086
-	set -- $launcher $pids
-	victim=${!i}
-	who=$(tr '\0' ' ' <"/proc/$victim/cmdline" | cut -c1-60)
-	kill -9 "$victim"
-	if [ "$victim" = "$launcher" ]; then
-		gone() { local p; for p in "$@"; do [ -d "/proc/$p" ] && return 1; done; return 0; }
-		wait_for 10 gone $pids || fail "processes outlive the launcher" "$(leftovers busy $pids)"
-		cf ps >/dev/null
+	# shellcheck disable=SC2206
+	all=($launcher $pids)
+	kill -9 "${all[$i]}"
+	if ! wait_for 30 gone "${all[@]}"; then
+		fail "kill -9 ${who[$i]}: the VM goes on" "$(leftovers busy "${all[@]}")"
+		kill -9 "${all[@]}" 2>/dev/null
 	fi
 	wait "$launcher" 2>/dev/null
-	expect_clean "kill -9 ${who:-$victim}" busy $launcher $pids
+	[ "${who[$i]}" = launcher ] && cf ps >/dev/null
+	expect_clean "kill -9 ${who[$i]}" busy "${all[@]}"
 done
 finish
