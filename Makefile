@@ -78,8 +78,10 @@ $(B)/guest/%.S.o: guest/%.S
 $(B)/guest/builtin.elf: $(GUEST_OBJ) guest/builtin/link.ld
 	$(Q)$(CC) -m64 -nostdlib -static -Wl,--build-id=none,-z,max-page-size=0x1000,-z,noexecstack -T guest/builtin/link.ld \
 	  -o $@ $(GUEST_OBJ)
-$(B)/guest/builtin.o: monitor/command/builtin.S $(B)/guest/builtin.elf
-	$(Q)$(CC) -fPIE -DBUILTIN_GUEST='"$(B)/guest/builtin.elf"' -c -o $@ $<
+$(B)/guest/builtin.hash: $(B)/guest/builtin.elf
+	$(Q)sha256sum $< | sed 's/ .*//; s/../0x&,/g; s/,$$//; s/^/.byte /' >$@
+$(B)/guest/builtin.o: monitor/command/builtin.S $(B)/guest/builtin.elf $(B)/guest/builtin.hash
+	$(Q)$(CC) -fPIE -DBUILTIN_GUEST='"$(B)/guest/builtin.elf"' -DBUILTIN_HASH='"$(B)/guest/builtin.hash"' -I. -c -o $@ $<
 
 # ---- unit tests: everything but the programs' main files, with sanitizers ----------------------------------------
 TEST := -std=c17 -D_GNU_SOURCE -O1 -g -I. -Itests/unit $(WARN) -fno-strict-aliasing -fno-common -MMD -MP \

@@ -26,6 +26,8 @@ struct jail_stage {
 	int go, report[2]; /* the shared page's stay as they were: a child may read them late */
 };
 
+enum { TABLE_SIZE = 512 }; /* descriptors the launcher has at most while it starts one VM */
+
 static void close_own(int *descriptor)
 {
 	if (*descriptor >= 0)
@@ -91,6 +93,14 @@ static void stage_free(struct jail_stage *stage)
 	free(stage);
 }
 
+/* A descriptor table that grows while two processes share it waits for a grace period, 10 ms: make room beforehand. */
+static void widen_table(int descriptor)
+{
+	int far = fcntl(descriptor, F_DUPFD_CLOEXEC, TABLE_SIZE - 1);
+	if (far >= 0)
+		close(far);
+}
+
 static struct jail_stage *stage_new(const struct jail_cgroup *cgroup)
 {
 	struct jail_stage *stage = calloc(1, sizeof(*stage));
@@ -113,6 +123,7 @@ static struct jail_stage *stage_new(const struct jail_cgroup *cgroup)
 		stage_free(stage);
 		return NULL;
 	}
+	widen_table(stage->go);
 	shared->go = stage->go;
 	shared->report = stage->report[1];
 	return stage;

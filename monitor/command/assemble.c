@@ -148,10 +148,7 @@ int vm_assemble(struct vm *vm, char *why)
 		return -1;
 	if (connect_programs(vm, VM_PROGRAM_SUPERVISOR, VM_PROGRAM_AUDITOR, NULL, why) != 0)
 		return -1;
-	bool terminal = false;
-	for (uint32_t i = 0; i < vm->plan.device_count; i++)
-		terminal |= vm->plan.devices[i].kind == DEVICE_CONSOLE && vm->plan.devices[i].as.console.is_terminal;
-	*next(vm, VM_PROGRAM_SUPERVISOR) = terminal ? STDIN_FILENO : vm->null;
+	*next(vm, VM_PROGRAM_SUPERVISOR) = vm->terminal ? STDIN_FILENO : vm->null;
 	*next(vm, VM_PROGRAM_AUDITOR) = vm->log;
 	for (size_t i = VM_PROGRAM_MONITOR; i < vm->program_count; i++)
 		if (common(vm, i, plan, why) != 0)

@@ -94,6 +94,7 @@ static void print_plain(const char *string, int width)
 {
 	char plain[TEXT_EXPANSION * 2048];
 	struct text text = {.bytes = plain, .size = sizeof(plain)};
+	plain[0] = 0;
 	text_plain(&text, string, strnlen(string, 2048));
 	printf("%-*.*s", width, (int)text.used, plain);
 }

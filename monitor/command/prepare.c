@@ -19,7 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
-extern const uint8_t builtin_guest[], builtin_guest_end[];
+extern const uint8_t builtin_guest[], builtin_guest_end[], builtin_guest_hash[HASH_SIZE];
 
 int vm_hold(struct vm *vm, int descriptor)
 {
@@ -66,7 +66,7 @@ static int open_builtin(struct vm *vm, char *why)
 {
 	struct vm_image *image = record(vm, "kernel", "builtin");
 	size_t size = (size_t)(builtin_guest_end - builtin_guest);
-	policy_hash(builtin_guest, size, image->hash);
+	memcpy(image->hash, builtin_guest_hash, sizeof(image->hash));
 	image->size = vm->plan.kernel_size = size;
 	image->hashed = true;
 	return vm_hold(vm, resource_sealed("kernel", builtin_guest, size, why));
@@ -163,9 +163,12 @@ static int open_console(struct vm *vm, struct plan_console *plan, int *input, in
 		plan->has_input = 0; /* input typed at a terminal whose output is elsewhere is for somebody else */
 	}
 	if (plan->has_input && terminal_is_interactive()) {
-		plan->is_terminal = 1;
+		plan->is_terminal = vm->terminal = true;
 		terminal_size(&plan->columns, &plan->rows);
 	}
+	if (vm->raw_escapes && console->escapes.at.line != 0 && console->escapes.value == POLICY_ESCAPES_FILTER)
+		return because(why, 0,
+			       "the policy says `escapes: filter`, and --raw would loosen it; change one of them");
 	if (vm->raw_escapes)
 		plan->filter_escapes = 0;
 	if (!plan->has_input)

@@ -87,9 +87,6 @@ static int start(struct vm *vm, char *why)
 	vm->stage = jail_stage(&vm->ids, vm->cgroup, why); /* works beside us until jail_stage_start */
 	if (vm->stage == NULL || vm_prepare(vm, why) != 0 || vm_assemble(vm, why) != 0 || log_intent(vm, why) != 0)
 		return -1;
-	for (uint32_t i = 0; i < vm->plan.device_count; i++)
-		if (vm->plan.devices[i].kind == DEVICE_CONSOLE && vm->plan.devices[i].as.console.is_terminal)
-			terminal_raw();
 	struct jail_stage *stage = vm->stage;
 	vm->stage = NULL;
 	if (jail_stage_start(stage, vm->programs, vm->program_count, why) != 0)

@@ -9,6 +9,7 @@
 
 #include "monitor/command/failure.h"
 #include "monitor/command/log.h"
+#include "monitor/command/terminal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -105,6 +106,8 @@ static void handle(struct wait *wait, const struct message *message)
 	switch (message->type) {
 	case MESSAGE_LOCKED:
 		log_process_started(vm, message);
+		if (message->index == MEMBER_SUPERVISOR && vm->terminal)
+			terminal_raw(); /* the supervisor has noted how it was */
 		break;
 	case MESSAGE_RUNNING:
 		wait->end->ran = true;
@@ -133,7 +136,7 @@ static bool receive(struct wait *wait)
 	struct message message;
 	ssize_t size = recv(wait->vm->supervisor, &message, sizeof(message), MSG_DONTWAIT);
 	if (size < 0)
-		return errno == EAGAIN || errno == EINTR;
+		return errno == EAGAIN || errno == EINTR || errno == ECONNRESET; /* what it said before may follow */
 	if (size == (ssize_t)sizeof(message))
 		handle(wait, &message);
 	return size != 0;

@@ -103,10 +103,12 @@ static json_t *device_facts(const struct plan_device *device)
 {
 	json_t *facts = json_pack("{s:o, s:I, s:I}", "name", string_of(device->name), "bandwidth",
 				  (json_int_t)device->bandwidth, "operations", (json_int_t)device->operations);
+	uint64_t size;
 	switch (device->kind) {
 	case DEVICE_DISK:
+		size = device->as.disk.sectors * 512;
 		json_object_set_new(facts, "kind", json_string("disk"));
-		json_object_set_new(facts, "size", json_integer((json_int_t)(device->as.disk.sectors * 512)));
+		json_object_set_new(facts, "size", json_integer((json_int_t)size));
 		json_object_set_new(facts, "read_only", json_boolean(device->as.disk.read_only));
 		break;
 	case DEVICE_CONSOLE:

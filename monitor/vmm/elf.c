@@ -127,6 +127,8 @@ static struct problem find_entry(const struct elf *elf, uint64_t linux_entry, st
 		const Elf64_Phdr *segment = &elf->segments[i];
 		if (segment->p_type != PT_NOTE)
 			continue;
+		if (!range_within(segment->p_offset, segment->p_filesz, elf->image->size))
+			return kernel_format(KERNEL_PROBLEM_TRUNCATED);
 		uint64_t size = segment->p_filesz < NOTES_MAX ? segment->p_filesz : NOTES_MAX;
 		struct problem problem = image_take(elf->image, segment->p_offset, notes, (size_t)size);
 		if (problem.failure != FAILURE_NONE)

@@ -30,7 +30,8 @@ class Machine:
             self.output += piece
 
     def last_words(self):
-        lines = self.process.stderr.read().decode(errors="replace").strip().splitlines()
+        os.set_blocking(self.process.stderr.fileno(), False)
+        lines = (self.process.stderr.read() or b"").decode(errors="replace").strip().splitlines()
         return f": {lines[0]}" if lines else ""
 
     def end(self, seconds):
@@ -45,6 +46,7 @@ class Machine:
 
 @contextlib.contextmanager
 def running(command, seconds):
+    command = ["setpriv", "--pdeathsig", "KILL", *command]  # it execs: the process is the VM's own
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                bufsize=0)
     vm = Machine(process)

@@ -22,6 +22,9 @@ expect_status "memory above the hole" 0 'all well' cf run "$(policy high 'machin
 expect_status "devices reset while busy" 0 'all well' cf run "$(policy resets 'cmdline: reset-devices')"
 expect_status "every log verifies" 0 . bash -c 'for log in "$0"/log/*.jsonl; do "$1" audit verify "$log" || exit; done' "$place" "$cofferdam"
 
+log=$(ls "$place"/log/off-*.jsonl)
+expect_status "the log has the built-in guest's hash" 0 "$(sha256sum "$B/guest/builtin.elf" | cut -d' ' -f1)" cat "$log"
+
 echo "- console"
 policy flood 'cmdline: flood=20000' 'limits: {console: 64KiB}' >/dev/null
 size=$(cf run "$place/flood.yaml" 2>/dev/null </dev/null | wc -c)

@@ -1,4 +1,4 @@
-/* Promises of monitor/audit/record.c and text.c: every event becomes one line that is a valid event of OCSF and fits;
+/* Promises of monitor/audit/record.c: every event becomes one line that is a valid event of OCSF and fits;
  * only its sender can send it.
  */
 #include "jail/lockdown.h"

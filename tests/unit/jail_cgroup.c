@@ -25,6 +25,12 @@ static void setup(void)
 	cgroup_places_find(&places);
 }
 
+/* Once, after all: what a failed test could not take away. */
+static void teardown(void)
+{
+	jail_cgroup_collect(name);
+}
+
 static bool may_cap(void)
 {
 	for (int i = 0; i < CONTROLLERS; i++)
@@ -208,7 +214,7 @@ int main(void)
 {
 	TCase *jail = tcase_create("cgroup");
 	tcase_set_timeout(jail, 20);
-	tcase_add_checked_fixture(jail, setup, NULL);
+	tcase_add_unchecked_fixture(jail, setup, teardown);
 	tcase_add_test(jail, the_caps_are_set);
 	tcase_add_test(jail, every_process_is_in_it);
 	tcase_add_test(jail, too_few_tasks_fail_the_start);
