@@ -7,6 +7,7 @@ V ?= 0
 Q := $(if $(filter 1,$(V)),,@)
 
 .DELETE_ON_ERROR:
+.SECONDARY:
 .DEFAULT_GOAL := all
 
 # ---- flags -------------------------------------------------------------------------------------------------------
@@ -101,7 +102,15 @@ $(B)/unit/%: $(B)/test/tests/unit/%.o $(B)/test/all.a
 	@mkdir -p $(@D)
 	$(Q)$(CC) -fsanitize=address,undefined -Wl,--as-needed -o $@ $^ $(TEST_LIBS)
 
-unit: $(UNIT) $(PROGRAMS) ## build and run the unit tests
+# Stand-ins for a role's program that report from inside its jail what they see, and break its rules.
+PROBE_SRC := tests/jail/probe.c $(INSIDE)
+PROBES := $(B)/probe-musl $(B)/probe-glibc
+$(B)/probe-glibc: $(call glibc,$(PROBE_SRC))
+	$(Q)$(CC) -static-pie $(LINK) -o $@ $^
+$(B)/probe-musl: $(call musl,$(PROBE_SRC))
+	$(Q)$(CC) $(MUSL_LINK) -o $@ $(MUSL_START) $^ $(MUSL_END)
+
+unit: $(UNIT) $(PROGRAMS) $(PROBES) ## build and run the unit tests
 	@tests/unit/run $(B)/unit $(notdir $(UNIT))
 
 # ---- fuzzing: `make fuzz TARGET=virtqueue TIME=60`; docs/fuzzing.md ------------------------------------------------
