@@ -25,12 +25,13 @@
 #include "monitor/supervisor/control.h"
 #include "monitor/supervisor/supervisor.h"
 
+#include <asm/termbits.h>
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <termios.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -53,7 +54,7 @@ static uint64_t now_ms(void)
 /* The launcher may have made it raw already: what was then lost is what every shell expects. */
 static void terminal_remember(void)
 {
-	has_terminal = tcgetattr(SUPERVISOR_FD_TERMINAL, &terminal) == 0;
+	has_terminal = ioctl(SUPERVISOR_FD_TERMINAL, TCGETS, &terminal) == 0;
 	if (!has_terminal || (terminal.c_lflag & ICANON) != 0)
 		return;
 	terminal.c_iflag |= BRKINT | ICRNL | IXON;
@@ -66,7 +67,7 @@ static void terminal_remember(void)
 static void terminal_put_right(void)
 {
 	if (has_terminal)
-		tcsetattr(SUPERVISOR_FD_TERMINAL, TCSANOW, &terminal);
+		ioctl(SUPERVISOR_FD_TERMINAL, TCSETS, &terminal); /* tcsetattr would ask first: a call more */
 }
 
 /* ---- channels ---- */

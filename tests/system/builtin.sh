@@ -62,6 +62,15 @@ ln -s "$place/garbage" "$place/wrong.img"
 head -c 1000 /dev/zero >"$place/odd.img"
 expect_status "disk not a multiple of 512" 125 '512' cf run "$(policy odd 'disks: [{name: d, path: odd.img}]')"
 expect_status "more memory than the host" 125 'memory' cf run "$(policy vast 'machine: {vcpus: 1, memory: 512GiB}')"
+if [ "$(id -u)" = 0 ] && unshare -m true 2>/dev/null; then
+	bare_dev() { unshare -m sh -c 'mount -t tmpfs dev /dev && mknod -m 666 /dev/null c 1 3 && exec "$@"' sh "$@"; }
+	expect_status "no /dev/kvm" 125 'no /dev/kvm.*doctor' bare_dev "$cofferdam" --host "$place/host.yaml" run "$(policy nokvm)"
+	fake_kvm() { unshare -m sh -c 'mount --bind /dev/null /dev/kvm && exec "$@"' sh "$@"; }
+	expect_status "a /dev/kvm that is none" 125 'KVM' fake_kvm "$cofferdam" --host "$place/host.yaml" run "$(policy fakekvm)"
+	expect_status "doctor without KVM" 1 'bad +kvm' bare_dev "$cofferdam" --host "$place/host.yaml" doctor
+else
+	skip "no /dev/kvm: needs root and a mount namespace"
+fi
 [ "$(find "$place/run" -type f -o -type s 2>/dev/null | grep -cv slots)" = 0 ] && pass "refused runs leave nothing" || fail "refused runs leave files" "$(ls -la "$place/run")"
 
 echo "- a running VM"

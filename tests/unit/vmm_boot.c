@@ -247,6 +247,7 @@ START_TEST(registers_suit_the_entry)
 	ck_assert_uint_eq(get(LAYOUT_GDT + 0x10, 8) >> 54 & 1, !is_long);
 	ck_assert_uint_eq(get(LAYOUT_GDT + 0x18, 8) >> 40 & 0x1f, 0x13);
 	ck_assert_uint_eq(special.gdt.limit, 0x27);
+	ck_assert_uint_eq(special.idt.limit, 0);
 }
 END_TEST
 
