@@ -119,7 +119,7 @@ FUZZ_FLAGS := -std=c17 -D_GNU_SOURCE -O2 -g -I. -fno-strict-aliasing -fno-saniti
 FUZZ_virtqueue := -include fuzz/virtqueue_backend.h fuzz/virtqueue.c tests/unit/fake_ring.c \
                   $(filter-out devices/main.c,$(wildcard devices/*.c))
 FUZZ_mmio := fuzz/mmio.c monitor/vmm/mmio.c
-FUZZ_loader := fuzz/loader.c monitor/vmm/bzimage.c monitor/vmm/elf.c monitor/vmm/image.c devices/guest_memory.c
+FUZZ_loader := fuzz/loader.c $(patsubst %,monitor/vmm/%.c,kernel bzimage elf image boot) devices/guest_memory.c
 FUZZ_policy := fuzz/policy.c $(wildcard policy/*.c) -lyaml -ljansson -lsodium
 TARGET ?= virtqueue
 TIME ?= 60

@@ -46,7 +46,7 @@ void block_submit(struct block *block, unsigned slot, uint32_t type, uint64_t se
 		segments[count++] = (struct segment){block_data[slot], SECTOR, device_writes};
 	if (size)
 		segments[count] = (struct segment){block_data[slot] + (size > SECTOR ? SECTOR : 0),
-		                                   size > SECTOR ? size - SECTOR : size, device_writes};
+						   size > SECTOR ? size - SECTOR : size, device_writes};
 	count += size != 0;
 	segments[count++] = (struct segment){&s->status, 1, true};
 	head = queue_add(&block->queue, segments, count);

@@ -89,8 +89,8 @@ void test_disk(struct virtio *device)
 	struct block *disk = block_open(device);
 	uint8_t status;
 
-	note("disk at %x: %lu sectors, %s%s\n", device->base, disk->sectors, disk->read_only ? "read-only" : "read-write",
-	     disk->flush ? ", flush" : "");
+	note("disk at %x: %lu sectors, %s%s\n", device->base, disk->sectors,
+	     disk->read_only ? "read-only" : "read-write", disk->flush ? ", flush" : "");
 	status = block_request(disk, 0, BLOCK_GET_ID, 0, 20);
 	if (status == BLOCK_OK)
 		note("  id \"%s\"\n", (block_data[0][20] = 0, (const char *)block_data[0]));

@@ -133,9 +133,9 @@ void dsdt_read_rest(const uint8_t *bytes, size_t size)
 	read_s5(aml);
 	if ((at = find(aml, "ACPI0013", 8))) {
 		device = first_bytes(after(aml, at), DEVICE_SPAN);
-		firmware.events = find_interrupt(device, &firmware.event_gsi) &&
-		                  (find_region(device, &firmware.event_register) ||
-		                   find_region(aml, &firmware.event_register));
+		firmware.events =
+		    find_interrupt(device, &firmware.event_gsi) &&
+		    (find_region(device, &firmware.event_register) || find_region(aml, &firmware.event_register));
 	}
 	if ((at = find(aml, "QEMU0001", 8)))
 		find_memory(first_bytes(after(aml, at), DEVICE_SPAN / 4), &firmware.panic_register);

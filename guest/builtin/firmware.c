@@ -84,7 +84,7 @@ static void read_madt(const uint8_t *madt, size_t size)
 			firmware.cpus[firmware.cpu_count++] = entry[3];
 		if (entry[0] == 1 && length >= 12 && firmware.ioapic_count < IOAPIC_MAX)
 			firmware.ioapics[firmware.ioapic_count++] =
-				(struct ioapic){.address = load32(entry + 4), .gsi_base = load32(entry + 8)};
+			    (struct ioapic){.address = load32(entry + 4), .gsi_base = load32(entry + 8)};
 		i += length;
 	}
 }
@@ -164,7 +164,7 @@ void firmware_read(void)
 
 		for (uint32_t i = 0; i < info->memory_count && i < MEMORY_MAX; i++)
 			firmware.memory[firmware.memory_count++] =
-				(struct memory_range){from[i].address, from[i].size, from[i].type};
+			    (struct memory_range){from[i].address, from[i].size, from[i].type};
 	}
 	if ((table = find_table("FACP", &size)))
 		read_fadt(table, size);

@@ -49,8 +49,8 @@ static struct {
 static inline void cpuid(uint32_t leaf, uint32_t registers[4])
 {
 	__asm__ volatile("cpuid"
-	                 : "=a"(registers[0]), "=b"(registers[1]), "=c"(registers[2]), "=d"(registers[3])
-	                 : "a"(leaf), "c"(0));
+			 : "=a"(registers[0]), "=b"(registers[1]), "=c"(registers[2]), "=d"(registers[3])
+			 : "a"(leaf), "c"(0));
 }
 
 /* Ring 0: what CPUID says in ring 3 may be the host's own. */

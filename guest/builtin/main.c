@@ -84,7 +84,7 @@ static void probe_rest(void)
 
 	for (; device_count < firmware.virtio_count && device_count < DEVICES_MAX; device_count++)
 		virtio_probe(&devices[device_count], firmware.virtio[device_count].address,
-		             firmware.virtio[device_count].gsi);
+			     firmware.virtio[device_count].gsi);
 	wrong = console_reopen(true);
 	if (wrong)
 		fail("console: %s", wrong);
@@ -232,7 +232,8 @@ static void escapes(void)
 /* Without a word for it, what is harmless and quick is done. */
 static bool wanted(const char *name)
 {
-	static const char *const special[] = {"list", "memory", "disk", "entropy", "smp", "reset-devices", "echo", "esc"};
+	static const char *const special[] = {"list", "memory",        "disk", "entropy",
+					      "smp",  "reset-devices", "echo", "esc"};
 
 	if (word(name))
 		return true;

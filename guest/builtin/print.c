@@ -60,7 +60,7 @@ static void compose(struct line *line, const char *format, va_list arguments)
 			put(line, (char)va_arg(arguments, int));
 		else if (*format == 'u' || *format == 'x')
 			put_number(line, wide ? va_arg(arguments, unsigned long) : va_arg(arguments, unsigned),
-			           *format == 'u' ? 10 : 16, width, filler);
+				   *format == 'u' ? 10 : 16, width, filler);
 		else
 			put(line, *format);
 	}

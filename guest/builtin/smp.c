@@ -2,8 +2,8 @@
  * The other processors: INIT, start-up at a page of low memory, and from there to ring 3 (start.S). Each shows that
  * it runs at the same time as the others by counting in shared memory, says who it is, and halts.
  */
-#include "tests.h"
 #include "layout.h"
+#include "tests.h"
 
 enum { ROUNDS = 1000 };
 

@@ -64,18 +64,8 @@ void virtio_probe(struct virtio *device, uint32_t base, uint32_t gsi)
 const char *virtio_name(uint32_t id)
 {
 	static const char *const names[] = {
-		[1] = "network",
-		[2] = "block",
-		[3] = "console",
-		[4] = "entropy",
-		[5] = "balloon",
-		[8] = "scsi",
-		[9] = "9p",
-		[18] = "input",
-		[19] = "vsock",
-		[24] = "memory",
-		[26] = "file system",
-		[27] = "pmem",
+	    [1] = "network", [2] = "block",  [3] = "console", [4] = "entropy", [5] = "balloon",      [8] = "scsi",
+	    [9] = "9p",      [18] = "input", [19] = "vsock",  [24] = "memory", [26] = "file system", [27] = "pmem",
 	};
 
 	return id < sizeof(names) / sizeof(names[0]) && names[id] ? names[id] : "unknown";
@@ -158,8 +148,7 @@ static volatile uint16_t *available_event(struct queue *queue)
 	return (volatile uint16_t *)&queue->ring->used.entries[queue->size];
 }
 
-const char *virtio_queue(struct virtio *device, struct queue *queue, uint16_t index, struct ring *ring,
-                         uint16_t size)
+const char *virtio_queue(struct virtio *device, struct queue *queue, uint16_t index, struct ring *ring, uint16_t size)
 {
 	uint32_t maximum;
 

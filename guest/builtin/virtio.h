@@ -70,8 +70,7 @@ const char *virtio_begin(struct virtio *device, uint64_t wanted);
 /* The same with as few register accesses as will do, for a device nobody has touched yet: each is a trip to the
  * monitor, and the first output waits for all of them. Accepts nothing but VERSION_1. */
 const char *virtio_begin_briefly(struct virtio *device);
-const char *virtio_queue(struct virtio *device, struct queue *queue, uint16_t index, struct ring *ring,
-                         uint16_t size);
+const char *virtio_queue(struct virtio *device, struct queue *queue, uint16_t index, struct ring *ring, uint16_t size);
 void virtio_ready(struct virtio *device);
 /* Writes 0 to the status and waits until it reads so. */
 const char *virtio_reset(struct virtio *device);

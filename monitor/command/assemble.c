@@ -53,7 +53,7 @@ static int open_programs(struct vm *vm, char *why)
 	if (folder < 0)
 		return -1;
 	vm->program_count = VM_PROGRAM_DEVICE + vm->plan.device_count;
-	int opened[KINDS];
+	int opened[KINDS] = {0};
 	for (size_t i = 0; i < KINDS; i++) {
 		opened[i] = vm_hold(vm, openat(folder, kinds[i].name, O_PATH | O_NOFOLLOW | O_CLOEXEC));
 		if (opened[i] < 0)

@@ -19,7 +19,8 @@
 #include <time.h>
 #include <unistd.h>
 
-extern const uint8_t builtin_guest[], builtin_guest_end[], builtin_guest_hash[HASH_SIZE];
+extern const uint8_t builtin_guest[], builtin_guest_hash[HASH_SIZE]; /* builtin.S */
+extern const uint64_t builtin_guest_size;
 
 int vm_hold(struct vm *vm, int descriptor)
 {
@@ -65,11 +66,10 @@ static int copy_image(struct vm *vm, const char *label, const char *path, const 
 static int open_builtin(struct vm *vm, char *why)
 {
 	struct vm_image *image = record(vm, "kernel", "builtin");
-	size_t size = (size_t)(builtin_guest_end - builtin_guest);
 	memcpy(image->hash, builtin_guest_hash, sizeof(image->hash));
-	image->size = vm->plan.kernel_size = size;
+	image->size = vm->plan.kernel_size = builtin_guest_size;
 	image->hashed = true;
-	return vm_hold(vm, resource_sealed("kernel", builtin_guest, size, why));
+	return vm_hold(vm, resource_sealed("kernel", builtin_guest, builtin_guest_size, why));
 }
 
 static int open_kernel(struct vm *vm, char *why)

@@ -36,7 +36,7 @@ struct vm {
 	struct jail_cgroup *cgroup;
 	struct jail_stage *stage; /* until the programs start */
 	const char *policy_path;
-	bool terminal; /* the console is the operator's terminal */
+	bool terminal;    /* the console is the operator's terminal */
 	bool raw_escapes; /* --raw */
 
 	/* Made by vm_prepare; borrowed from `held`. */

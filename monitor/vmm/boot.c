@@ -133,7 +133,7 @@ static bool put_page_tables(const struct guest_memory *memory)
 	}
 	return true;
 }
-_Static_assert(LAYOUT_PAGE_TABLES_SIZE == (2 + GIBIBYTES) * LAYOUT_PAGE, "the page tables have room");
+_Static_assert(LAYOUT_PAGE_TABLES_SIZE == (UINT64_C(2) + GIBIBYTES) * LAYOUT_PAGE, "the page tables have room");
 
 static bool put_gdt(const struct guest_memory *memory, enum kernel_protocol protocol)
 {
