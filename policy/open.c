@@ -220,10 +220,34 @@ static uint64_t flags_of(enum policy_open how)
 	case POLICY_OPEN_DISK_WRITE:
 		return O_RDWR;
 	case POLICY_OPEN_LOG:
-		return O_WRONLY | O_APPEND | O_CREAT;
+		return O_WRONLY | O_APPEND | O_CREAT | O_EXCL;
 	default:
 		return O_RDONLY;
 	}
+}
+
+/* What a guest prints must never end up in a file that somebody reads as something else, such as a shell's start file.
+ */
+static int fail_exists(const char *path, char why[static POLICY_WHY_SIZE])
+{
+	char quote[QUOTE_SIZE];
+
+	snprintf(why, POLICY_WHY_SIZE, "%s exists already, and a console log is always a new file; move it away",
+		 problem_quote(quote, sizeof(quote), path));
+	return -1;
+}
+
+/* A second name may lie outside the policy's folder, or belong to somebody else. */
+static bool check_names(const struct stat *stat, const char *path, enum policy_open how,
+			char why[static POLICY_WHY_SIZE])
+{
+	char quote[QUOTE_SIZE];
+
+	if (how != POLICY_OPEN_DISK_WRITE || stat->st_nlink <= 1)
+		return true;
+	snprintf(why, POLICY_WHY_SIZE, "%s has a second name (a hard link); give the VM a copy to write to",
+		 problem_quote(quote, sizeof(quote), path));
+	return false;
 }
 
 /* Looks by O_PATH first, since opening a device or FIFO can do things; then at what was really opened. */
@@ -239,6 +263,8 @@ static int open_in_place(const struct place *place, const char *path, enum polic
 		int got = fstat(fd, &stat);
 
 		close(fd);
+		if (got == 0 && how == POLICY_OPEN_LOG && S_ISREG(stat.st_mode))
+			return fail_exists(path, why);
 		if (got != 0)
 			return fail_open(path, how, why);
 		if (!check_type(&stat, path, why))
@@ -249,8 +275,9 @@ static int open_in_place(const struct place *place, const char *path, enum polic
 	if (fd < 0)
 		return fail_open(path, how, why);
 	/* the size counts only once the image is locked */
-	if (fstat(fd, &stat) == 0 && check_type(&stat, path, why) && lock_disk(fd, path, how, why) &&
-	    fstat(fd, &stat) == 0 && check_size((uint64_t)stat.st_size, path, how, why) &&
+	if (fstat(fd, &stat) == 0 && check_type(&stat, path, why) && check_names(&stat, path, how, why) &&
+	    lock_disk(fd, path, how, why) && fstat(fd, &stat) == 0 &&
+	    check_size((uint64_t)stat.st_size, path, how, why) &&
 	    fcntl(fd, F_SETFL, how == POLICY_OPEN_LOG ? O_APPEND : 0) == 0) {
 		if (size != NULL)
 			*size = (uint64_t)stat.st_size;

@@ -17,7 +17,7 @@ enum policy_open {
 	POLICY_OPEN_READ,       /* kernel, initrd: not empty */
 	POLICY_OPEN_DISK_READ,  /* read-only disk: size a multiple of 512, shared lock */
 	POLICY_OPEN_DISK_WRITE, /* read-write disk: size a multiple of 512, exclusive lock */
-	POLICY_OPEN_LOG,        /* console log: created if need be (0600), append only */
+	POLICY_OPEN_LOG,        /* console log: a new file (0600), append only */
 };
 
 /* Returns a close-on-exec descriptor of a regular file, its size in *size (may be NULL), or -1 with a message that says

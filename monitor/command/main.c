@@ -4,6 +4,7 @@
 #include "monitor/command/control.h"
 #include "monitor/command/runtime.h"
 
+#include <fcntl.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
@@ -81,8 +82,20 @@ static int dispatch(const struct command *command, int argc, char **argv, const 
 	return status;
 }
 
+/* Closed ones would be taken by whatever is opened next, and that then handed to the console as its input. */
+static bool fill_standard_descriptors(void)
+{
+	int null;
+	do
+		null = open("/dev/null", O_RDWR);
+	while (null >= 0 && null <= STDERR_FILENO);
+	return null < 0 ? false : close(null) == 0;
+}
+
 int main(int argc, char **argv)
 {
+	if (!fill_standard_descriptors())
+		return EXIT_OURS;
 	const char *host_file = NULL;
 	int first = 1;
 	if (sodium_init() < 0)

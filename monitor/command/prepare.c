@@ -55,7 +55,8 @@ static int copy_image(struct vm *vm, const char *label, const char *path, const 
 	AUTO_CLOSE int source = policy_open_file(vm->policy, vm->host, path, POLICY_OPEN_READ, NULL, why);
 	if (source < 0)
 		return -1;
-	int copy = vm_hold(vm, resource_copy(source, label, vm->plan.ram_size, size, image->hash, why));
+	int copy = vm_hold(
+	    vm, resource_copy(source, label, plan_ram_low(&vm->plan) - vm->plan.kernel_size, size, image->hash, why));
 	if (copy < 0)
 		return -1;
 	image->size = *size;

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <sodium.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -54,12 +55,24 @@ int resource_sealed(const char *name, const void *bytes, size_t size, char *why)
 	return memfd;
 }
 
+/* `run` reads its signals only once the VM runs: whoever asks to stop before must not wait for a copy. */
+static bool is_interrupted(void)
+{
+	sigset_t pending;
+	return sigpending(&pending) == 0 && (sigismember(&pending, SIGINT) == 1 ||
+					     sigismember(&pending, SIGTERM) == 1 || sigismember(&pending, SIGHUP) == 1);
+}
+
 static int copy_and_hash(int source, int memfd, uint64_t limit, uint64_t *size, uint8_t *hash)
 {
 	static uint8_t chunk[COPY_CHUNK];
 	crypto_hash_sha256_state state;
 	crypto_hash_sha256_init(&state);
 	for (*size = 0;;) {
+		if (is_interrupted()) {
+			errno = EINTR;
+			return -1;
+		}
 		ssize_t got = read(source, chunk, sizeof(chunk));
 		if (got < 0 && errno == EINTR)
 			continue;

@@ -95,35 +95,54 @@ struct wait {
 	struct vm_end *end;
 	struct message failed;
 	bool stopping;
-	int64_t force_at; /* when to kill the supervisor, NEVER */
+	bool locked[VM_PROGRAMS_MAX]; /* said so already: once is a fact, again is noise for the log */
+	int64_t force_at;             /* when to kill the supervisor, NEVER */
 	void (*started)(const struct vm *vm, void *context);
 	void *context;
 };
+
+/* A deadline only comes nearer: whoever talks cannot put it off. */
+static void force_within(struct wait *wait, int64_t ms)
+{
+	int64_t at = now_ms() + ms;
+	if (wait->force_at == NEVER || at < wait->force_at)
+		wait->force_at = at;
+}
+
+static void handle_locked(struct wait *wait, const struct message *message)
+{
+	size_t program =
+	    message->index == MEMBER_SUPERVISOR ? VM_PROGRAM_SUPERVISOR : VM_PROGRAM_MONITOR + (size_t)message->index;
+	if (program >= wait->vm->program_count || wait->locked[program])
+		return; /* the auditor speaks for itself, on its own channel */
+	wait->locked[program] = true;
+	log_process_started(wait->vm, message);
+	if (program == VM_PROGRAM_SUPERVISOR && wait->vm->terminal)
+		terminal_raw(); /* the supervisor has noted how it was */
+}
 
 static void handle(struct wait *wait, const struct message *message)
 {
 	struct vm *vm = wait->vm;
 	switch (message->type) {
 	case MESSAGE_LOCKED:
-		log_process_started(vm, message);
-		if (message->index == MEMBER_SUPERVISOR && vm->terminal)
-			terminal_raw(); /* the supervisor has noted how it was */
+		handle_locked(wait, message);
 		break;
 	case MESSAGE_RUNNING:
-		wait->end->ran = true;
-		if (wait->started != NULL)
+		if (!wait->end->ran && wait->started != NULL)
 			wait->started(vm, wait->context);
+		wait->end->ran = true;
 		break;
 	case MESSAGE_FAILED:
 		wait->failed = *message;
 		wait->end->outcome = OUTCOME_FAILURE;
 		failure_text(&vm->plan, message, wait->end->reason, sizeof(wait->end->reason));
-		wait->force_at = now_ms() + FORCE_AFTER_MS;
+		force_within(wait, FORCE_AFTER_MS);
 		break;
 	case MESSAGE_ENDED:
 		wait->end->outcome = message->code;
 		wait->end->exit_register = message->value[0];
-		wait->force_at = now_ms() + FORCE_AFTER_MS;
+		force_within(wait, FORCE_AFTER_MS);
 		break;
 	default:
 		break;
@@ -156,7 +175,7 @@ static void signalled(struct wait *wait, int signals)
 	send(wait->vm->supervisor, &stop, sizeof(stop), MSG_NOSIGNAL | MSG_DONTWAIT);
 	wait->stopping = true;
 	wait->end->outcome = OUTCOME_STOPPED;
-	wait->force_at = now_ms() + (int64_t)wait->vm->plan.grace_ms + FORCE_AFTER_MS;
+	force_within(wait, (int64_t)wait->vm->plan.grace_ms + FORCE_AFTER_MS);
 }
 
 static int time_left(int64_t deadline)
@@ -174,9 +193,9 @@ static void serve(struct wait *wait, int signals)
 		    {.fd = signals, .events = POLLIN},
 		};
 		int ready = poll(polled, 3, time_left(wait->force_at));
-		if (ready == 0) {
+		if (wait->force_at != NEVER && now_ms() >= wait->force_at) {
 			kill_program(&wait->vm->programs[VM_PROGRAM_SUPERVISOR]);
-			wait->force_at = NEVER;
+			wait->force_at = now_ms() + FORCE_AFTER_MS;
 		}
 		if (ready <= 0)
 			continue;

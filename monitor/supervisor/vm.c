@@ -47,7 +47,8 @@ static bool all_ready(const struct supervisor *vm)
 	return true;
 }
 
-static void try_run(struct supervisor *vm)
+/* The run time counts from here: the monitor could say late that it runs, or never. */
+static void try_run(struct supervisor *vm, uint64_t now)
 {
 	const struct message run = {.type = MESSAGE_RUN};
 	if (!all_ready(vm))
@@ -56,6 +57,8 @@ static void try_run(struct supervisor *vm)
 	if (!vm->go || vm->over)
 		return;
 	vm->state = VM_GOING;
+	if (vm->plan->run_time_ms > 0)
+		vm->run_until = vm->plan->run_time_ms < NEVER - now ? now + vm->plan->run_time_ms : NEVER;
 	send_to_member(MEMBER_MONITOR, &run);
 }
 
@@ -71,7 +74,7 @@ static void on_locked(struct supervisor *vm, uint32_t index, const struct messag
 	member->layers = message->value[0];
 	member->absent = message->value[1];
 	send_to_launcher(vm, message);
-	try_run(vm);
+	try_run(vm, now);
 }
 
 static void on_ready(struct supervisor *vm, uint32_t index, const struct message *message, uint64_t now)
@@ -84,7 +87,7 @@ static void on_ready(struct supervisor *vm, uint32_t index, const struct message
 	}
 	member->ready = true;
 	send_to_launcher(vm, message);
-	try_run(vm);
+	try_run(vm, now);
 }
 
 static void on_running(struct supervisor *vm, uint32_t index, const struct message *message, uint64_t now)
@@ -96,8 +99,6 @@ static void on_running(struct supervisor *vm, uint32_t index, const struct messa
 	vm->running_since = now;
 	if (vm->state == VM_GOING)
 		vm->state = VM_RUNNING;
-	if (vm->plan->run_time_ms > 0)
-		vm->run_until = vm->plan->run_time_ms < NEVER - now ? now + vm->plan->run_time_ms : NEVER;
 	journal_running(vm);
 	send_to_launcher(vm, message);
 }
@@ -195,7 +196,7 @@ void vm_from_launcher(struct supervisor *vm, const struct message *message, uint
 		return;
 	if (message->type == MESSAGE_GO && vm->state == VM_STARTING) {
 		vm->go = true;
-		try_run(vm);
+		try_run(vm, now);
 	} else if (message->type == MESSAGE_STOP) {
 		vm_stop(vm, "a signal to the launcher", message->value[0], now);
 	} else {

@@ -31,7 +31,7 @@ struct machine {
 	struct vcpu vcpus[PLAN_VCPUS_MAX];
 	uint32_t cpuid_known;     /* atomic: 1 when `cpuid` is complete */
 	uint32_t vcpus_locked;    /* atomic: vCPU threads whose jail is complete */
-	uint32_t go;              /* atomic: 1 when the vCPUs may run */
+	uint32_t go;              /* atomic: 1 when the first vCPU may run */
 	uint32_t ended;           /* atomic: 1 when an outcome was sent */
 	struct kvm_regs general;  /* the first vCPU's: main thread until `go` */
 	struct kvm_sregs special; /* likewise; the first vCPU's thread until it is locked */

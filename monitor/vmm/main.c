@@ -83,12 +83,13 @@ static void press_power_button(struct machine *machine)
 		lockdown_fail(FAILURE_DESCRIPTORS, errno, MONITOR_FD_EVENT);
 }
 
-static void release_vcpus(struct machine *machine)
+/* The others wait inside KVM for the first one to start them. RUNNING goes first: the end must not overtake it. */
+static void release_first_vcpu(struct machine *machine)
 {
-	if (__atomic_exchange_n(&machine->go, 1, __ATOMIC_ACQ_REL) != 0)
+	if (machine->go != 0)
 		lockdown_fail(FAILURE_PROTOCOL, 0, MESSAGE_RUN);
-	sync_wake_all(&machine->go);
 	lockdown_send(&(struct message){.type = MESSAGE_RUNNING});
+	sync_set(&machine->go, 1);
 }
 
 static void obey(struct machine *machine)
@@ -103,7 +104,7 @@ static void obey(struct machine *machine)
 	if (size != (ssize_t)sizeof(message))
 		lockdown_fail(FAILURE_PROTOCOL, 0, (uint64_t)size);
 	if (message.type == MESSAGE_RUN)
-		release_vcpus(machine);
+		release_first_vcpu(machine);
 	else if (message.type == MESSAGE_POWER_BUTTON)
 		press_power_button(machine);
 	else

@@ -1,4 +1,4 @@
-/* A vCPU's thread: sets its vCPU up, locks itself down, waits for `go`, then runs the guest and answers its exits.
+/* A vCPU's thread: sets its vCPU up, locks itself down, then runs the guest and answers its exits.
  *
  * Trusts KVM and what it writes to the run page, nothing that the guest put into registers or data. The first outcome
  * of any vCPU is sent; afterwards its thread waits for the supervisor to end the process. Never touches the guest's
@@ -239,9 +239,10 @@ static void *vcpu_main(void *argument)
 	lockdown_thread(THREAD_VCPU);
 	__atomic_fetch_add(&machine->vcpus_locked, 1, __ATOMIC_RELEASE);
 	sync_wake_all(&machine->vcpus_locked);
-	sync_wait_for(&machine->go, 1);
-	if (vcpu->index == 0)
+	if (vcpu->index == 0) { /* until it starts the others, they sleep in KVM_RUN */
+		sync_wait_for(&machine->go, 1);
 		set_registers(machine, run);
+	}
 	run_guest(vcpu, run);
 }
 

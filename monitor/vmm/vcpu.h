@@ -5,7 +5,7 @@
 #include "monitor/vmm/machine.h"
 
 /* Starts the thread of a vCPU that machine_create_vcpu has made or will make; the first one's also asks for CPUID. It
-   locks itself down, counts itself in vcpus_locked, and runs the guest when `go` is 1. */
+   locks itself down, counts itself in vcpus_locked, and runs the guest; the first one's when `go` is 1. */
 void vcpu_start(struct machine *machine, uint32_t index);
 
 #endif
