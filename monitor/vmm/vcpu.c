@@ -195,6 +195,15 @@ static void set_msrs(const struct vcpu *vcpu)
 		lockdown_fail(FAILURE_KVM, 0, KVM_SET_MSRS);
 }
 
+/* Without this KVM answers to the features that cpuid.c takes away, for a guest that asks all the same. */
+static void enforce_features(const struct vcpu *vcpu)
+{
+	static const struct kvm_enable_cap enforce = {.cap = KVM_CAP_ENFORCE_PV_FEATURE_CPUID, .args = {1}};
+	const void *number = (const void *)(uintptr_t)KVM_CAP_ENFORCE_PV_FEATURE_CPUID;
+	if (machine_ioctl(MONITOR_FD_KVM, KVM_CHECK_EXTENSION, number) > 0)
+		machine_ioctl(vcpu->descriptor, KVM_ENABLE_CAP, &enforce);
+}
+
 static void set_up(struct vcpu *vcpu)
 {
 	struct cpuid cpuid;
@@ -206,6 +215,7 @@ static void set_up(struct vcpu *vcpu)
 	cpuid = vcpu->machine->cpuid;
 	if (!cpuid_personalise(&cpuid, vcpu->index, vcpu->machine->plan->vcpus))
 		lockdown_fail(FAILURE_KVM, E2BIG, KVM_SET_CPUID2);
+	enforce_features(vcpu);
 	machine_ioctl(vcpu->descriptor, KVM_SET_CPUID2, &cpuid);
 	set_msrs(vcpu);
 	if (vcpu->index == 0)
