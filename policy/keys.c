@@ -14,12 +14,12 @@
 static const char *const access_choices[] = {"read-only", "read-write", NULL};
 static const char *const input_choices[] = {"none", "stdin", NULL};
 static const char *const escapes_choices[] = {"filter", "raw", NULL};
-static const char *const on_failure_choices[] = {"refuse", "halt", "continue", NULL};
+static const char *const on_failure_choices[] = {"refuse", NULL};
 
 _Static_assert(POLICY_READ_ONLY == 0 && POLICY_READ_WRITE == 1, "order of access_choices");
 _Static_assert(POLICY_INPUT_NONE == 0 && POLICY_INPUT_STDIN == 1, "order of input_choices");
 _Static_assert(POLICY_ESCAPES_FILTER == 0 && POLICY_ESCAPES_RAW == 1, "order of escapes_choices");
-_Static_assert(POLICY_REFUSE == 0 && POLICY_HALT == 1 && POLICY_CONTINUE == 2, "order of on_failure_choices");
+_Static_assert(POLICY_REFUSE == 0, "order of on_failure_choices");
 
 static const struct schema_key kernel_keys[] = {
     {.name = "path",
@@ -198,8 +198,8 @@ static const struct schema_key audit_keys[] = {
      AT(policy_audit, on_failure),
      .choices = on_failure_choices,
      .fallback = "refuse",
-     .example = "halt",
-     .help = "When the log cannot be written: refuse starts nothing new, halt ends the VM too, continue records a gap.",
+     .example = "refuse",
+     .help = "When the log cannot be written: refuse starts nothing new; a VM that runs goes on.",
      .enforced_by = "the launcher and the supervisor"},
     {0},
 };
@@ -283,7 +283,7 @@ const struct schema_key policy_keys[] = {
      .type = SCHEMA_GROUP,
      AT(policy, audit),
      .keys = audit_keys,
-     .example = "{on_failure: halt}",
+     .example = "{on_failure: refuse}",
      .help = "The audit log."},
     {.name = "control",
      .type = SCHEMA_GROUP,

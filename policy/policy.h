@@ -100,7 +100,7 @@ struct policy_limits {
 	struct policy_number memory_overhead; /* bytes beyond RAM and scratch disks */
 };
 
-enum policy_on_failure { POLICY_REFUSE, POLICY_HALT, POLICY_CONTINUE };
+enum policy_on_failure { POLICY_REFUSE };
 struct policy_audit {
 	struct policy_at at;
 	struct policy_number on_failure; /* enum policy_on_failure */

@@ -95,6 +95,7 @@ static void add_slot(int vm, uint32_t slot, uint32_t flags, uint64_t address, ui
 	machine_ioctl(vm, KVM_SET_USER_MEMORY_REGION, &region);
 }
 
+/* The devices' registers are memory that the guest may read: only writes exit, or kick. */
 static void add_slots(const struct machine *machine)
 {
 	const uint64_t identity_map = LAYOUT_IDENTITY_MAP;

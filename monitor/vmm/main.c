@@ -29,6 +29,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+enum { EVENT_AGAIN_NS = 250000000 };
+
 /* ---- loading ---- */
 
 static bool read_descriptor(const struct image *image, uint64_t offset, void *to, size_t size)
@@ -74,13 +76,17 @@ static void load_guest(struct machine *machine)
 
 /* ---- serving ---- */
 
-static void press_power_button(struct machine *machine)
+static void raise_event(void)
 {
 	const uint64_t one = 1;
-
-	__atomic_fetch_or(&machine->platform.events, EVENT_POWER_BUTTON, __ATOMIC_ACQ_REL);
 	if (write(MONITOR_FD_EVENT, &one, sizeof(one)) < 0)
 		lockdown_fail(FAILURE_DESCRIPTORS, errno, MONITOR_FD_EVENT);
+}
+
+static void press_power_button(struct machine *machine)
+{
+	__atomic_fetch_or(&machine->platform.events, EVENT_POWER_BUTTON, __ATOMIC_ACQ_REL);
+	raise_event();
 }
 
 /* The others wait inside KVM for the first one to start them. RUNNING goes first: the end must not overtake it. */
@@ -114,16 +120,22 @@ static void obey(struct machine *machine)
 static _Noreturn void serve(struct machine *machine)
 {
 	struct pollfd sources[1 + PLAN_DEVICES_MAX] = {{.fd = FD_CHANNEL, .events = POLLIN}};
+	const struct timespec again = {.tv_nsec = EVENT_AGAIN_NS};
 	uint32_t devices = machine->plan->device_count;
 
 	for (uint32_t i = 0; i < devices; i++)
 		sources[1 + i] = (struct pollfd){.fd = machine->links[i].channel, .events = POLLIN};
 	for (;;) {
-		if (ppoll(sources, 1 + devices, NULL, NULL) < 0) {
+		/* An edge is lost while the guest is not ready for it: repeated until the event has been taken. */
+		bool pending = __atomic_load_n(&machine->platform.events, __ATOMIC_ACQUIRE) != 0;
+		int ready = ppoll(sources, 1 + devices, pending ? &again : NULL, NULL);
+		if (ready < 0) {
 			if (errno != EINTR)
 				lockdown_fail(FAILURE_DESCRIPTORS, errno, 0);
 			continue;
 		}
+		if (ready == 0)
+			raise_event();
 		if (sources[0].revents != 0)
 			obey(machine);
 		for (uint32_t i = 0; i < devices; i++)

@@ -87,6 +87,7 @@ start() { # NAME: starts it; sets launcher and pids
 	"$cofferdam" --host "$place/host.yaml" run "$place/$1.yaml" >"$place/$1.out" 2>&1 </dev/null &
 	launcher=$!
 	wait_for 20 grep -q 'power button' "$place/$1.out" || { fail "$1 does not start" "$(cat "$place/$1.out")"; return 1; }
+	wait_for 10 has_children "$launcher" 6 || fail "$1 has not six processes" "$(ps -o pid,args --ppid "$launcher")"
 	pids=$(children "$launcher")
 }
 if start busy; then

@@ -75,7 +75,8 @@ wait_for() {
 }
 
 # The processes of a VM whose launcher is $1: its children.
-children() { cat "/proc/$1/task/$1/children" 2>/dev/null; }
+children() { ps -o pid= --ppid "$1" | tr -d ' '; }
+has_children() { [ "$(children "$1" | wc -l)" = "$2" ]; }
 
 # What a VM may leave: processes, sockets and locks, cgroups, mounts. Prints what it finds.
 leftovers() {

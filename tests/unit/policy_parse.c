@@ -66,8 +66,6 @@ static const struct {
     NUMBER("control: {grace: 0ms}", control.grace, 0),
     NUMBER("control: {grace: 1h}", control.grace, 3600000),
     NUMBER("audit: {on_failure: refuse}", audit.on_failure, POLICY_REFUSE),
-    NUMBER("audit: {on_failure: halt}", audit.on_failure, POLICY_HALT),
-    NUMBER("audit: {on_failure: continue}", audit.on_failure, POLICY_CONTINUE),
     NUMBER("console: {input: stdin}", console.input, POLICY_INPUT_STDIN),
     NUMBER("console: {escapes: raw}", console.escapes, POLICY_ESCAPES_RAW),
     /* what is not written has its default */
@@ -418,7 +416,7 @@ END_TEST
 	"cofferdam: 1\nname: web-7\nkernel: {path: boot/vmlinuz}\ninitrd:\n  path: initrd.img\n"                       \
 	"cmdline: \"quiet \\u0041\"\nmachine: {vcpus: 2, memory: 64MiB} # é\n"                                        \
 	"disks:\n  - name: root\n    path: r.img\n  - {name: data, path: d.img, access: read-write}\n"                 \
-	"console: {log: c.log}\nlimits: {console: 1KiB, cpu: 150%}\naudit: {on_failure: halt}\n"
+	"console: {log: c.log}\nlimits: {console: 1KiB, cpu: 150%}\naudit: {on_failure: refuse}\n"
 
 START_TEST(every_cut_is_refused_or_good)
 {

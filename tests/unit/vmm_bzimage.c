@@ -1,5 +1,4 @@
-/* Promises of monitor/vmm/kernel.h for bzImages: where a good one goes, and which header fields cannot lie
- * (ADVERSARY 29). */
+/* Promises of monitor/vmm/kernel.h for bzImages: where a good one goes, and which header fields cannot lie. */
 #include "monitor/vmm/kernel.h"
 
 #include "monitor/vmm/layout.h"

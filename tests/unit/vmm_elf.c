@@ -1,5 +1,5 @@
-/* Promises of monitor/vmm/kernel.h for ELF images: segments and entry points of good ones, and which fields cannot lie
- * (ADVERSARY 29). */
+/* Promises of monitor/vmm/kernel.h for ELF images: segments and entry points of good ones, and which fields cannot lie.
+ */
 #include "monitor/vmm/kernel.h"
 
 #include "monitor/vmm/layout.h"

@@ -1,4 +1,4 @@
-/* Promises of monitor/vmm/mmio.h: what every right and wrong register access does (ADVERSARY 6 to 8, 14, 16 to 19). */
+/* Promises of monitor/vmm/mmio.h: what every right and wrong register access does. */
 #include "monitor/vmm/mmio.h"
 
 #include <check.h>

@@ -1,5 +1,5 @@
 /* Promises of monitor/vmm/platform.h: what each port and platform register does at every width, and that all the rest
- * answers all ones (ADVERSARY 18 to 20). */
+ * answers all ones. */
 #include "monitor/vmm/platform.h"
 
 #include <check.h>
