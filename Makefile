@@ -139,7 +139,7 @@ fuzz-replay: $(FUZZ_TARGETS:%=$(B)/fuzz/replay-%) ## every kept input once, unde
 # ---- checks ------------------------------------------------------------------------------------------------------
 PACKAGES := gcc clang libc6-dev musl-tools pkg-config libseccomp-dev libcap-ng-dev libyaml-dev libjansson-dev \
             libsodium-dev check qemu-system-x86 busybox-static cpio zstd xz-utils erofs-utils e2fsprogs kmod uidmap \
-            strace acpica-tools afl++ clang-format clang-tidy cppcheck python3 binutils ca-certificates
+            strace acpica-tools afl++ libclang-rt-14-dev clang-format clang-tidy cppcheck python3 binutils ca-certificates
 
 deps: ## install the Debian packages that are missing
 	@tests/deps $(PACKAGES)
@@ -165,7 +165,7 @@ check-layers: ## a folder is a privilege: who may include what
 check-programs: all ## static, hardened, and the guest-facing ones musl alone
 	@tests/programs $(B)
 
-FORMATTED = $(shell git ls-files "*.c" "*.h")
+FORMATTED = $(shell find devices fuzz guest jail monitor policy tests -name "*.[ch]")
 format: ## rewrite the sources in the project's format
 	clang-format -i $(FORMATTED)
 

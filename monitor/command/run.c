@@ -91,6 +91,21 @@ static void spare_auditor(const struct jail_program *auditor)
 		(void)!write(file, "-1000", 5);
 }
 
+/* A process that failed at once ends the VM before its last process is made. The cause is what it said, if it did. */
+static void find_cause(const struct vm *vm, char *why)
+{
+	struct message message;
+	for (int tries = 0; tries < 2 * VM_PROGRAMS_MAX; tries++) {
+		ssize_t size = recv(vm->supervisor, &message, sizeof(message), MSG_DONTWAIT);
+		if (size == 0 || (size < 0 && errno != ECONNRESET && errno != EINTR))
+			return;
+		if (size == (ssize_t)sizeof(message) && message.type == MESSAGE_FAILED) {
+			failure_text(&vm->plan, &message, why, WHY_SIZE);
+			return;
+		}
+	}
+}
+
 static int start(struct vm *vm, char *why)
 {
 	if (vm_claim(vm, why) != 0 || make_cgroup(vm, why) != 0)
@@ -100,8 +115,10 @@ static int start(struct vm *vm, char *why)
 		return -1;
 	struct jail_stage *stage = vm->stage;
 	vm->stage = NULL;
-	if (jail_stage_start(stage, vm->programs, vm->program_count, why) != 0)
+	if (jail_stage_start(stage, vm->programs, vm->program_count, why) != 0) {
+		find_cause(vm, why);
 		return -1;
+	}
 	spare_auditor(&vm->programs[VM_PROGRAM_AUDITOR]);
 	vm_hand_over(vm);
 	return drop_capabilities(why);
