@@ -1,6 +1,8 @@
 # cofferdam: `make help` lists the targets. Everything built goes under $(B).
 B ?= build
-CC ?= gcc
+ifeq ($(origin CC),default) # make has one of its own, which a fresh machine has not
+CC := gcc
+endif
 PREFIX ?= /usr/local
 DESTDIR ?=
 V ?= 0
@@ -23,10 +25,10 @@ GLIBC := $(BASE) -D_FORTIFY_SOURCE=2 $(EXTRA_CFLAGS)
 # start files and the libraries are named here. Kernel headers come after musl's own.
 MUSL_INCLUDE := /usr/include/x86_64-linux-musl
 MUSL_LIB := /usr/lib/x86_64-linux-musl
-MUSL := $(BASE) -nostdinc -isystem $(MUSL_INCLUDE) -isystem $(shell $(CC) -print-file-name=include) \
+MUSL := $(BASE) -nostdinc -isystem $(MUSL_INCLUDE) -isystem $(shell $(CC) -print-file-name=include 2>/dev/null) \
         -idirafter /usr/include -idirafter /usr/include/x86_64-linux-gnu $(EXTRA_CFLAGS)
 MUSL_START := $(MUSL_LIB)/rcrt1.o $(MUSL_LIB)/crti.o
-MUSL_END := $(MUSL_LIB)/libc.a $(shell $(CC) -print-libgcc-file-name) $(MUSL_LIB)/crtn.o
+MUSL_END := $(MUSL_LIB)/libc.a $(shell $(CC) -print-libgcc-file-name 2>/dev/null) $(MUSL_LIB)/crtn.o
 MUSL_LINK := -nostdlib -static-pie -Wl,--no-dynamic-linker,-z,text $(LINK)
 
 # ---- programs: a folder is a privilege ---------------------------------------------------------------------------
@@ -152,7 +154,7 @@ check-run: all
 	@B=$(B) ROUNDS=$(or $(ROUNDS),some) MAKE="$(MAKE)" tests/run
 
 demo: deps ## boot Debian in a jailed VM, then verify its log
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory -j$$(nproc) all
 	@B=$(B) tests/demo
 
 bench: deps ## measure beside QEMU microvm and a bare monitor

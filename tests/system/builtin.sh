@@ -84,6 +84,7 @@ head -c 1M /dev/zero >"$place/data.img"
 policy busy 'cmdline: list end=button' 'disks: [{name: data, path: data.img, access: read-write}]' >/dev/null
 policy busy2 'disks: [{name: data, path: data.img, access: read-write}]' >/dev/null
 start() { # NAME: starts it; sets launcher and pids
+	: >"$place/$1.out"
 	"$cofferdam" --host "$place/host.yaml" run "$place/$1.yaml" >"$place/$1.out" 2>&1 </dev/null &
 	launcher=$!
 	wait_for 20 grep -q 'power button' "$place/$1.out" || { fail "$1 does not start" "$(cat "$place/$1.out")"; return 1; }

@@ -6,7 +6,7 @@ B=${B:-build}
 case $B in /*) ;; *) B=$top/$B ;; esac
 cofferdam=$B/cofferdam
 place=$(mktemp -d "${TMPDIR:-/tmp}/cofferdam-test-XXXXXX")
-trap 'rm -rf "$place"' EXIT
+trap 'for job in $(jobs -p); do kill -9 "$job"; done 2>/dev/null; rm -rf "$place"' EXIT
 passed=0
 failed=0
 skipped=0
