@@ -7,8 +7,8 @@
  */
 #include "policy/host.h"
 #include "policy/policy.h"
+#include "tests/unit/run_suite.h"
 
-#include <check.h>
 #include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
@@ -141,16 +141,10 @@ int main(void)
 {
 	Suite *suite = suite_create("policy_golden");
 	TCase *tcase = tcase_create("golden");
-	SRunner *runner;
-	int failed;
 
 	find_cases();
 	tcase_add_test(tcase, there_are_many);
 	tcase_add_loop_test(tcase, looks_as_expected, 0, case_count);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return run_suite(suite);
 }

@@ -1,36 +1,20 @@
 /* Promises of policy/host.c and policy/file.c: what holds without a host file, what the file may say, and which files
  * are refused because of who could have written them. */
 #include "policy/host.h"
+#include "tests/unit/fake_policy.h"
+#include "tests/unit/run_suite.h"
 
-#include <check.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define POLICY "cofferdam: 1\nname: a\nkernel: builtin\n"
 #define HOST "cofferdam: 1\nuids: {first: 2000000, count: 64}\n"
-
-static char folder[64];
-static struct problems problems;
-
-static void make_file(const char *path, const char *text, mode_t mode)
-{
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-
-	ck_assert_int_ge(fd, 0);
-	ck_assert_int_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
-	ck_assert_int_eq(fchmod(fd, mode), 0);
-	close(fd);
-}
 
 static void setup(void)
 {
-	strcpy(folder, "/tmp/cofferdam-test-XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(folder));
-	ck_assert_int_eq(chdir(folder), 0);
-	make_file("p.yaml", POLICY, 0644);
+	make_folder();
+	make_file("p.yaml", HEAD, 0644);
 	make_file("host.yaml", HOST, 0644);
 	unsetenv("SUDO_UID");
 	problems_init(&problems);
@@ -38,14 +22,11 @@ static void setup(void)
 
 static void teardown(void)
 {
-	char command[128];
-
 	problems_free(&problems);
-	snprintf(command, sizeof(command), "rm -rf %s", folder);
-	ck_assert_int_eq(system(command), 0);
+	remove_folder();
 }
 
-static struct host *parse(const char *text)
+static struct host *parse_host(const char *text)
 {
 	problems_free(&problems);
 	return host_parse_buffer("host.yaml", text, strlen(text), &problems);
@@ -61,7 +42,7 @@ START_TEST(defaults_of_root)
 		return;
 	setenv("XDG_RUNTIME_DIR", "/elsewhere", 1); /* root's environment decides nothing */
 	setenv("XDG_STATE_HOME", "/elsewhere", 1);
-	host = parse("");
+	host = parse_host("");
 	ck_assert_ptr_nonnull(host);
 	ck_assert(!host->loaded);
 	ck_assert_uint_eq(host->uids.first.value, 1879048192);
@@ -104,7 +85,7 @@ START_TEST(defaults_of_an_ordinary_user)
 	set("XDG_RUNTIME_DIR", users[_i].runtime);
 	set("XDG_STATE_HOME", users[_i].state);
 	set("HOME", users[_i].home);
-	host = parse("");
+	host = parse_host("");
 	if (users[_i].is_audit == NULL) {
 		ck_assert_ptr_null(host);
 		ck_assert_str_eq(problems.list[0].message, "no folder for the audit log");
@@ -120,9 +101,9 @@ END_TEST
 
 START_TEST(file_says_it_all)
 {
-	struct host *host = parse("cofferdam: 1\nuids: {first: 65536, count: 32}\n"
-				  "folders:\n  runtime: /r\n  audit: /a/b\n  programs: /usr/libexec/cofferdam\n"
-				  "  roots:\n    - /srv/images\n    - /data\n");
+	struct host *host = parse_host("cofferdam: 1\nuids: {first: 65536, count: 32}\n"
+				       "folders:\n  runtime: /r\n  audit: /a/b\n  programs: /usr/libexec/cofferdam\n"
+				       "  roots:\n    - /srv/images\n    - /data\n");
 
 	ck_assert_ptr_nonnull(host);
 	ck_assert(host->loaded);
@@ -135,8 +116,8 @@ START_TEST(file_says_it_all)
 	ck_assert_str_eq(host->folders.roots[1].text, "/data");
 	ck_assert_uint_eq(host->folders.roots[1].at.line, 9);
 	host_free(host);
-	ck_assert_ptr_null(parse("cofferdam: 1\nuids: {first: 4294967008, count: 33}\n"));
-	host = parse("cofferdam: 1\nuids: {first: 4294967008, count: 32}\n");
+	ck_assert_ptr_null(parse_host("cofferdam: 1\nuids: {first: 4294967008, count: 33}\n"));
+	host = parse_host("cofferdam: 1\nuids: {first: 4294967008, count: 32}\n");
 	ck_assert_ptr_nonnull(host);
 	host_free(host);
 }
@@ -276,8 +257,6 @@ int main(void)
 {
 	Suite *suite = suite_create("policy_host");
 	TCase *tcase = tcase_create("host");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, defaults_of_root);
@@ -290,9 +269,5 @@ int main(void)
 	tcase_add_test(tcase, only_regular_files_are_read);
 	tcase_add_test(tcase, file_is_bounded);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return run_suite(suite);
 }

@@ -2,8 +2,9 @@
  * holds or becomes meanwhile; every refusal names the file and what helps; images are locked. */
 #include "policy/host.h"
 #include "policy/open.h"
+#include "tests/unit/fake_policy.h"
+#include "tests/unit/run_suite.h"
 
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -17,40 +18,32 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define POLICY "cofferdam: 1\nname: a\nkernel: builtin\n"
-
-static char folder[64], why[POLICY_WHY_SIZE];
+static char why[POLICY_WHY_SIZE];
 static struct policy *policy;
 static struct host *host;
 
-static void make_file(const char *path, size_t size, char letter)
+static void make_image(const char *path, size_t size, char letter)
 {
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	char text[4096];
 
-	ck_assert_int_ge(fd, 0);
-	for (; size > 0; size--)
-		ck_assert_int_eq(write(fd, &letter, 1), 1);
-	close(fd);
+	ck_assert_uint_lt(size, sizeof(text));
+	memset(text, letter, size);
+	text[size] = '\0';
+	make_file(path, text, 0600);
 }
 
 /* folder/vm is the policy's, folder/roots is a root, folder/outside is neither. */
 static void setup(void)
 {
-	struct problems problems;
 	char text[256];
 
-	strcpy(folder, "/tmp/cofferdam-test-XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(folder));
-	ck_assert_int_eq(chdir(folder), 0);
+	make_folder();
 	ck_assert_int_eq(mkdir("vm", 0700) | mkdir("vm/sub", 0700) | mkdir("roots", 0700) | mkdir("outside", 0700), 0);
-	make_file("vm/image", 1024, 'i');
-	make_file("vm/sub/image", 512, 'i');
-	make_file("roots/image", 2048, 'r');
-	make_file("outside/image", 512, 'o');
-	make_file("vm/p.yaml", 0, 0);
-	int fd = open("vm/p.yaml", O_WRONLY | O_CLOEXEC);
-	ck_assert_int_eq(write(fd, POLICY, strlen(POLICY)), (ssize_t)strlen(POLICY));
-	close(fd);
+	make_image("vm/image", 1024, 'i');
+	make_image("vm/sub/image", 512, 'i');
+	make_image("roots/image", 2048, 'r');
+	make_image("outside/image", 512, 'o');
+	make_file("vm/p.yaml", HEAD, 0600);
 
 	problems_init(&problems);
 	policy = policy_load("vm/p.yaml", &problems);
@@ -64,12 +57,9 @@ static void setup(void)
 
 static void teardown(void)
 {
-	char command[128];
-
 	policy_free(policy);
 	host_free(host);
-	snprintf(command, sizeof(command), "rm -rf %s", folder);
-	ck_assert_int_eq(system(command), 0);
+	remove_folder();
 }
 
 static int try_open(const char *path, enum policy_open how)
@@ -184,7 +174,6 @@ START_TEST(only_regular_files_are_opened)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "vm/socket"};
 	const char *devices = "cofferdam: 1\nfolders: {roots: [/dev]}\n";
-	struct problems problems;
 	struct host *other;
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
@@ -208,8 +197,8 @@ END_TEST
 
 START_TEST(refusals_say_what_helps)
 {
-	make_file("vm/empty", 0, 0);
-	make_file("vm/odd", 700, 'x');
+	make_image("vm/empty", 0, 0);
+	make_image("vm/odd", 700, 'x');
 	refuse("missing", POLICY_OPEN_READ,
 	       "`missing` cannot be opened: No such file or directory; is the name right?");
 	refuse("missing", POLICY_OPEN_DISK_WRITE, "No such file");
@@ -326,8 +315,6 @@ int main(void)
 {
 	Suite *suite = suite_create("policy_open");
 	TCase *tcase = tcase_create("open");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_set_timeout(tcase, 60);
@@ -343,9 +330,5 @@ int main(void)
 	tcase_add_test(tcase, scratch_disk_keeps_its_size);
 	tcase_add_test(tcase, folder_swapped_for_a_link_never_leads_out);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return run_suite(suite);
 }
