@@ -21,8 +21,8 @@ LINK := -Wl,-z,relro,-z,now,-z,noexecstack,-z,separate-code,--as-needed
 EXTRA_CFLAGS ?=
 GLIBC := $(BASE) -D_FORTIFY_SOURCE=2 $(EXTRA_CFLAGS)
 
-# Programs that face the guest link musl and nothing else. musl-gcc gives static-pie programs an interpreter, so the
-# start files and the libraries are named here. Kernel headers come after musl's own.
+# Every jailed program links musl; those that face the guest nothing else. musl-gcc gives static-pie programs an
+# interpreter, so the start files and the libraries are named here. Kernel headers come after musl's own.
 MUSL_INCLUDE := /usr/include/x86_64-linux-musl
 MUSL_LIB := /usr/lib/x86_64-linux-musl
 MUSL := $(BASE) -nostdinc -isystem $(MUSL_INCLUDE) -isystem $(shell $(CC) -print-file-name=include 2>/dev/null) \
@@ -37,6 +37,7 @@ AUDIT_SHARED := $(filter-out monitor/audit/main.c,$(wildcard monitor/audit/*.c))
 COMMAND_SRC := $(wildcard monitor/command/*.c jail/outside/*.c policy/*.c) $(AUDIT_SHARED)
 SUPERVISOR_SRC := $(wildcard monitor/supervisor/*.c) monitor/audit/event.c $(INSIDE)
 AUDITOR_SRC := $(wildcard monitor/audit/*.c) $(INSIDE)
+FORTIFIED := monitor/fortified.c # what glibc's archives miss in musl
 MONITOR_SRC := $(wildcard monitor/vmm/*.c) devices/guest_memory.c $(INSIDE)
 DEVICE_SRC := $(wildcard devices/*.c) $(INSIDE)
 
@@ -57,10 +58,10 @@ $(B)/musl/%.o: %.c
 
 $(B)/cofferdam: $(call glibc,$(COMMAND_SRC)) $(B)/guest/builtin.o
 	$(Q)$(CC) -pie $(LINK) -o $@ $^ -lseccomp -lcap-ng -lyaml -ljansson -lsodium
-$(B)/cofferdam-supervisor: $(call glibc,$(SUPERVISOR_SRC))
-	$(Q)$(CC) -static-pie $(LINK) -o $@ $^ -l:libjansson.a
-$(B)/cofferdam-auditor: $(call glibc,$(AUDITOR_SRC))
-	$(Q)$(CC) -static-pie $(LINK) -o $@ $^ -l:libsodium.a
+$(B)/cofferdam-supervisor: $(call musl,$(SUPERVISOR_SRC) $(FORTIFIED))
+	$(Q)$(CC) $(MUSL_LINK) -o $@ $(MUSL_START) $^ -l:libjansson.a $(MUSL_END)
+$(B)/cofferdam-auditor: $(call musl,$(AUDITOR_SRC) $(FORTIFIED))
+	$(Q)$(CC) $(MUSL_LINK) -o $@ $(MUSL_START) $^ -l:libsodium.a $(MUSL_END)
 $(B)/cofferdam-monitor: $(call musl,$(MONITOR_SRC))
 	$(Q)$(CC) $(MUSL_LINK) -o $@ $(MUSL_START) $^ $(MUSL_END)
 $(B)/cofferdam-device: $(call musl,$(DEVICE_SRC))
@@ -106,13 +107,11 @@ $(B)/unit/%: $(B)/test/tests/unit/%.o $(B)/test/all.a
 
 # Stand-ins for a role's program that report from inside its jail what they see, and break its rules.
 PROBE_SRC := tests/jail/probe.c $(INSIDE)
-PROBES := $(B)/probe-musl $(B)/probe-glibc
-$(B)/probe-glibc: $(call glibc,$(PROBE_SRC))
-	$(Q)$(CC) -static-pie $(LINK) -o $@ $^
-$(B)/probe-musl: $(call musl,$(PROBE_SRC))
+PROBE := $(B)/probe
+$(PROBE): $(call musl,$(PROBE_SRC))
 	$(Q)$(CC) $(MUSL_LINK) -o $@ $(MUSL_START) $^ $(MUSL_END)
 
-unit: $(UNIT) $(PROGRAMS) $(PROBES) ## build and run the unit tests
+unit: $(UNIT) $(PROGRAMS) $(PROBE) ## build and run the unit tests
 	@tests/unit/run $(B)/unit $(notdir $(UNIT))
 
 # ---- fuzzing: `make fuzz TARGET=virtqueue TIME=60`; docs/fuzzing.md ------------------------------------------------

@@ -7,7 +7,7 @@
  *
  * It never opens anything, never reads the log, never allocates, never uses stdio, and has no clock but the kernel's.
  *
- * System calls after the lockdown, as glibc makes them; nothing else is needed:
+ * System calls after the lockdown, as musl makes them; nothing else is needed:
  *     poll           7   (2 descriptors; timeout -1, or up to THROTTLE_MS while the supervisor is held back)
  *     recvfrom      45   fd FD_CHANNEL or AUDITOR_FD_SUPERVISOR; flags MSG_DONTWAIT|MSG_TRUNC; no address
  *     sendto        44   fd FD_CHANNEL or AUDITOR_FD_SUPERVISOR; flags MSG_NOSIGNAL, or with MSG_DONTWAIT; no address

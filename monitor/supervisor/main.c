@@ -7,7 +7,7 @@
  * Nothing ticks: the loop sleeps until something is said or the next deadline. It never allocates, never opens anything
  * and uses no stdio; jansson works on an arena of its own.
  *
- * System calls after the lockdown, as glibc makes them; nothing else is needed:
+ * System calls after the lockdown, as musl makes them; nothing else is needed:
  *     poll           7   (2 + members + 8 descriptors)
  *     recvmsg       47   fd FD_CHANNEL; flags MSG_DONTWAIT|MSG_CMSG_CLOEXEC
  *     recvfrom      45   fd SUPERVISOR_FD_AUDIT, a member's or a connection's; flags MSG_DONTWAIT, or with MSG_TRUNC;

@@ -1,6 +1,6 @@
 /* A program for the jail's tests: locks itself down as a real one does, then does what its name says.
  *
- * Built twice, with musl and with glibc, as the programs are. argv[1] is the role, argv[0] the deed.
+ * Built as the programs are. argv[1] is the role, argv[0] the deed.
  */
 #include "jail/lockdown.h"
 

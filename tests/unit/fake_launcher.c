@@ -31,14 +31,14 @@ int fake_sealed(const void *bytes, size_t size)
 	return memfd;
 }
 
-const char *fake_probe(const char *libc)
+const char *fake_probe(void)
 {
 	static char path[600];
 	char self[512];
 	ssize_t size = readlink("/proc/self/exe", self, sizeof(self) - 1);
 	ck_assert_int_gt(size, 0);
 	self[size] = 0;
-	snprintf(path, sizeof(path), "%s/../probe-%s", dirname(self), libc);
+	snprintf(path, sizeof(path), "%s/../probe", dirname(self));
 	return path;
 }
 
@@ -89,7 +89,7 @@ void fake_vm_make(struct fake_vm *vm)
 		vm->ours[i] = pair[1];
 		*program = (struct jail_program){
 		    .role = roles[i],
-		    .program = open(fake_probe(i <= FAKE_SUPERVISOR ? "glibc" : "musl"), O_PATH | O_CLOEXEC),
+		    .program = open(fake_probe(), O_PATH | O_CLOEXEC),
 		    .name = "hold",
 		    .descriptors = given,
 		    .count = descriptors_given(roles[i], &vm->plan),

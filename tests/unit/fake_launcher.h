@@ -31,8 +31,8 @@ void fake_vm_end(struct fake_vm *vm);
 
 /* A sealed memfd with these bytes. */
 int fake_sealed(const void *bytes, size_t size);
-/* Path of a probe, `musl` or `glibc`, beside the test programs. */
-const char *fake_probe(const char *libc);
+/* Path of the probe, beside the test programs. */
+const char *fake_probe(void);
 /* The text after `key` in /proc/PID/status, trimmed; static. */
 const char *fake_status(pid_t pid, const char *key);
 
