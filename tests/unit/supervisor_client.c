@@ -7,12 +7,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -33,31 +35,45 @@ static void teardown(void)
 	ck_assert_int_eq(system(line), 0);
 }
 
-enum after { HANG_UP, UNLINK_AND_HANG_UP, HANG_UP_THEN_UNLINK, STAY };
+enum {
+	STILL_MS = 100, /* who has not ended in this time still waits */
+	SOON_MS = 5000,
+};
+enum after { HANG_UP, UNLINK_AND_HANG_UP, STAY };
 
-/* A VM's socket: takes one connection, reads a line, gives `answer`, waits `ms`, then does `after`. */
-static pid_t serve(const char *name, const char *answer, int ms, enum after after)
+/* A VM's socket. */
+static int listen_as(const char *name, struct sockaddr_un *address)
 {
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	snprintf(address.sun_path, sizeof(address.sun_path), "%.60s/%.32s.sock", folder, name);
+	*address = (struct sockaddr_un){.sun_family = AF_UNIX};
+	snprintf(address->sun_path, sizeof(address->sun_path), "%.60s/%.32s.sock", folder, name);
 	int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	ck_assert_int_eq(bind(listener, (struct sockaddr *)&address, sizeof(address)), 0);
+	ck_assert_int_eq(bind(listener, (struct sockaddr *)address, sizeof(*address)), 0);
 	ck_assert_int_eq(listen(listener, 4), 0);
+	return listener;
+}
+
+/* Takes one connection, reads a line, gives `answer`. */
+static int answer_one(int listener, const char *answer)
+{
+	char line[512];
+	int connection = accept(listener, NULL, NULL);
+	(void)!read(connection, line, sizeof(line));
+	(void)!write(connection, answer, strlen(answer));
+	return connection;
+}
+
+/* A VM's supervisor, which answers one request, then does `after`. */
+static pid_t serve(const char *name, const char *answer, enum after after)
+{
+	struct sockaddr_un address;
+	int listener = listen_as(name, &address);
 	pid_t child = fork();
 	if (child == 0) {
-		char line[512];
-		int connection = accept(listener, NULL, NULL);
-		(void)!read(connection, line, sizeof(line));
-		(void)!write(connection, answer, strlen(answer));
-		usleep(1000 * (useconds_t)ms);
+		int connection = answer_one(listener, answer);
 		if (after == UNLINK_AND_HANG_UP)
 			unlink(address.sun_path);
 		if (after != STAY)
 			close(connection);
-		if (after == HANG_UP_THEN_UNLINK) {
-			usleep(100000);
-			unlink(address.sun_path);
-		}
 		if (after == STAY)
 			pause();
 		_exit(0);
@@ -105,7 +121,7 @@ static void reap(pid_t child)
 START_TEST(ps_lists_what_runs_by_name)
 {
 	char stale[128];
-	pid_t b = serve("web-7", PS, 0, HANG_UP), a = serve("stale", PS, 0, HANG_UP);
+	pid_t b = serve("web-7", PS, HANG_UP), a = serve("stale", PS, HANG_UP);
 	reap(a); /* its socket is still there */
 	snprintf(stale, sizeof(stale), "%s/notes.txt", folder);
 	close(open(stale, O_WRONLY | O_CREAT, 0600));
@@ -120,7 +136,7 @@ END_TEST
 START_TEST(ps_is_json_on_demand)
 {
 	char pid[32];
-	pid_t server = serve("web-7", PS, 0, HANG_UP);
+	pid_t server = serve("web-7", PS, HANG_UP);
 	ck_assert_int_eq(run(command_ps, "--json", NULL, NULL, NULL), 0);
 	json_t *list = json_loads(output, 0, NULL);
 	ck_assert_uint_eq(json_array_size(list), 1);
@@ -158,7 +174,7 @@ START_TEST(a_lying_supervisor_gets_nothing_through)
 {
 	static command *const commands[] = {command_ps, command_inspect, command_stop};
 	command *which = commands[_i % 3];
-	pid_t server = serve("web-7", lies[_i / 3], 0, UNLINK_AND_HANG_UP);
+	pid_t server = serve("web-7", lies[_i / 3], UNLINK_AND_HANG_UP);
 	run(which, which == command_ps ? NULL : "web-7", NULL, NULL, NULL);
 	for (const char *at = output; *at != 0; at++)
 		ck_assert_msg(((unsigned char)*at >= 0x20 && (unsigned char)*at != 0x7f) || *at == '\n', "byte %02x",
@@ -177,7 +193,7 @@ START_TEST(inspect_names_the_layers)
 		  "\"root\",\"size\":512,\"read_only\":true}],\"processes\":[{\"process\":\"monitor\","
 		  "\"locked\":true,\"layers\":1026,\"absent\":512},{\"process\":\"device\",\"device\":"
 		  "\"root\",\"locked\":false}]}\n",
-		  0, HANG_UP);
+		  HANG_UP);
 	ck_assert_int_eq(run(command_inspect, "web-7", NULL, NULL, NULL), 0);
 	ck_assert_ptr_nonnull(strstr(output, "monitor: jail verified: root seccomp; not offered by this host: mdwe\n"));
 	ck_assert_ptr_nonnull(strstr(output, "device root: not yet locked\n"));
@@ -190,7 +206,7 @@ START_TEST(a_refusal_is_said)
 {
 	json_t *answer, *request = json_pack("{s:s}", "request", "ps");
 	char why[WHY_SIZE];
-	pid_t server = serve("web-7", "{\"ok\":false,\"error\":\"not yours\"}\n", 0, HANG_UP);
+	pid_t server = serve("web-7", "{\"ok\":false,\"error\":\"not yours\"}\n", HANG_UP);
 	ck_assert_int_eq(control_request(folder, "web-7", request, &answer, why), -1);
 	ck_assert_str_eq(why, "refused: not yours");
 	ck_assert_int_eq(control_request(folder, "web-8", request, &answer, why), -1);
@@ -217,18 +233,29 @@ static int64_t stop_takes(int *status, const char *grace)
 
 START_TEST(stop_waits_until_the_vm_is_gone)
 {
-	int status;
-	pid_t server = serve("web-7", "{\"ok\":true,\"grace_ms\":1000}\n", 300, HANG_UP_THEN_UNLINK);
-	ck_assert_int_ge(stop_takes(&status, "1"), 350);
-	ck_assert_int_eq(status, 0);
-	reap(server);
+	struct sockaddr_un address;
+	int status, listener = listen_as("web-7", &address);
+	pid_t client = fork();
+	if (client == 0)
+		_exit(run(command_stop, "--grace", "1", "web-7", NULL));
+	struct pollfd ended = {.fd = (int)syscall(SYS_pidfd_open, client, 0), .events = POLLIN};
+	int connection = answer_one(listener, "{\"ok\":true,\"grace_ms\":1000}\n");
+	ck_assert_int_eq(poll(&ended, 1, STILL_MS), 0); /* the VM has its grace */
+	close(connection);
+	ck_assert_int_eq(poll(&ended, 1, STILL_MS), 0); /* the launcher tidies up */
+	unlink(address.sun_path);
+	ck_assert_int_eq(poll(&ended, 1, SOON_MS), 1);
+	ck_assert_int_eq(waitpid(client, &status, 0), client);
+	ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	close(ended.fd);
+	close(listener);
 }
 END_TEST
 
 START_TEST(stop_gives_up_after_the_grace_period_and_five_seconds)
 {
 	int status;
-	pid_t server = serve("web-7", "{\"ok\":true,\"grace_ms\":0}\n", 0, _i == 0 ? STAY : HANG_UP);
+	pid_t server = serve("web-7", "{\"ok\":true,\"grace_ms\":0}\n", _i == 0 ? STAY : HANG_UP);
 	int64_t took = stop_takes(&status, "0");
 	ck_assert_int_eq(status, 1);
 	ck_assert(took >= 4900 && took < 9000);
@@ -238,7 +265,7 @@ END_TEST
 
 START_TEST(stop_need_not_wait)
 {
-	pid_t server = serve("web-7", "{\"ok\":true,\"grace_ms\":60000}\n", 0, STAY);
+	pid_t server = serve("web-7", "{\"ok\":true,\"grace_ms\":60000}\n", STAY);
 	ck_assert_int_eq(run(command_stop, "--no-wait", "web-7", NULL, NULL), 0);
 	reap(server);
 }
@@ -268,7 +295,7 @@ START_TEST(a_long_folder_is_reached)
 	strcpy(top, folder);
 	ck_assert_int_eq(chdir(folder), 0);
 	strcpy(folder, ".");
-	pid_t server = serve("web-7", PS, 0, HANG_UP);
+	pid_t server = serve("web-7", PS, HANG_UP);
 	int used = snprintf(line, sizeof(line), "%s", top);
 	for (int i = 0; i < 100; i++)
 		used += snprintf(line + used, sizeof(line) - (size_t)used, "/.");
@@ -279,7 +306,7 @@ START_TEST(a_long_folder_is_reached)
 	char why[WHY_SIZE];
 	reap(server);
 	ck_assert_int_eq(unlink("web-7.sock"), 0);
-	server = serve("web-7", PS, 0, HANG_UP);
+	server = serve("web-7", PS, HANG_UP);
 	ck_assert_msg(control_request(line, "web-7", request, &answer, why) == 0, "%s", why);
 	json_decref(answer);
 	json_decref(request);
