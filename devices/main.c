@@ -10,10 +10,10 @@
  *              sendto([DEVICE_FD_MONITOR], …, [sizeof(struct transport_message)], [MSG_NOSIGNAL], [0] …)
  *              read([DEVICE_FD_KICK], …, [8])
  *              write([DEVICE_FD_IRQ], …, [8])
- *              exit_group
- *              and what lockdown_send and lockdown_fail need on FD_CHANNEL
+ *              sendto([FD_CHANNEL], …, [sizeof(struct message)], [MSG_NOSIGNAL], [0] …)   lockdown_send, lockdown_fail
+ *              exit_group([0 or 125])
  *     disk     preadv([DEVICE_FD_BACKEND], …, count at most 256, …)
- *              pwritev([DEVICE_FD_BACKEND], …), fdatasync([DEVICE_FD_BACKEND])      unless read-only
+ *              pwritev([DEVICE_FD_BACKEND], …, count at most 256, …), fdatasync([DEVICE_FD_BACKEND])   unless read-only
  *     console  read([DEVICE_FD_BACKEND], …, [CONSOLE_INPUT])                        if it has input
  *              write([DEVICE_FD_BACKEND_OUT], …, at most CONSOLE_PIECE)
  *     entropy  getrandom(…, [256], [0])

@@ -68,11 +68,25 @@ void jail_cgroup_collect(const char *vm_name);
    Returns the descriptor (close-on-exec), or -1 with a message in why. */
 int jail_filters(unsigned role, const struct plan *plan, char why[static JAIL_WHY_SIZE]);
 
-/* For `cofferdam plan --filters` and the log: the rules as text, one a line with its reason; name of a role's thread.
- */
-struct jail_rule_text {
-	const char *thread, *call, *condition, *reason;
+/* The compiled filters of a process, from the descriptor that jail_filters returned: what `plan --filters` shows and
+   the log records. instructions 0: no such thread. False when the descriptor cannot be mapped. */
+enum { JAIL_HASH_SIZE = 32, JAIL_RULES_MAX = 64, JAIL_CONDITION_SIZE = 256, JAIL_CALL_SIZE = 32 };
+struct jail_filter {
+	uint32_t instructions;
+	uint8_t sha256[JAIL_HASH_SIZE]; /* of the instructions' bytes */
 };
-size_t jail_filter_rules(unsigned role, const struct plan *plan, struct jail_rule_text *rules, size_t max);
+bool jail_filter_facts(int filters, struct jail_filter facts[static THREAD_KINDS]);
+
+/* The rules as text, thread by thread in the order in which they are compiled. Returns how many. */
+struct jail_rule_text {
+	enum lockdown_thread thread;
+	const char *call, *reason;
+	char condition[JAIL_CONDITION_SIZE];
+};
+size_t jail_filter_rules(unsigned role, const struct plan *plan, struct jail_rule_text rules[static JAIL_RULES_MAX]);
+const char *jail_thread_name(enum lockdown_thread thread);
+
+/* A system call's name, or its number in words, into `name`, which is returned. */
+const char *jail_call_name(uint64_t number, char name[static JAIL_CALL_SIZE]);
 
 #endif

@@ -37,7 +37,7 @@ enum lockdown_layer {
 /* Threads that have a filter of their own. The number is the filter's place in FD_FILTERS. */
 enum lockdown_thread {
 	THREAD_MAIN = 0,
-	THREAD_VCPU = 1, /* monitor only */
+	THREAD_VCPU = 1, /* monitor only; a thread's own number is this plus its vCPU's */
 	THREAD_KINDS = 2,
 };
 
@@ -56,7 +56,7 @@ enum {
 /* FD_REPORT's page: what the SIGSYS handler saw. Written by the process itself, so it is its word, not a fact. */
 struct violation {
 	uint32_t filled; /* set last */
-	uint32_t thread; /* enum lockdown_thread */
+	uint32_t thread; /* as in lockdown_thread */
 	uint64_t number; /* system call */
 	uint64_t arguments[6];
 	uint64_t instruction_pointer;
@@ -68,9 +68,10 @@ struct violation {
    jail/descriptors.h). */
 const struct plan *lockdown_begin(unsigned role);
 
-/* Alternative stack for the SIGSYS handler, the filter, the sentinel. In the main thread it also sends MESSAGE_LOCKED
-   on FD_CHANNEL (all layers), once the filter is in. Never returns on failure. */
-void lockdown_thread(enum lockdown_thread thread);
+/* Alternative stack for the SIGSYS handler, the filter, the sentinel. `thread`: THREAD_MAIN, or THREAD_VCPU plus the
+   vCPU's index. In the main thread it also sends MESSAGE_LOCKED on FD_CHANNEL (all layers), once the filter is in.
+   Never returns on failure. */
+void lockdown_thread(unsigned thread);
 
 /* Sends MESSAGE_FAILED and exits 125. Works before and after lockdown. */
 _Noreturn void lockdown_fail(enum failure failure, int error, uint64_t detail);

@@ -35,6 +35,6 @@ void verify_mdwe(void);
 
 /* violation.c */
 void violation_handler_install(struct violation *report);
-void violation_stack(enum lockdown_thread thread); /* of the calling thread */
+void violation_stack(unsigned thread); /* of the calling thread */
 
 #endif

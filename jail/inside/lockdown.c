@@ -149,13 +149,14 @@ const struct plan *lockdown_begin(unsigned role)
 	return plan;
 }
 
-void lockdown_thread(enum lockdown_thread thread)
+void lockdown_thread(unsigned thread)
 {
+	enum lockdown_thread kind = thread == THREAD_MAIN ? THREAD_MAIN : THREAD_VCPU;
 	const struct sock_filter *instructions = (const struct sock_filter *)(filters + 1);
-	for (unsigned i = 0; i < thread; i++)
+	for (unsigned i = 0; i < kind; i++)
 		instructions += filters->count[i];
 	struct sock_fprog program = {
-	    .len = (unsigned short)filters->count[thread],
+	    .len = (unsigned short)filters->count[kind],
 	    .filter = (struct sock_filter *)(uintptr_t)instructions,
 	};
 	violation_stack(thread);

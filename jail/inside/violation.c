@@ -16,7 +16,7 @@ enum { STACK_SIZE = 16384 }; /* AT_MINSIGSTKSZ with every AVX state is below 12 
 
 static struct violation *page;
 static atomic_flag claimed = ATOMIC_FLAG_INIT;
-static _Thread_local enum lockdown_thread own_kind;
+static _Thread_local unsigned own_number;
 static _Thread_local _Alignas(64) unsigned char own_stack[STACK_SIZE];
 
 static void repeat(const struct violation *call)
@@ -37,7 +37,7 @@ static void on_violation(int signal, siginfo_t *info, void *context)
 	(void)signal;
 	const greg_t *registers = ((const ucontext_t *)context)->uc_mcontext.gregs;
 	const struct violation call = {
-	    .thread = own_kind,
+	    .thread = own_number,
 	    .number = (uint32_t)info->si_syscall,
 	    .arguments = {(uint64_t)registers[REG_RDI], (uint64_t)registers[REG_RSI], (uint64_t)registers[REG_RDX],
 			  (uint64_t)registers[REG_R10], (uint64_t)registers[REG_R8], (uint64_t)registers[REG_R9]},
@@ -62,9 +62,9 @@ void violation_handler_install(struct violation *report)
 	inside_require(sigaction(SIGSYS, &action, NULL) == 0, LAYER_SECCOMP);
 }
 
-void violation_stack(enum lockdown_thread thread)
+void violation_stack(unsigned thread)
 {
 	const stack_t stack = {.ss_sp = own_stack, .ss_size = sizeof(own_stack)};
-	own_kind = thread;
+	own_number = thread;
 	inside_require(sigaltstack(&stack, NULL) == 0, LAYER_SECCOMP);
 }

@@ -2,13 +2,15 @@
 #ifndef JAIL_OUTSIDE_FILTER_H
 #define JAIL_OUTSIDE_FILTER_H
 
+#include "jail/launch.h"
 #include "jail/lockdown.h"
 #include "policy/plan.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-enum { CONDITIONS_MAX = 5 };
+enum { CONDITIONS_MAX = 5, EACH_MAX = 64 };
 
 /* What an argument must be. The kernel takes descriptors, flags and requests as 32 bits: only those are compared, for
    what a C library puts above them differs. Sizes and pointers are compared whole. */
@@ -33,6 +35,7 @@ struct condition {
 	unsigned argument;
 	const char *label;
 	uint64_t value;
+	const char *text; /* what the value is called, NULL: it speaks for itself */
 	enum each each;
 };
 
@@ -54,7 +57,17 @@ struct rule {
 	enum when when;
 };
 
+/* Whether a rule is for this process of this plan. */
+bool filter_applies(enum when when, unsigned role, const struct plan *plan);
+
+/* The values that the rule's one `each` condition takes; one value when it has none. Returns how many. */
+size_t filter_values(const struct rule *rule, unsigned role, const struct plan *plan, uint64_t values[EACH_MAX]);
+
 /* Rules of a role's thread; count 0: no such thread. Static. The first rules are tested first. */
 const struct rule *filter_rules(unsigned role, enum lockdown_thread thread, size_t *count);
+
+/* filter_text.c: what is pinned, in words; cut at the size. */
+void filter_condition_text(const struct rule *rule, unsigned role, const struct plan *plan,
+			   char text[static JAIL_CONDITION_SIZE]);
 
 #endif

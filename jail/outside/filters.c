@@ -1,4 +1,4 @@
-/* Compiles a role's table of rules into BPF, and prints it.
+/* Compiles a role's table of rules into BPF.
  *
  * libseccomp runs here, in the launcher, and nowhere else. What no rule names raises SIGSYS (SCMP_ACT_TRAP); another
  * architecture's calls kill. Trusts the plan as far as plan_is_valid goes. Never installs a filter.
@@ -18,14 +18,11 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { RULES_MAX = 64, CONDITION_TEXT_SIZE = 256, EACH_MAX = 64 };
-_Static_assert(1 + PLAN_VCPUS_MAX <= EACH_MAX && 1 + PLAN_DEVICES_MAX <= EACH_MAX &&
-		   SUPERVISOR_CONNECTIONS_MAX + 1 <= EACH_MAX,
+_Static_assert((int)PLAN_VCPUS_MAX <= (int)EACH_MAX && 1 + PLAN_DEVICES_MAX <= (int)EACH_MAX &&
+		   SUPERVISOR_CONNECTIONS_MAX + 1 <= (int)EACH_MAX,
 	       "room for every descriptor of a kind");
 
-static const char *const thread_names[THREAD_KINDS] = {[THREAD_MAIN] = "main", [THREAD_VCPU] = "vcpu"};
-
-static bool applies(enum when when, unsigned role, const struct plan *plan)
+bool filter_applies(enum when when, unsigned role, const struct plan *plan)
 {
 	const struct plan_device *device = role >= ROLE_DEVICE ? &plan->devices[role - ROLE_DEVICE] : NULL;
 	switch (when) {
@@ -45,8 +42,7 @@ static bool applies(enum when when, unsigned role, const struct plan *plan)
 	return false;
 }
 
-/* The values that the rule's one `each` condition takes; one value when it has none. Returns how many. */
-static size_t each_values(const struct rule *rule, unsigned role, const struct plan *plan, uint64_t values[EACH_MAX])
+size_t filter_values(const struct rule *rule, unsigned role, const struct plan *plan, uint64_t values[EACH_MAX])
 {
 	const struct condition *condition = NULL;
 	for (size_t i = 0; i < CONDITIONS_MAX; i++)
@@ -126,7 +122,7 @@ static int add_rule_for_each(scmp_filter_ctx filter, const struct rule *rule, un
 {
 	uint64_t values[EACH_MAX];
 	struct block blocks[EACH_MAX];
-	size_t count = each_values(rule, role, plan, values);
+	size_t count = filter_values(rule, role, plan, values);
 	for (size_t i = 0; i < count; i++)
 		blocks[i] = (struct block){.value = (uint32_t)values[i]};
 	count = join_blocks(blocks, count);
@@ -142,7 +138,7 @@ static int add_rules(scmp_filter_ctx filter, unsigned role, enum lockdown_thread
 	const struct rule *rules = filter_rules(role, thread, &count);
 	int result = seccomp_rule_add(filter, SCMP_ACT_ERRNO(FILTERS_SENTINEL_ERRNO), FILTERS_SENTINEL, 0);
 	for (size_t i = 0; result == 0 && i < count; i++)
-		if (applies(rules[i].when, role, plan))
+		if (filter_applies(rules[i].when, role, plan))
 			result = add_rule_for_each(filter, &rules[i], role, plan);
 	return result;
 }
@@ -197,49 +193,4 @@ int jail_filters(unsigned role, const struct plan *plan, char why[static JAIL_WH
 	if (memfd >= 0)
 		close(memfd);
 	return -1;
-}
-
-/* "fd = 9, size <= 4096"; a rule for several descriptors: "fd in 9 13 17" */
-static void condition_text(const struct rule *rule, unsigned role, const struct plan *plan,
-			   char text[static CONDITION_TEXT_SIZE])
-{
-	uint64_t values[EACH_MAX];
-	size_t used = 0, count = each_values(rule, role, plan, values);
-	text[0] = 0;
-	for (size_t i = 0; i < CONDITIONS_MAX; i++) {
-		const struct condition *condition = &rule->conditions[i];
-		if (condition->comparison == ANYTHING || used >= CONDITION_TEXT_SIZE - 1)
-			continue;
-		bool several = condition->each != EACH_ONE && count != 1;
-		const char *sign = condition->comparison == AT_MOST ? "<=" : several ? "in" : "=";
-		used += (size_t)snprintf(text + used, CONDITION_TEXT_SIZE - used, "%s%s %s", used > 0 ? ", " : "",
-					 condition->label, sign);
-		for (size_t j = 0; j < (condition->each != EACH_ONE ? count : 1); j++) {
-			uint64_t value = condition->each != EACH_ONE ? values[j] : condition->value;
-			if (used < CONDITION_TEXT_SIZE - 1)
-				used += (size_t)snprintf(text + used, CONDITION_TEXT_SIZE - used,
-							 value > 0xffff ? " %#" PRIx64 : " %" PRIu64, value);
-		}
-	}
-}
-
-size_t jail_filter_rules(unsigned role, const struct plan *plan, struct jail_rule_text *rules, size_t max)
-{
-	static char texts[RULES_MAX][CONDITION_TEXT_SIZE];
-	size_t used = 0;
-	for (enum lockdown_thread thread = 0; thread < THREAD_KINDS; thread++) {
-		size_t count;
-		const struct rule *table = filter_rules(role, thread, &count);
-		for (size_t i = 0; i < count; i++) {
-			if (!applies(table[i].when, role, plan))
-				continue;
-			if (used < max && used < RULES_MAX) {
-				condition_text(&table[i], role, plan, texts[used]);
-				rules[used] = (struct jail_rule_text){thread_names[thread], table[i].name, texts[used],
-								      table[i].reason};
-			}
-			used++;
-		}
-	}
-	return used < RULES_MAX ? used : RULES_MAX;
 }

@@ -10,8 +10,7 @@
  *     MESSAGE_LOCKED    to the launcher alone: the auditor's own jail is complete
  *
  * The launcher's first event is AUDIT_LOG_OPENED; the auditor does not read the supervisor's channel before it.
- * At end-of-file on both channels, or a while after the launcher's (the supervisor then has a last allowance of bytes
- * and time), the auditor adds the record that closes the log, and exits 0 if all is on disk.
+ * At end-of-file on both channels the auditor adds the record that closes the log, and exits 0 if all is on disk.
  */
 #ifndef MONITOR_AUDIT_EVENT_H
 #define MONITOR_AUDIT_EVENT_H
@@ -33,11 +32,13 @@ enum audit_event {
 	AUDIT_RESOURCE_OPENED, /* [LABEL PATH] SIZE HASH READ_ONLY */
 	AUDIT_PLAN_MADE,       /* [VCPUS MEMORY DEVICES] RUN_TIME GRACE */
 	AUDIT_VM_STARTING,     /* the intent: with a ticket, and MESSAGE_GO after its answer */
-	AUDIT_PROCESS_STARTED, /* [ROLE PROCESS PID LAYERS LAYERS_ABSENT]: its jail as the process verified it */
+	AUDIT_PROCESS_STARTED, /* [ROLE PROCESS PID LAYERS LAYERS_ABSENT FILTER_MAIN] FILTER_VCPU: its jail as the
+				  process verified it, and the filters it was given */
 	AUDIT_START_REFUSED,   /* [REASON] FAILURE ERROR */
 	AUDIT_PROCESS_ENDED,   /* [ROLE PROCESS PID], and EXIT_STATUS or SIGNAL */
-	AUDIT_VIOLATION,       /* [ROLE PROCESS PID SYSCALL] THREAD ARGUMENTS INSTRUCTION: reported by the process */
-	/* launcher; from the supervisor one is held back until the launcher is gone, and counts if that said neither */
+	AUDIT_VIOLATION,       /* [ROLE PROCESS PID SIGNAL]: SIGSYS or a fault ended it, which is a fact; and what the
+				  process itself reported, if it did: SYSCALL CALL THREAD ARGUMENTS INSTRUCTION */
+	/* launcher; supervisor, when the launcher is gone */
 	AUDIT_VM_STOPPED, /* [OUTCOME] EXIT_VALUE REASON: OUTCOME_POWER_OFF, _EXIT, _RESET, _STOPPED */
 	AUDIT_VM_CRASHED, /* [OUTCOME] REASON FAILURE ERROR: OUTCOME_TRIPLE_FAULT, _PANIC, _FAILURE */
 
@@ -81,7 +82,7 @@ enum audit_field {
 	AUDIT_VALUE, /* of the cap */
 	AUDIT_COUNT,
 	AUDIT_SYSCALL,
-	AUDIT_THREAD, /* enum lockdown_thread */
+	AUDIT_THREAD, /* 0 main, 1 + n the thread of vCPU n */
 	AUDIT_INSTRUCTION,
 	AUDIT_SIZE, /* bytes */
 	AUDIT_READ_ONLY,
@@ -97,6 +98,8 @@ enum audit_field {
 	AUDIT_BOOT_ID,     /* 16 */
 	AUDIT_POLICY_HASH, /* 32 */
 	AUDIT_HASH,        /* 32: SHA-256 of the resource */
+	AUDIT_FILTER_MAIN, /* 32: SHA-256 of the main thread's compiled filter */
+	AUDIT_FILTER_VCPU, /* 32: and of the vCPU threads' */
 	AUDIT_ARGUMENTS,   /* 48: six uint64_t */
 
 	/* strings */
@@ -109,6 +112,7 @@ enum audit_field {
 	AUDIT_PATH,      /* 1023 */
 	AUDIT_PROCESS,   /* 95: "monitor", "device 'root'" */
 	AUDIT_DEVICE,    /* 63 */
+	AUDIT_CALL,      /* 31: a system call's name */
 	AUDIT_OPERATION, /* 31 */
 	AUDIT_REASON,    /* 511 */
 

@@ -17,7 +17,7 @@
 enum {
 	RECORD_MAX = 32768, /* bytes of a line with its newline */
 	RECORD_SALT_SIZE = 16,
-	RECORD_REQUIRED_MAX = 5,
+	RECORD_REQUIRED_MAX = 6,
 };
 
 /* Who speaks. Bits, for the table. */

@@ -52,7 +52,8 @@ const struct record_rule record_rules[AUDIT_EVENTS] = {
 			       1,
 			       STATUS_SUCCESS,
 			       LAUNCHER,
-			       {AUDIT_ROLE, AUDIT_PROCESS, AUDIT_PID, AUDIT_LAYERS, AUDIT_LAYERS_ABSENT},
+			       {AUDIT_ROLE, AUDIT_PROCESS, AUDIT_PID, AUDIT_LAYERS, AUDIT_LAYERS_ABSENT,
+				AUDIT_FILTER_MAIN},
 			       "{process} started, its jail verified"},
     [AUDIT_START_REFUSED] = {"start_refused",
 			     CLASS_ENTITY,
@@ -79,8 +80,9 @@ const struct record_rule record_rules[AUDIT_EVENTS] = {
 			 5,
 			 STATUS_SUCCESS,
 			 LAUNCHER,
-			 {AUDIT_ROLE, AUDIT_PROCESS, AUDIT_PID, AUDIT_SYSCALL},
-			 "{process} made forbidden system call {syscall}, as reported by the process itself"},
+			 {AUDIT_ROLE, AUDIT_PROCESS, AUDIT_PID, AUDIT_SIGNAL},
+			 "{process} broke its jail's rules or faulted: killed by signal {signal}[; reported by the "
+			 "process itself: {reported_call} in thread {reported_thread}]"},
     [AUDIT_VM_STOPPED] = {"vm_stopped",
 			  CLASS_ENTITY,
 			  11,
@@ -200,6 +202,10 @@ static const char *const roles[] = {
     [ROLE_MONITOR] = "monitor",
     [ROLE_AUDITOR] = "auditor",
 };
+static const char *const threads[] = {"main",   "vcpu0",  "vcpu1",  "vcpu2",  "vcpu3", "vcpu4",
+				      "vcpu5",  "vcpu6",  "vcpu7",  "vcpu8",  "vcpu9", "vcpu10",
+				      "vcpu11", "vcpu12", "vcpu13", "vcpu14", "vcpu15"};
+_Static_assert(sizeof(threads) / sizeof(threads[0]) == 1 + PLAN_VCPUS_MAX, "a name for each thread");
 static const char *const flags[] = {"no", "yes"};
 static const char *const clocks[] = {"free-running", "synchronised"};
 
@@ -211,9 +217,9 @@ static const struct {
 	const char *const *words;
 	size_t count;
 } words[AUDIT_FIELDS] = {
-    [AUDIT_OUTCOME] = WORDS(outcomes), [AUDIT_FAULT] = WORDS(faults), [AUDIT_CAP] = WORDS(caps),
-    [AUDIT_FAILURE] = WORDS(failures), [AUDIT_ROLE] = WORDS(roles),   [AUDIT_READ_ONLY] = WORDS(flags),
-    [AUDIT_CLOCK] = WORDS(clocks),
+    [AUDIT_OUTCOME] = WORDS(outcomes), [AUDIT_FAULT] = WORDS(faults),   [AUDIT_CAP] = WORDS(caps),
+    [AUDIT_FAILURE] = WORDS(failures), [AUDIT_ROLE] = WORDS(roles),     [AUDIT_READ_ONLY] = WORDS(flags),
+    [AUDIT_CLOCK] = WORDS(clocks),     [AUDIT_THREAD] = WORDS(threads),
 };
 
 const char *record_word(enum audit_field field, uint64_t number)

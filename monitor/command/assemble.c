@@ -102,6 +102,8 @@ static int common(struct vm *vm, size_t program, int plan, char *why)
 	int filters = vm_hold(vm, jail_filters(vm->programs[program].role, &vm->plan, why));
 	if (filters < 0)
 		return -1;
+	if (!jail_filter_facts(filters, vm->filters[program]))
+		return because(why, errno, "cannot hash a filter");
 	*next(vm, program) = filters;
 	int report = vm_hold(vm, resource_memory("report", 4096, why));
 	if (report < 0)

@@ -167,22 +167,39 @@ void log_process_started(const struct vm *vm, const struct message *locked)
 	add_process(&packet, vm, program);
 	audit_add_u64(&packet, AUDIT_LAYERS, locked->value[0]);
 	audit_add_u64(&packet, AUDIT_LAYERS_ABSENT, locked->value[1]);
+	const struct jail_filter *filters = vm->filters[program];
+	audit_add_bytes(&packet, AUDIT_FILTER_MAIN, filters[THREAD_MAIN].sha256, JAIL_HASH_SIZE);
+	if (filters[THREAD_VCPU].instructions > 0)
+		audit_add_bytes(&packet, AUDIT_FILTER_VCPU, filters[THREAD_VCPU].sha256, JAIL_HASH_SIZE);
 	send_event(vm, &packet);
 }
 
-/* The page is the process's word; only its numbers are taken, each once. */
-static void log_violation(const struct vm *vm, size_t index)
+/* Who runs foreign code can keep the SIGSYS handler from running, and then falls by a fault of its own making. */
+bool log_is_violation(const siginfo_t *info)
+{
+	static const int signals[] = {SIGSYS, SIGSEGV, SIGILL, SIGBUS, SIGFPE, SIGTRAP};
+	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+		if (info->si_code != CLD_EXITED && info->si_status == signals[i])
+			return true;
+	return false;
+}
+
+/* The signal is the fact. The page is the process's word; only its numbers are taken, each once. */
+static void log_violation(const struct vm *vm, size_t index, int signal)
 {
 	struct audit_packet packet;
 	struct violation report = *vm->reports[index];
-	if (!report.filled)
-		return;
 	audit_begin(&packet, AUDIT_VIOLATION);
 	add_process(&packet, vm, index);
-	audit_add_u64(&packet, AUDIT_SYSCALL, report.number);
-	audit_add_u64(&packet, AUDIT_THREAD, report.thread);
-	audit_add_u64(&packet, AUDIT_INSTRUCTION, report.instruction_pointer);
-	audit_add_bytes(&packet, AUDIT_ARGUMENTS, report.arguments, sizeof(report.arguments));
+	audit_add_u64(&packet, AUDIT_SIGNAL, (uint64_t)signal);
+	if (report.filled) {
+		char call[JAIL_CALL_SIZE];
+		audit_add_u64(&packet, AUDIT_SYSCALL, report.number);
+		audit_add_string(&packet, AUDIT_CALL, jail_call_name(report.number, call));
+		audit_add_u64(&packet, AUDIT_THREAD, report.thread);
+		audit_add_u64(&packet, AUDIT_INSTRUCTION, report.instruction_pointer);
+		audit_add_bytes(&packet, AUDIT_ARGUMENTS, report.arguments, sizeof(report.arguments));
+	}
 	send_event(vm, &packet);
 }
 
@@ -196,8 +213,8 @@ void log_process_ended(const struct vm *vm, size_t index, const siginfo_t *info)
 	else
 		audit_add_u64(&packet, AUDIT_SIGNAL, (uint64_t)info->si_status);
 	send_event(vm, &packet);
-	if (info->si_code != CLD_EXITED && info->si_status == SIGSYS)
-		log_violation(vm, index);
+	if (log_is_violation(info))
+		log_violation(vm, index, info->si_status);
 }
 
 void log_vm_ended(const struct vm *vm, const struct vm_end *end)

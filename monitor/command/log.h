@@ -13,7 +13,9 @@ int log_intent(const struct vm *vm, char *why);
 int log_intent_durable(const struct vm *vm, char *why);
 
 void log_process_started(const struct vm *vm, const struct message *locked);
-/* A process of vm->programs ended; a violation's report is recorded with it. */
+/* Whether a process that ended so broke its jail's rules, or faulted in trying. */
+bool log_is_violation(const siginfo_t *info);
+/* A process of vm->programs ended; a violation, and what the process reported of it, is recorded with it. */
 void log_process_ended(const struct vm *vm, size_t index, const siginfo_t *info);
 void log_vm_ended(const struct vm *vm, const struct vm_end *end);
 

@@ -1,5 +1,6 @@
 /* `cofferdam plan POLICY`: what `run` would open, make and limit, and every filter. Changes nothing. */
 #include "monitor/command/command.h"
+#include "monitor/command/plan_filters.h"
 #include "monitor/command/vm.h"
 #include "policy/open.h"
 
@@ -9,8 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
-
-enum { RULES_MAX = 64 };
 
 static void add_value(const struct policy_value *value, void *context)
 {
@@ -54,32 +53,22 @@ static json_t *plan_files(const struct policy *policy, const struct host *host, 
 	return files;
 }
 
-static void add_process(json_t *list, const char *name, unsigned role, const struct plan *plan, bool filters)
+static void add_process(json_t *list, const char *name, unsigned role, const struct plan *plan)
 {
-	struct jail_rule_text rules[RULES_MAX];
-	size_t count = jail_filter_rules(role, plan, rules, RULES_MAX);
-	json_t *process = json_pack("{s:s, s:i, s:i}", "process", name, "id", (int)role, "rules", (int)count);
-	if (filters) {
-		json_t *texts = json_array();
-		for (size_t i = 0; i < count && i < RULES_MAX; i++)
-			json_array_append_new(texts, json_pack("{s:s, s:s, s:s, s:s}", "thread", rules[i].thread,
-							       "call", rules[i].call, "condition", rules[i].condition,
-							       "reason", rules[i].reason));
-		json_object_set_new(process, "filter", texts);
-	}
-	json_array_append_new(list, process);
+	json_array_append_new(list, json_pack("{s:s, s:i, s:o}", "process", name, "id", (int)role, "threads",
+					      plan_filters_to_json(role, plan)));
 }
 
-static json_t *plan_processes(const struct plan *plan, bool filters)
+static json_t *plan_processes(const struct plan *plan)
 {
 	json_t *list = json_array();
 	char name[PLAN_NAME_SIZE + 32];
-	add_process(list, "cofferdam-auditor", ROLE_AUDITOR, plan, filters);
-	add_process(list, "cofferdam-supervisor", ROLE_SUPERVISOR, plan, filters);
-	add_process(list, "cofferdam-monitor", ROLE_MONITOR, plan, filters);
+	add_process(list, "cofferdam-auditor", ROLE_AUDITOR, plan);
+	add_process(list, "cofferdam-supervisor", ROLE_SUPERVISOR, plan);
+	add_process(list, "cofferdam-monitor", ROLE_MONITOR, plan);
 	for (uint32_t i = 0; i < plan->device_count; i++) {
 		snprintf(name, sizeof(name), "cofferdam-device %s", plan->devices[i].name);
-		add_process(list, name, ROLE_DEVICE + i, plan, filters);
+		add_process(list, name, ROLE_DEVICE + i, plan);
 	}
 	return list;
 }
@@ -90,10 +79,10 @@ static const char *text_of(const json_t *object, const char *key)
 	return text == NULL ? "" : text;
 }
 
-static void print(const json_t *plan)
+static void print(const json_t *plan, bool filters)
 {
-	size_t i, j;
-	const json_t *entry, *rule;
+	size_t i;
+	const json_t *entry;
 	json_array_foreach(json_object_get(plan, "values"), i, entry)
 	{
 		printf("%-28s %-24s %s\n", text_of(entry, "key"), text_of(entry, "value"),
@@ -106,16 +95,10 @@ static void print(const json_t *plan)
 		printf("  %-10s %-32s %s%s\n", text_of(entry, "what"), text_of(entry, "path"),
 		       refused ? "REFUSED: " : "opens", text_of(entry, "refused"));
 	}
-	puts("\nprocesses, each in its jail");
+	puts("\nprocesses, each in its jail with these system call filters");
 	json_array_foreach(json_object_get(plan, "processes"), i, entry)
 	{
-		printf("  %-34s %lld seccomp rules\n", text_of(entry, "process"),
-		       json_integer_value(json_object_get(entry, "rules")));
-		json_array_foreach(json_object_get(entry, "filter"), j, rule)
-		{
-			printf("    %-6s %-16s %-44s %s\n", text_of(rule, "thread"), text_of(rule, "call"),
-			       text_of(rule, "condition"), text_of(rule, "reason"));
-		}
+		plan_filters_print(entry, filters);
 	}
 }
 
@@ -128,12 +111,12 @@ static int make_plan(const struct policy *policy, const struct host *host, bool 
 	policy_each_value(policy, add_value, values);
 	json_t *files = plan_files(policy, host, &refused);
 	json_t *all = json_pack("{s:s, s:b, s:o, s:o, s:o}", "name", plan.name, "refused", refused, "values", values,
-				"files", files, "processes", plan_processes(&plan, filters));
+				"files", files, "processes", plan_processes(&plan));
 	if (json) {
 		json_dumpf(all, stdout, JSON_INDENT(2));
 		putchar('\n');
 	} else {
-		print(all);
+		print(all, filters);
 	}
 	json_decref(all);
 	return refused ? EXIT_OURS : 0;
@@ -150,9 +133,11 @@ int command_plan(int argc, char **argv, const struct host *host)
 		if (option == 'h') {
 			puts("Usage: cofferdam plan [--filters] [--json] POLICY\n\nShows what `run` would open, make "
 			     "and limit on this "
-			     "host, and changes nothing.\n\n  --filters  every seccomp rule of every process, with its "
-			     "reason\n"
-			     "  --json     for scripts\n\nExit status: 0 when `run` would start, 125 when it would be "
+			     "host, and changes nothing.\n\n  --filters  each rule of each system call filter: the "
+			     "call, "
+			     "why, and what its arguments must be\n"
+			     "  --json     for scripts; has every rule\n\nExit status: 0 when `run` would start, 125 "
+			     "when it would be "
 			     "refused.");
 			return 0;
 		}

@@ -49,6 +49,7 @@ struct vm {
 	struct jail_program programs[VM_PROGRAMS_MAX];
 	int descriptors[VM_PROGRAMS_MAX][VM_DESCRIPTORS_EACH]; /* borrowed from `held` */
 	size_t program_count;
+	struct jail_filter filters[VM_PROGRAMS_MAX][THREAD_KINDS];
 	const struct violation *reports[VM_PROGRAMS_MAX]; /* each process's report page, read-only here */
 
 	int held[VM_DESCRIPTORS_MAX]; /* closed once the programs have started */

@@ -232,6 +232,8 @@ static void describe_end(const struct wait *wait, size_t index, const siginfo_t 
 		snprintf(how, sizeof(how), "exited with status %d", info->si_status);
 	else if (info->si_status == SIGSYS)
 		snprintf(how, sizeof(how), "made a forbidden system call and was killed");
+	else if (log_is_violation(info))
+		snprintf(how, sizeof(how), "faulted (signal %d); treat this as an attack", info->si_status);
 	else
 		snprintf(how, sizeof(how), "was killed by signal %d", info->si_status);
 	snprintf(wait->end->reason, sizeof(wait->end->reason), "%s %s",
@@ -244,7 +246,7 @@ static void reap_one(struct wait *wait, size_t index, int64_t deadline)
 	bool member_gone = wait->failed.type == MESSAGE_FAILED && wait->failed.code == FAILURE_MEMBER &&
 			   index == VM_PROGRAM_MONITOR + wait->failed.index;
 	siginfo_t info = reap(&wait->vm->programs[index], deadline);
-	bool violated = info.si_code != CLD_EXITED && info.si_status == SIGSYS;
+	bool violated = log_is_violation(&info);
 	log_process_ended(wait->vm, index, &info);
 	if (violated || member_gone || unexplained) {
 		wait->end->outcome = OUTCOME_FAILURE;

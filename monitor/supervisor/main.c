@@ -8,16 +8,17 @@
  * and uses no stdio; jansson works on an arena of its own.
  *
  * System calls after the lockdown, as musl makes them; nothing else is needed:
- *     poll           7   (2 + members + 8 descriptors)
+ *     ppoll        271   2 + members + 8 descriptors, no signal mask
  *     recvmsg       47   fd FD_CHANNEL; flags MSG_DONTWAIT|MSG_CMSG_CLOEXEC
- *     recvfrom      45   fd SUPERVISOR_FD_AUDIT, a member's or a connection's; flags MSG_DONTWAIT, or with MSG_TRUNC;
- * no address sendto        44   fd FD_CHANNEL, SUPERVISOR_FD_AUDIT, a member's or a connection's; flags MSG_NOSIGNAL|
- *                        MSG_DONTWAIT, or MSG_NOSIGNAL alone on FD_CHANNEL; no address
+ *     recvfrom      45   fd SUPERVISOR_FD_AUDIT or a member's: one message, MSG_DONTWAIT|MSG_TRUNC; a connection's: at
+ *                        most REQUEST_LINE_MAX, MSG_DONTWAIT; no address
+ *     sendto        44   fd FD_CHANNEL or a member's: one message; SUPERVISOR_FD_AUDIT: at most AUDIT_PACKET_MAX; a
+ *                        connection's: at most REQUEST_ANSWER_MAX; MSG_NOSIGNAL|MSG_DONTWAIT, or on FD_CHANNEL
+ *                        MSG_NOSIGNAL; no address
  *     close          3   a connection's
  *     ioctl         16   fd SUPERVISOR_FD_TERMINAL, TCSETS (0x5402)
  *     clock_gettime 228  CLOCK_MONOTONIC, where the vDSO cannot answer
- *     restart_syscall 219  poll after SIGSTOP and SIGCONT
- *     exit_group   231
+ *     exit_group   231   0 or 125
  * A connection's number is one of 1 to 3 or from SUPERVISOR_FD_MEMBER + 1 + device_count on (jail/descriptors.h).
  */
 #include "jail/lockdown.h"
@@ -27,7 +28,6 @@
 
 #include <asm/termbits.h>
 #include <errno.h>
-#include <limits.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -201,13 +201,16 @@ static void hear_launcher(void)
 
 enum { POLL_LAUNCHER, POLL_AUDITOR, POLL_MEMBER, POLL_MAX = POLL_MEMBER + MEMBERS_MAX + SUPERVISOR_CONNECTIONS_MAX };
 
-static int time_left(void)
+/* Until the next deadline; NULL: there is none. */
+static const struct timespec *time_left(struct timespec *left)
 {
 	uint64_t ours = vm_next_deadline(&vm), theirs = control_next_deadline(&control), now = now_ms();
 	uint64_t next = ours < theirs ? ours : theirs;
 	if (next == NEVER)
-		return -1;
-	return next <= now ? 0 : next - now > INT_MAX ? INT_MAX : (int)(next - now);
+		return NULL;
+	uint64_t ms = next <= now ? 0 : next - now;
+	*left = (struct timespec){.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000};
+	return left;
 }
 
 /* Members first: what one of them said before the launcher went is still heard. */
@@ -222,7 +225,9 @@ static void serve(void)
 		polled[POLL_MEMBER + i] = (struct pollfd){.fd = SUPERVISOR_FD_MEMBER + (int)i, .events = POLLIN};
 	for (uint32_t i = 0; i < SUPERVISOR_CONNECTIONS_MAX; i++)
 		connections[i] = control_wants(&control.connections[i]);
-	if (poll(polled, POLL_MEMBER + vm.member_count + SUPERVISOR_CONNECTIONS_MAX, time_left()) < 0)
+	struct timespec left;
+	nfds_t count = POLL_MEMBER + vm.member_count + SUPERVISOR_CONNECTIONS_MAX;
+	if (ppoll(polled, count, time_left(&left), NULL) < 0) /* poll would need restart_syscall too */
 		return;
 	for (uint32_t i = 0; i < vm.member_count; i++)
 		if (polled[POLL_MEMBER + i].revents != 0 && !vm.over)

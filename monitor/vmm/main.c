@@ -11,7 +11,7 @@
  *     ppoll(…, at most 1 + PLAN_DEVICES_MAX, …, [0], …)
  *     recvfrom([FD_CHANNEL], …, [sizeof(struct message)], [MSG_DONTWAIT | MSG_TRUNC], [0], [0])
  *     recvfrom([device channels], …, [sizeof(struct transport_message)], [MSG_DONTWAIT | MSG_TRUNC], [0], [0])
- *     sendto([FD_CHANNEL], …, [sizeof(struct message)], …)                       lockdown_send, lockdown_fail
+ *     sendto([FD_CHANNEL], …, [sizeof(struct message)], [MSG_NOSIGNAL], [0] …)   lockdown_send, lockdown_fail
  *     write([MONITOR_FD_EVENT or device irq eventfds], …, [8])
  *     futex(…, [FUTEX_WAIT_PRIVATE or FUTEX_WAKE_PRIVATE], …, [timeout 0])       sync.h
  *     exit_group([0 or 125])

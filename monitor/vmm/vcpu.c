@@ -7,7 +7,7 @@
  * System calls after lockdown_thread(THREAD_VCPU), all by raw numbers or musl wrappers that make just these:
  *     ioctl(vCPU descriptors, [KVM_RUN], [0])
  *     futex(…, [FUTEX_WAIT_PRIVATE or FUTEX_WAKE_PRIVATE], …, [timeout 0])       sync.h
- *     sendto([FD_CHANNEL], …, [sizeof(struct message)], …)                       lockdown_send, lockdown_fail
+ *     sendto([FD_CHANNEL], …, [sizeof(struct message)], [MSG_NOSIGNAL], [0] …)   lockdown_send, lockdown_fail
  *     sendto([device channels], …, [sizeof(struct transport_message)], [MSG_NOSIGNAL | MSG_DONTWAIT], [0], [0])
  *     recvfrom([device channels], …, [sizeof(struct transport_message)], [MSG_DONTWAIT | MSG_TRUNC], [0], [0])
  *     ppoll(…, [0 or 1], …, [0], …)                                              waits for a device's answer
@@ -246,7 +246,7 @@ static void *vcpu_main(void *argument)
 
 	set_up(vcpu);
 	struct kvm_run *run = map_run(vcpu);
-	lockdown_thread(THREAD_VCPU);
+	lockdown_thread(THREAD_VCPU + vcpu->index);
 	__atomic_fetch_add(&machine->vcpus_locked, 1, __ATOMIC_RELEASE);
 	sync_wake_all(&machine->vcpus_locked);
 	if (vcpu->index == 0) { /* until it starts the others, they sleep in KVM_RUN */

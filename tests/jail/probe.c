@@ -1,7 +1,10 @@
 /* A program for the jail's tests: locks itself down as a real one does, then does what its name says.
  *
- * Built as the programs are. argv[1] is the role, argv[0] the deed.
+ * Linked as the programs are. argv[1] is the role, argv[0] the deed; where argv[0] is none, the plan's command line
+ * says "deed=…", and every device but the first just holds. It plays a process that has been taken over and knows where
+ * everything lies, so the handler's file is a part of this one.
  */
+#include "jail/inside/violation.c"
 #include "jail/lockdown.h"
 
 #include <poll.h>
@@ -17,15 +20,10 @@ static unsigned own_role;
 /* Waits for the end of its channel, by the call that the role's filter has for waiting. */
 static void hold(void)
 {
-	struct pollfd sources[8] = {{.fd = FD_CHANNEL}};
-	for (int i = 1; i < 8; i++)
+	struct pollfd sources[4] = {{.fd = FD_CHANNEL}};
+	for (int i = 1; i < 4; i++)
 		sources[i] = (struct pollfd){.fd = -1};
-	if (own_role == ROLE_AUDITOR)
-		poll(sources, 2, -1);
-	else if (own_role == ROLE_SUPERVISOR)
-		poll(sources, 8, -1);
-	else
-		ppoll(sources, 4, NULL, NULL);
+	ppoll(sources, own_role == ROLE_AUDITOR ? 2 : 4, NULL, NULL);
 	_exit(0);
 }
 
@@ -51,9 +49,72 @@ static void x32_call(void)
 
 static void *forbidden_in_thread(void *unused)
 {
-	lockdown_thread(THREAD_VCPU);
+	lockdown_thread(THREAD_VCPU + 1);
 	forbidden();
 	return unused;
+}
+
+/* ---- what a taker-over may try with the handler ---- */
+
+static void block_signal(void)
+{
+	sigset_t set;
+	sigemptyset(&set);
+	sigaddset(&set, SIGSYS);
+	syscall(SYS_rt_sigprocmask, SIG_BLOCK, &set, NULL, 8L);
+	forbidden();
+}
+
+static void ignore_signal(void)
+{
+	const struct sigaction ignore = {.sa_handler = SIG_IGN};
+	syscall(SYS_rt_sigaction, SIGSYS, &ignore, NULL, 8L);
+	forbidden();
+}
+
+static void silent(void)
+{
+	atomic_flag_test_and_set(&claimed);
+	forbidden();
+}
+
+static void liar(void)
+{
+	atomic_flag_test_and_set(&claimed);
+	*page = (struct violation){.filled = 1, .thread = UINT32_MAX, .number = UINT64_MAX};
+	forbidden();
+}
+
+static void no_page(void)
+{
+	page = NULL;
+	forbidden();
+}
+
+/* The handler's frame does not fit where the stack pointer claims to be on the handler's stack already. */
+static void no_room(void)
+{
+	__asm__ volatile("mov %0, %%rsp\n\tmov $41, %%eax\n\tsyscall\n\tud2" : : "r"(own_stack + 1024) : "memory");
+}
+
+/* As if a call had been refused; what is repeated is one that the filter allows. */
+static void enter_handler(void)
+{
+	siginfo_t info = {.si_syscall = SYS_ppoll};
+	ucontext_t context = {0};
+	struct pollfd none = {.fd = -1};
+	const struct timespec at_once = {0};
+	context.uc_mcontext.gregs[REG_RDI] = (greg_t)&none;
+	context.uc_mcontext.gregs[REG_RSI] = own_role == ROLE_AUDITOR ? 2 : 4;
+	context.uc_mcontext.gregs[REG_RDX] = (greg_t)&at_once;
+	on_violation(SIGSYS, &info, &context);
+}
+
+/* With the handler's frame left lying on its stack: a return from it would need rt_sigreturn. */
+static void return_from_handler(void)
+{
+	syscall(SYS_rt_sigreturn);
+	_exit(1);
 }
 
 static void deep_stack(void)
@@ -66,7 +127,19 @@ static const struct {
 	const char *name;
 	void (*deed)(void);
 } deeds[] = {
-    {"hold", hold}, {"forbidden", forbidden}, {"old-call", old_call}, {"x32-call", x32_call}, {"no-stack", deep_stack},
+    {"hold", hold},
+    {"forbidden", forbidden},
+    {"old-call", old_call},
+    {"x32-call", x32_call},
+    {"no-stack", deep_stack},
+    {"block", block_signal},
+    {"ignore", ignore_signal},
+    {"silent", silent},
+    {"liar", liar},
+    {"no-page", no_page},
+    {"no-room", no_room},
+    {"enter", enter_handler},
+    {"return", return_from_handler},
 };
 
 int main(int argc, char **argv)
@@ -75,12 +148,15 @@ int main(int argc, char **argv)
 	if (argc != 2)
 		return 2;
 	own_role = (unsigned)atoi(argv[1]);
-	lockdown_begin(own_role);
-	if (strcmp(argv[0], "vcpu-forbidden") == 0 && pthread_create(&thread, NULL, forbidden_in_thread, NULL) != 0)
+	const struct plan *plan = lockdown_begin(own_role);
+	const char *deed = argv[0];
+	if (strncmp(plan->cmdline, "deed=", 5) == 0)
+		deed = own_role > ROLE_DEVICE ? "hold" : plan->cmdline + 5;
+	if (strcmp(deed, "vcpu-forbidden") == 0 && pthread_create(&thread, NULL, forbidden_in_thread, NULL) != 0)
 		return 3;
 	lockdown_thread(THREAD_MAIN);
 	for (size_t i = 0; i < sizeof(deeds) / sizeof(deeds[0]); i++)
-		if (strcmp(argv[0], deeds[i].name) == 0)
+		if (strcmp(deed, deeds[i].name) == 0)
 			deeds[i].deed();
 	hold();
 }

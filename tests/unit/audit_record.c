@@ -234,6 +234,7 @@ static const struct {
     {AUDIT_VM_STOPPED, AUDIT_FIELD_NONE, "VM vm ended: power-off"},
     {AUDIT_VM_STOPPED, AUDIT_EXIT_VALUE, "VM vm ended: power-off 7"},
     {AUDIT_VM_CRASHED, AUDIT_FIELD_NONE, "VM vm crashed: power-off"},
+    {AUDIT_VIOLATION, AUDIT_FIELD_NONE, "process broke its jail's rules or faulted: killed by signal 1"},
 };
 
 START_TEST(a_message_leaves_out_what_is_not_known)
@@ -255,12 +256,18 @@ START_TEST(layers_and_arguments_are_readable)
 	const uint64_t arguments[6] = {0, 1, UINT64_MAX, 0x1234, 5, 6};
 	fake_event(&packet, AUDIT_VIOLATION);
 	audit_add_bytes(&packet, AUDIT_ARGUMENTS, arguments, sizeof(arguments));
+	audit_add_string(&packet, AUDIT_CALL, "socket");
+	audit_add_u64(&packet, AUDIT_THREAD, 3);
 	audit_add_u64(&packet, AUDIT_LAYERS, LAYER_ROOT | LAYER_SECCOMP | UINT64_C(1) << 63);
 	struct audit_view view = fake_view(&packet);
 	json_t *record = written(&view, SENDER_LAUNCHER);
 	const json_t *details = at(record, "unmapped.cofferdam.details");
-	ck_assert_str_eq(json_string_value(json_array_get(at(details, "arguments"), 2)), "0xffffffffffffffff");
-	ck_assert_str_eq(json_string_value(json_array_get(at(details, "arguments"), 3)), "0x1234");
+	ck_assert_str_eq(json_string_value(json_array_get(at(details, "reported_arguments"), 2)), "0xffffffffffffffff");
+	ck_assert_str_eq(json_string_value(json_array_get(at(details, "reported_arguments"), 3)), "0x1234");
+	ck_assert_str_eq(text_at(record, "message"),
+			 "process broke its jail's rules or faulted: killed by signal 1; reported by the process "
+			 "itself: socket in thread vcpu2");
+	ck_assert_str_eq(json_string_value(at(details, "reported_thread")), "vcpu2");
 	ck_assert_uint_eq(json_array_size(at(details, "layers")), 2);
 	ck_assert_str_eq(json_string_value(json_array_get(at(details, "layers"), 0)), "root");
 	ck_assert_str_eq(json_string_value(json_array_get(at(details, "layers"), 1)), "seccomp");

@@ -293,8 +293,8 @@ END_TEST
 
 static bool prints(unsigned role, const char *call, const char *condition)
 {
-	struct jail_rule_text rules[64];
-	size_t count = jail_filter_rules(role, &plan, rules, 64);
+	struct jail_rule_text rules[JAIL_RULES_MAX];
+	size_t count = jail_filter_rules(role, &plan, rules);
 	for (size_t i = 0; i < count; i++)
 		if (strcmp(rules[i].call, call) == 0 && strcmp(rules[i].condition, condition) == 0)
 			return true;
@@ -303,22 +303,21 @@ static bool prints(unsigned role, const char *call, const char *condition)
 
 START_TEST(rules_are_printed_with_their_numbers)
 {
-	ck_assert(prints(ROLE_DEVICE, "preadv", "fd = 9, count <= 256"));
-	ck_assert(!prints(ROLE_DEVICE, "fdatasync", "fd = 9"));
-	ck_assert(prints(ROLE_DEVICE + 1, "fdatasync", "fd = 9"));
-	ck_assert(prints(ROLE_MONITOR, "ioctl", "fd in 29 30 31, request = 44672, argument = 0"));
-	ck_assert(prints(ROLE_MONITOR, "write", "fd in 11 15 19 23 27, size = 8"));
+	ck_assert(prints(ROLE_DEVICE, "preadv", "fd = 9 (DEVICE_FD_BACKEND), count <= 256"));
+	ck_assert(!prints(ROLE_DEVICE, "fdatasync", "fd = 9 (DEVICE_FD_BACKEND)"));
+	ck_assert(prints(ROLE_DEVICE + 1, "fdatasync", "fd = 9 (DEVICE_FD_BACKEND)"));
+	ck_assert(prints(ROLE_MONITOR, "ioctl", "fd in 29 30 31 (vCPUs), request = KVM_RUN, argument = 0"));
+	ck_assert(prints(ROLE_MONITOR, "write", "fd in 11 15 19 23 27 (device interrupts), size = 8"));
 }
 END_TEST
 
 START_TEST(each_printed_rule_has_a_reason)
 {
-	struct jail_rule_text rules[64];
-	size_t count = jail_filter_rules(threads[_i].role, &plan, rules, 64);
+	struct jail_rule_text rules[JAIL_RULES_MAX];
+	size_t count = jail_filter_rules(threads[_i].role, &plan, rules);
 	ck_assert_uint_gt(count, 0);
 	for (size_t i = 0; i < count; i++) {
 		ck_assert_str_ne(rules[i].reason, "");
-		ck_assert(strcmp(rules[i].thread, "main") == 0 || strcmp(rules[i].thread, "vcpu") == 0);
 	}
 }
 END_TEST

@@ -31,7 +31,7 @@ const struct plan *lockdown_begin(unsigned role)
 	return &plan;
 }
 
-void lockdown_thread(enum lockdown_thread thread)
+void lockdown_thread(unsigned thread)
 {
 	const struct message locked = {.type = MESSAGE_LOCKED, .index = MEMBER_SUPERVISOR};
 	ck_assert_int_eq(thread, THREAD_MAIN);
