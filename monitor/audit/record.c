@@ -27,6 +27,8 @@ static void message_part(struct text *text, const struct record_source *source, 
 		text_escape(text, value->bytes, value->size);
 	else if (value->size > 0 && word != NULL)
 		text_raw(text, word);
+	else if (value->size > 0 && field == AUDIT_MEMORY && value->number <= TEXT_INTEGER_MAX)
+		text_size(text, value->number);
 	else if (value->size > 0 && value->number <= TEXT_INTEGER_MAX)
 		text_number(text, value->number);
 	else

@@ -42,7 +42,7 @@ const struct record_rule record_rules[AUDIT_EVENTS] = {
 			 STATUS_SUCCESS,
 			 LAUNCHER,
 			 {AUDIT_VCPUS, AUDIT_MEMORY, AUDIT_DEVICES},
-			 "plan made: {vcpus} vCPUs, {memory} bytes of memory, {devices} devices"},
+			 "plan made: vCPUs: {vcpus}, memory: {memory}, devices: {devices}"},
     [AUDIT_VM_STARTING] =
 	{"vm_starting", CLASS_ENTITY, 1, "Create", 1, STATUS_SUCCESS, LAUNCHER, {0}, "VM {vm} is to start"},
     [AUDIT_PROCESS_STARTED] = {"process_started",
@@ -156,7 +156,7 @@ const struct record_rule record_rules[AUDIT_EVENTS] = {
 			       STATUS_FAILURE,
 			       LAUNCHER | SUPERVISOR | SENDER_AUDITOR,
 			       {AUDIT_COUNT, AUDIT_PROCESS},
-			       "{count} events of {process} were lost"},
+			       "events of {process} lost: {count}"},
     [AUDIT_LOG_CLOSED] =
 	{"log_closed", CLASS_EVENT_LOG, 7, "Stop", 1, STATUS_SUCCESS, SENDER_AUDITOR, {0}, "log of VM {vm} closed"},
 };

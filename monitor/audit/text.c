@@ -133,6 +133,18 @@ void text_number(struct text *text, uint64_t value)
 	put(text, digits + first, sizeof(digits) - first);
 }
 
+void text_size(struct text *text, uint64_t bytes)
+{
+	static const char *const units[] = {"B", "KiB", "MiB", "GiB"};
+	unsigned unit = 0;
+	while (bytes != 0 && bytes % 1024 == 0 && unit + 1 < sizeof(units) / sizeof(units[0])) {
+		bytes /= 1024;
+		unit++;
+	}
+	text_number(text, bytes);
+	text_raw(text, units[unit]);
+}
+
 void text_digits(struct text *text, const uint8_t *bytes, size_t size)
 {
 	for (size_t i = 0; i < size; i++)

@@ -28,6 +28,9 @@ void text_plain(struct text *text, const void *bytes, size_t size);
 /* `"…"` */
 void text_string(struct text *text, const void *bytes, size_t size);
 void text_number(struct text *text, uint64_t value);
+/* Bytes for people: in the largest of KiB, MiB and GiB that divides them, such as `128MiB`. At most
+   TEXT_INTEGER_MAX. */
+void text_size(struct text *text, uint64_t bytes);
 /* `"0x…"` */
 void text_address(struct text *text, uint64_t value);
 /* Two digits a byte, without quotes. */

@@ -43,7 +43,7 @@ static void describe(const struct verify_result *result, char *text, size_t size
 {
 	switch (result->verdict) {
 	case VERDICT_CLOSED:
-		snprintf(text, size, "unbroken and closed: %" PRIu64 " records", result->good);
+		snprintf(text, size, "unbroken and closed, records: %" PRIu64, result->good);
 		break;
 	case VERDICT_UNCLOSED:
 		snprintf(text, size,
@@ -62,8 +62,8 @@ static void describe(const struct verify_result *result, char *text, size_t size
 			 result->line + 1 == result->lines ? ", or the last line is not" : "");
 		break;
 	case VERDICT_MISSING:
-		snprintf(text, size, "%" PRIu64 " records are missing before line %" PRIu64, result->count,
-			 result->line);
+		snprintf(text, size, "records are missing before line %" PRIu64 ": %" PRIu64, result->line,
+			 result->count);
 		break;
 	case VERDICT_INSERTED:
 		snprintf(text, size, "line %" PRIu64 " was added", result->line);
@@ -87,13 +87,13 @@ static int report(const char *path, const struct verify_result *result, const st
 {
 	char text[256], head[2 * CHAIN_HASH_SIZE + 1] = "";
 	describe(result, text, sizeof(text));
-	for (size_t i = 0; i < CHAIN_HASH_SIZE; i++)
+	for (size_t i = 0; i < CHAIN_HASH_SIZE && result->good > 0; i++)
 		snprintf(head + 2 * i, 3, "%02x", verify->good_last.hash[i]);
 	if (json) {
 		json_t *object =
-		    json_pack("{s:s, s:i, s:s, s:I, s:I, s:s}", "verdict", verdict_word(result->verdict), "status",
+		    json_pack("{s:s, s:i, s:s, s:I, s:I, s:s?}", "verdict", verdict_word(result->verdict), "status",
 			      verdict_status(result->verdict), "text", text, "lines", (json_int_t)result->lines,
-			      "unbroken", (json_int_t)result->good, "head", head);
+			      "unbroken", (json_int_t)result->good, "head", result->good > 0 ? head : NULL);
 		if (result->line > 0)
 			json_object_set_new(object, "line", json_integer((json_int_t)result->line));
 		if (result->verdict == VERDICT_MISSING)
@@ -103,7 +103,8 @@ static int report(const char *path, const struct verify_result *result, const st
 		json_decref(object);
 	} else {
 		printf("%s: %s: %s\n", path, verdict_word(result->verdict), text);
-		printf("last record of the unbroken chain: %s\n", head);
+		if (result->good > 0)
+			printf("last record of the unbroken chain: %s\n", head);
 	}
 	return verdict_status(result->verdict);
 }
@@ -164,12 +165,14 @@ static int go_through(struct audit_log *log, struct verify *verify, bool show, b
 	const char *line;
 	size_t size;
 	int got;
-	if (show && !json)
-		printf("%-24s  %-16s  %-8s  %s\n", "TIME", "EVENT", "OUTCOME", "MESSAGE");
 	while ((got = audit_log_next(log, &line, &size, why)) > 0) {
 		struct verify_line claim;
 		json_t *record = audit_log_read(line, size, &claim);
 		verify_add(verify, &claim);
+		if (show && record == NULL && verify->lines == 1)
+			return 0; /* not a log: the verdict says so, once */
+		if (show && !json && verify->lines == 1)
+			printf("%-24s  %-16s  %-8s  %s\n", "TIME", "EVENT", "OUTCOME", "MESSAGE");
 		if (show)
 			print_record(record, verify->lines, json);
 		json_decref(record);
@@ -206,7 +209,7 @@ int command_audit(int argc, char **argv)
 {
 	static const struct option words[] = {{"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {0}};
 	bool json = false;
-	for (int option; (option = getopt_long(argc, argv, "", words, NULL)) != -1;) {
+	for (int option; (option = next_option(argc, argv, words)) != -1;) {
 		if (option == 'h') {
 			fputs(help, stdout);
 			return 0;

@@ -6,28 +6,33 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+static const char help[] =
+    "Usage: cofferdam check [--json] POLICY\n"
+    "\n"
+    "Finds every mistake in a policy file, each with its place and a hint. Opens nothing that the\n"
+    "policy names: `cofferdam plan` does.\n"
+    "\n"
+    "  --json  as a JSON object; its \"problems\" is an empty array when there is none\n"
+    "\n"
+    "Exit status: 0 no mistake, 2 mistakes, 125 the file cannot be read, or others than its\n"
+    "owner could change it.\n";
+
 int command_check(int argc, char **argv, const struct host *host)
 {
 	static const struct option words[] = {{"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {0}};
 	bool json = false;
 	(void)host;
-	for (int option; (option = getopt_long(argc, argv, "", words, NULL)) != -1;) {
+	for (int option; (option = next_option(argc, argv, words)) != -1;) {
 		if (option == 'h') {
-			puts("Usage: cofferdam check [--json] POLICY\n\nChecks a policy file and shows every mistake "
-			     "in it with its "
-			     "place and a hint.\nExit status: 0 when there is none, 2 when there are, 125 when the "
-			     "file cannot be "
-			     "read.");
+			fputs(help, stdout);
 			return 0;
 		}
 		if (option != 'j')
 			return EXIT_USAGE;
 		json = true;
 	}
-	if (optind + 1 != argc) {
-		say("check wants one policy file; `cofferdam check --help` explains");
+	if (!has_arguments(argc, argv, 1, "one policy file"))
 		return EXIT_USAGE;
-	}
 	struct problems problems;
 	problems_init(&problems);
 	struct policy *policy = policy_load(argv[optind], &problems);
@@ -38,7 +43,7 @@ int command_check(int argc, char **argv, const struct host *host)
 		problems_print(&problems, stderr);
 	if (policy != NULL && !json)
 		printf("%s: no mistakes\n", argv[optind]);
-	int status = policy != NULL ? 0 : EXIT_USAGE;
+	int status = policy != NULL ? 0 : problems.source == NULL ? EXIT_OURS : EXIT_USAGE;
 	free(text);
 	problems_free(&problems);
 	policy_free(policy);

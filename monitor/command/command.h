@@ -30,6 +30,13 @@ void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Fills why; returns -1, so that callers can return it. With error, ": " and its text follow. */
 int because(char *why, int error, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
+/* getopt_long, with messages that name the command and its --help. The option's value, -1 after the last, '?' after a
+   message. `words` need a "help" of 'h'; -h is one too. */
+struct option;
+int next_option(int argc, char **argv, const struct option *words);
+/* Whether exactly `count` arguments are left; otherwise says that the command takes `what`. */
+bool has_arguments(int argc, char **argv, int count, const char *what);
+
 /* For __attribute__((cleanup)): closes when not negative. */
 void close_descriptor(int *descriptor);
 #define AUTO_CLOSE __attribute__((cleanup(close_descriptor)))

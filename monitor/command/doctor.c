@@ -246,22 +246,31 @@ static void show(const char *name, const struct finding *finding, json_t *list)
 						      "meaning", finding->meaning));
 }
 
+static const char help[] =
+    "Usage: cofferdam doctor [--json]\n"
+    "\n"
+    "Says what this host offers, what each finding means and what to do. Changes nothing.\n"
+    "\n"
+    "  --json  for scripts\n"
+    "\n"
+    "Exit status: 0 when VMs can run here for this user, 1 when something required is missing.\n";
+
 int command_doctor(int argc, char **argv, const struct host *host)
 {
 	static const struct option options[] = {
 	    {"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {0}};
 	json_t *list = NULL;
-	for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+	for (int option; (option = next_option(argc, argv, options)) != -1;) {
 		if (option == 'h') {
-			puts("Usage: cofferdam doctor [--json]\n\nSays what this host offers, what each finding means "
-			     "and what to "
-			     "do.\nExit status: 0 when VMs can run here, 1 when something required is missing.");
+			fputs(help, stdout);
 			return 0;
 		}
 		if (option != 'j')
 			return EXIT_USAGE;
 		list = json_array();
 	}
+	if (!has_arguments(argc, argv, 0, "no argument"))
+		return EXIT_USAGE;
 	int status = 0;
 	for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++) {
 		struct finding finding = {0};

@@ -4,6 +4,7 @@
 #include "monitor/command/control.h"
 #include "monitor/command/runtime.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -92,20 +93,36 @@ static bool fill_standard_descriptors(void)
 	return null < 0 ? false : close(null) == 0;
 }
 
-int main(int argc, char **argv)
+/* A result that never arrived must not look like one: a full disk or a broken pipe is our failure. */
+static int delivered(int status)
 {
-	if (!fill_standard_descriptors())
-		return EXIT_OURS;
+	bool lost = ferror(stdout) != 0;
+	int error = 0;
+	if (fflush(stdout) != 0)
+		error = errno;
+	if (!lost && error == 0)
+		return status;
+	say("cannot write to standard output%s%s", error != 0 ? ": " : "; what it holds is not complete",
+	    error != 0 ? strerror(error) : "");
+	return EXIT_OURS;
+}
+
+static int start(int argc, char **argv)
+{
 	const char *host_file = NULL;
 	int first = 1;
 	if (sodium_init() < 0)
 		return EXIT_OURS;
-	if (argc > 2 && strcmp(argv[1], "--host") == 0) {
+	if (argc > 1 && strcmp(argv[1], "--host") == 0) {
+		if (argc == 2) {
+			say("--host needs a file; `cofferdam --help` explains");
+			return EXIT_USAGE;
+		}
 		host_file = argv[2];
 		first = 3;
 	}
 	const char *name = argc > first ? argv[first] : "";
-	if (strcmp(name, "--help") == 0 || strcmp(name, "help") == 0) {
+	if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
 		print_help(stdout);
 		return 0;
 	}
@@ -118,7 +135,14 @@ int main(int argc, char **argv)
 			return dispatch(&commands[i], argc - first, argv + first, host_file);
 	if (name[0] == 0)
 		print_help(stderr);
+	else if (name[0] == '-')
+		say("there is no option '%s' before a command; `cofferdam --help` lists both", name);
 	else
 		say("there is no command '%s'; `cofferdam --help` lists them", name);
 	return EXIT_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+	return fill_standard_descriptors() ? delivered(start(argc, argv)) : EXIT_OURS;
 }

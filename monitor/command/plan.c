@@ -11,10 +11,21 @@
 #include <string.h>
 #include <unistd.h>
 
+static const char help[] =
+    "Usage: cofferdam plan [--filters] [--json] POLICY\n"
+    "\n"
+    "Shows what `run` would open, make and limit on this host, and changes nothing.\n"
+    "\n"
+    "  --filters  each rule of each system call filter: the call, why, and what its arguments must be\n"
+    "  --json     for scripts; has every rule\n"
+    "\n"
+    "Exit status: 0 when `run` would start, 125 when it would be refused.\n";
+
 static void add_value(const struct policy_value *value, void *context)
 {
-	json_t *entry = json_pack("{s:s, s:s, s:s}", "key", value->key, "value", value->text, "enforced_by",
-				  value->enforced_by == NULL ? "" : value->enforced_by);
+	bool is_set = value->text[0] != 0 && (value->at.line != 0 || value->fallback != NULL);
+	json_t *entry = json_pack("{s:s, s:s?, s:s?}", "key", value->key, "value", is_set ? value->text : NULL,
+				  "enforced_by", value->enforced_by);
 	if (value->at.line != 0)
 		json_object_set_new(entry, "line", json_integer(value->at.line));
 	json_array_append_new(context, entry);
@@ -85,10 +96,14 @@ static void print(const json_t *plan, bool filters)
 	const json_t *entry;
 	json_array_foreach(json_object_get(plan, "values"), i, entry)
 	{
-		printf("%-28s %-24s %s\n", text_of(entry, "key"), text_of(entry, "value"),
-		       text_of(entry, "enforced_by"));
+		const char *enforced_by = text_of(entry, "enforced_by");
+		if (json_is_null(json_object_get(entry, "value")))
+			continue;
+		printf("%-28s %-*s%s%s\n", text_of(entry, "key"), enforced_by[0] == 0 ? 0 : 24, text_of(entry, "value"),
+		       enforced_by[0] == 0 ? "" : " ", enforced_by);
 	}
-	puts("\nfiles");
+	puts(json_array_size(json_object_get(plan, "files")) > 0 ? "\nfiles"
+								 : "\nno file of the host is opened for the guest");
 	json_array_foreach(json_object_get(plan, "files"), i, entry)
 	{
 		bool refused = text_of(entry, "refused")[0] != 0;
@@ -129,16 +144,9 @@ int command_plan(int argc, char **argv, const struct host *host)
 					      {"help", no_argument, NULL, 'h'},
 					      {0}};
 	bool json = false, filters = false;
-	for (int option; (option = getopt_long(argc, argv, "", words, NULL)) != -1;) {
+	for (int option; (option = next_option(argc, argv, words)) != -1;) {
 		if (option == 'h') {
-			puts("Usage: cofferdam plan [--filters] [--json] POLICY\n\nShows what `run` would open, make "
-			     "and limit on this "
-			     "host, and changes nothing.\n\n  --filters  each rule of each system call filter: the "
-			     "call, "
-			     "why, and what its arguments must be\n"
-			     "  --json     for scripts; has every rule\n\nExit status: 0 when `run` would start, 125 "
-			     "when it would be "
-			     "refused.");
+			fputs(help, stdout);
 			return 0;
 		}
 		if (option == '?')
@@ -146,10 +154,8 @@ int command_plan(int argc, char **argv, const struct host *host)
 		json |= option == 'j';
 		filters |= option == 'f';
 	}
-	if (optind + 1 != argc) {
-		say("plan wants one policy file; `cofferdam plan --help` explains");
+	if (!has_arguments(argc, argv, 1, "one policy file"))
 		return EXIT_USAGE;
-	}
 	struct problems problems;
 	problems_init(&problems);
 	struct policy *policy = policy_load(argv[optind], &problems);

@@ -179,7 +179,7 @@ static int parse(int argc, char **argv, struct run_options *options)
 					      {"status-fd", required_argument, NULL, 's'},
 					      {"help", no_argument, NULL, 'h'},
 					      {0}};
-	for (int option; (option = getopt_long(argc, argv, "", words, NULL)) != -1;) {
+	for (int option; (option = next_option(argc, argv, words)) != -1;) {
 		char *rest = NULL;
 		if (option == 'h') {
 			fputs(help, stdout);

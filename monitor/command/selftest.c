@@ -1,5 +1,6 @@
 /* `cofferdam selftest`: runs the built-in guest in the real jail, once for each way a VM can end, and checks exit
- * status, output and log of each run. Works in a folder of its own that it removes; logs of these runs stay in it.
+ * status, output and log of each run. Works in a folder of its own that it removes, also when a signal ends it; SIGKILL
+ * leaves the folder behind, and even then not the VM.
  */
 #include "monitor/command/command.h"
 
@@ -8,17 +9,19 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <jansson.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { RUN_MS = 60000, OUTPUT_MAX = 16384 };
+enum { RUN_S = 60, OUTPUT_MAX = 16384 };
 
 static const struct trial {
 	const char *name;
@@ -36,9 +39,22 @@ static const struct trial {
     {"panic", "end=panic", 1, 124, NULL},
 };
 
+static volatile sig_atomic_t interrupted; /* the signal, 0: none */
+static sigset_t held_signals;             /* while a child runs, but for the wait: none comes between look and wait */
+static sigset_t usual_signals;            /* before that, and while we wait */
+
+static const char help[] =
+    "Usage: cofferdam selftest [--json]\n"
+    "\n"
+    "Runs the built-in guest in the real jail, once for each way a VM can end, and checks exit\n"
+    "status, output and log of each. Takes some seconds; ends at the first VM that cannot be run.\n"
+    "\n"
+    "  --json  for scripts\n"
+    "\n"
+    "Exit status: 0 when all is as it should be, 1 when not, 125 when it could not be tried.\n";
+
 struct place {
-	char folder[64];
-	char self[64];
+	char folder[96];
 	char output[OUTPUT_MAX];
 };
 
@@ -71,9 +87,43 @@ static int write_policy(const struct place *place, const struct trial *trial)
 	snprintf(text, sizeof(text),
 		 "cofferdam: 1\nname: selftest-%d\nkernel: builtin\ncmdline: \"%s\"\n"
 		 "machine: {vcpus: %d, memory: 64MiB}\n"
-		 "disks:\n  - {name: scratch, scratch: 1MiB, access: read-write}\n",
+		 "disks:\n  - {name: scratch, scratch: 1MiB, access: read-write}\n"
+		 "control: {grace: 2s}\n",
 		 (int)getpid(), trial->cmdline, trial->vcpus);
 	return write_file(place, "policy.yaml", text);
+}
+
+static void interrupt(int number)
+{
+	interrupted = number;
+}
+
+/* What the caller ignores (nohup) stays ignored. */
+static void heed_signals(void)
+{
+	static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+	const struct sigaction act = {.sa_handler = interrupt};
+	struct sigaction before;
+	sigemptyset(&held_signals);
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+		if (sigaction(numbers[i], NULL, &before) != 0 || before.sa_handler == SIG_IGN)
+			continue;
+		sigaction(numbers[i], &act, NULL);
+		sigaddset(&held_signals, numbers[i]);
+	}
+}
+
+/* In the child. It dies with us: `run` takes SIGTERM as the request to end its VM. */
+static _Noreturn void become(const char *const words[], int output, pid_t parent)
+{
+	int null = open("/dev/null", O_RDONLY);
+	dup2(null, STDIN_FILENO);
+	dup2(output, STDOUT_FILENO);
+	dup2(output, STDERR_FILENO);
+	sigprocmask(SIG_SETMASK, &usual_signals, NULL);
+	if (prctl(PR_SET_PDEATHSIG, SIGTERM) == 0 && getppid() == parent)
+		execv("/proc/self/exe", (char *const *)(uintptr_t)words);
+	_exit(127);
 }
 
 /* Runs ourselves with these words; standard output and error go to `output`, cut at its size. Returns the exit status,
@@ -85,18 +135,14 @@ static int run_self(struct place *place, const char *const words[])
 	int status = -1;
 	if (pipe2(pipes, O_CLOEXEC) != 0)
 		return -1;
-	pid_t child = fork();
-	if (child == 0) {
-		int null = open("/dev/null", O_RDONLY);
-		dup2(null, STDIN_FILENO);
-		dup2(pipes[1], STDOUT_FILENO);
-		dup2(pipes[1], STDERR_FILENO);
-		execv(place->self, (char *const *)(uintptr_t)words);
-		_exit(127);
-	}
+	sigprocmask(SIG_BLOCK, &held_signals, &usual_signals);
+	pid_t self = getpid(), child = fork();
+	if (child == 0)
+		become(words, pipes[1], self);
 	close(pipes[1]);
 	struct pollfd polled = {.fd = pipes[0], .events = POLLIN};
-	while (child > 0 && poll(&polled, 1, RUN_MS) > 0) {
+	const struct timespec patience = {.tv_sec = RUN_S};
+	while (child > 0 && !interrupted && ppoll(&polled, 1, &patience, &usual_signals) > 0) {
 		char piece[512];
 		ssize_t got = read(pipes[0], piece, sizeof(piece));
 		if (got <= 0)
@@ -108,31 +154,43 @@ static int run_self(struct place *place, const char *const words[])
 	}
 	place->output[used] = 0;
 	close(pipes[0]);
-	if (polled.revents == 0 && child > 0)
-		kill(child, SIGTERM);
-	if (child < 0 || waitpid(child, &status, 0) < 0 || !WIFEXITED(status))
-		return -1;
-	return WEXITSTATUS(status);
+	if (child > 0 && (interrupted || polled.revents == 0))
+		kill(child, SIGTERM); /* after the grace period it is gone, whatever the guest does */
+	bool waited = child > 0 && waitpid(child, &status, 0) == child;
+	sigprocmask(SIG_SETMASK, &usual_signals, NULL);
+	return waited && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+/* Each file in our folder whose name ends so: removed, or its path kept in `path`. */
+static void each_file(const struct place *place, const char *ending, bool removed, char path[static PATH_MAX])
+{
+	DIR *entries = opendir(place->folder);
+	size_t end = strlen(ending);
+	for (const struct dirent *entry; entries != NULL && (entry = readdir(entries)) != NULL;) {
+		size_t size = strlen(entry->d_name);
+		if (entry->d_name[0] == '.' || size < end || strcmp(entry->d_name + size - end, ending) != 0)
+			continue;
+		snprintf(path, PATH_MAX, "%s/%s", place->folder, entry->d_name);
+		if (removed)
+			unlink(path);
+	}
+	if (entries != NULL)
+		closedir(entries);
 }
 
 /* The one log of the run just made: verified, then removed. */
 static int verify_log(struct place *place)
 {
-	char path[256] = "";
-	AUTO_CLOSE int folder = open(place->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *entries = fdopendir(dup(folder));
-	for (const struct dirent *entry; entries != NULL && (entry = readdir(entries)) != NULL;)
-		if (strstr(entry->d_name, ".jsonl") != NULL)
-			snprintf(path, sizeof(path), "%.60s/%.180s", place->folder, entry->d_name);
-	if (entries != NULL)
-		closedir(entries);
+	char path[PATH_MAX] = "";
+	each_file(place, ".jsonl", false, path);
 	const char *const words[] = {"cofferdam", "audit", "verify", path, NULL};
 	int status = path[0] == 0 ? -1 : run_self(place, words);
-	unlink(path);
+	each_file(place, ".jsonl", true, path);
 	return status;
 }
 
-static const char *try(struct place *place, const struct trial *trial)
+/* NULL: passed. *unusable: cofferdam itself could not run the VM, and no other trial would go better. */
+static const char *try(struct place *place, const struct trial *trial, bool *unusable)
 {
 	char host[128], policy[128];
 	snprintf(host, sizeof(host), "%s/host.yaml", place->folder);
@@ -141,68 +199,93 @@ static const char *try(struct place *place, const struct trial *trial)
 	if (write_policy(place, trial) != 0)
 		return "the policy could not be written";
 	int status = run_self(place, words);
+	*unusable = status == EXIT_OURS;
 	if (status != trial->status)
-		return "wrong exit status";
+		return *unusable ? "no VM could be run" : status < 0 ? "it did not end by itself" : "wrong exit status";
 	if (trial->output != NULL && strstr(place->output, trial->output) == NULL)
 		return "the guest did not say what it should";
 	return verify_log(place) == 0 ? NULL : "the log does not verify";
 }
 
+static void show(const struct place *place, const char *name, const char *wrong, json_t *list)
+{
+	if (list != NULL) {
+		json_array_append_new(list, json_pack("{s:s, s:b, s:s, s:s}", "trial", name, "passed", wrong == NULL,
+						      "reason", wrong == NULL ? "" : wrong, "output",
+						      wrong == NULL ? "" : place->output));
+		return;
+	}
+	printf("%-6s %s%s%s\n", wrong == NULL ? "passed" : "FAILED", name, wrong == NULL ? "" : ": ",
+	       wrong == NULL ? "" : wrong);
+	if (wrong != NULL)
+		printf("%s\n", place->output);
+	fflush(stdout);
+}
+
 static int run_trials(struct place *place, json_t *list)
 {
-	int failures = 0;
-	for (size_t i = 0; i < sizeof(trials) / sizeof(trials[0]); i++) {
-		const char *wrong = try(place, &trials[i]);
+	const size_t count = sizeof(trials) / sizeof(trials[0]);
+	size_t tried = 0, failures = 0;
+	for (bool unusable = false; tried < count && !unusable; tried++) {
+		const char *wrong = try(place, &trials[tried], &unusable);
+		if (interrupted)
+			return EXIT_OURS;
 		failures += wrong != NULL;
-		if (list == NULL)
-			printf("%-6s %-40s %s\n", wrong == NULL ? "passed" : "FAILED", trials[i].name,
-			       wrong == NULL ? "" : wrong);
-		else
-			json_array_append_new(list, json_pack("{s:s, s:b, s:s}", "trial", trials[i].name, "passed",
-							      wrong == NULL, "reason", wrong == NULL ? "" : wrong));
-		if (wrong != NULL && list == NULL)
-			printf("%s\n", place->output);
-		fflush(stdout);
+		show(place, trials[tried].name, wrong, list);
 	}
-	return failures;
+	if (list == NULL && tried < count)
+		printf("%zu of %zu trials made, %zu failed; `cofferdam doctor` says what this host lacks\n", tried,
+		       count, failures);
+	else if (list == NULL)
+		printf("%zu trials, %zu failed\n", count, failures);
+	return failures != 0;
+}
+
+/* A folder below $TMPDIR, if that can stand in a YAML string, else below /tmp. */
+static int make_folder(struct place *place)
+{
+	const char *above = secure_getenv("TMPDIR");
+	if (above == NULL || above[0] != '/' || strlen(above) > sizeof(place->folder) / 2 || strpbrk(above, "\"\\\n"))
+		above = "/tmp";
+	snprintf(place->folder, sizeof(place->folder), "%s/cofferdam-selftest-XXXXXX", above);
+	return mkdtemp(place->folder) == NULL ? -1 : 0;
 }
 
 int command_selftest(int argc, char **argv, const struct host *host)
 {
 	static const struct option words[] = {{"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {0}};
-	static struct place place = {.folder = "/tmp/cofferdam-selftest-XXXXXX"};
-	json_t *list = NULL;
-	for (int option; (option = getopt_long(argc, argv, "", words, NULL)) != -1;) {
+	static struct place place;
+	char path[PATH_MAX];
+	bool json = false;
+	for (int option; (option = next_option(argc, argv, words)) != -1;) {
 		if (option == 'h') {
-			puts("Usage: cofferdam selftest [--json]\n\nRuns the built-in guest in the real jail, once for "
-			     "each way a VM "
-			     "can end, and checks exit status, output and log.\nExit status: 0 when all is as it "
-			     "should be, 1 when "
-			     "not.");
+			fputs(help, stdout);
 			return 0;
 		}
 		if (option != 'j')
 			return EXIT_USAGE;
-		list = json_array();
+		json = true;
 	}
-	snprintf(place.self, sizeof(place.self), "/proc/self/exe");
-	if (mkdtemp(place.folder) == NULL || write_host(&place, host) != 0) {
+	if (!has_arguments(argc, argv, 0, "no argument"))
+		return EXIT_USAGE;
+	heed_signals();
+	if (make_folder(&place) != 0 || write_host(&place, host) != 0) {
 		say("cannot work in %s: %s", place.folder, strerror(errno));
+		rmdir(place.folder);
 		return EXIT_OURS;
 	}
-	int failures = run_trials(&place, list);
-	char path[128];
-	for (const char *const *name = (const char *const[]){"host.yaml", "policy.yaml", NULL}; *name != NULL; name++) {
-		snprintf(path, sizeof(path), "%s/%s", place.folder, *name);
-		unlink(path);
-	}
+	json_t *list = json ? json_array() : NULL;
+	int status = run_trials(&place, list);
+	each_file(&place, "", true, path);
 	rmdir(place.folder);
+	if (interrupted) {
+		say("selftest: ended by signal %d (%s)", interrupted, strsignal(interrupted));
+		return 128 + interrupted;
+	}
 	if (list != NULL) {
 		json_dumpf(list, stdout, JSON_INDENT(2));
 		putchar('\n');
 		json_decref(list);
-	} else {
-		printf("%zu trials, %d failed\n", sizeof(trials) / sizeof(trials[0]), failures);
 	}
-	return failures != 0;
+	return status;
 }

@@ -52,9 +52,10 @@ void journal_stopping(struct supervisor *vm, const char *reason, uint64_t grace_
 void journal_abandoned(struct supervisor *vm)
 {
 	struct audit_packet packet;
-	audit_begin(&packet, AUDIT_VM_STOPPED);
-	audit_add_u64(&packet, AUDIT_OUTCOME, OUTCOME_STOPPED);
-	audit_add_string(&packet, AUDIT_REASON, "the launcher is gone");
+	audit_begin(&packet, AUDIT_VM_CRASHED);
+	audit_add_u64(&packet, AUDIT_OUTCOME, OUTCOME_FAILURE);
+	audit_add_string(&packet, AUDIT_REASON,
+			 "the launcher was lost: killed, or it crashed; how each process ended is not recorded");
 	journal_send(vm, &packet, AUDIT_NO_TICKET);
 }
 

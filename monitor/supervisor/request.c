@@ -95,25 +95,33 @@ static json_t *summary(const struct supervisor *vm, uint64_t now)
 {
 	uint64_t uptime = vm->running_since == 0 ? 0 : now - vm->running_since;
 	return json_pack("{s:b, s:o, s:s, s:I, s:I, s:I}", "ok", 1, "name", string_of(vm->plan->name), "state",
-			 vm_state_word(vm), "vcpus", (json_int_t)vm->plan->vcpus, "memory",
+			 vm_state_word(vm), "vcpus", (json_int_t)vm->plan->vcpus, "memory_bytes",
 			 (json_int_t)vm->plan->ram_size, "uptime_ms", (json_int_t)uptime);
+}
+
+/* Zero is what is not set, and left out. */
+static void set_number(json_t *facts, const char *key, uint64_t number)
+{
+	if (number != 0)
+		json_object_set_new(facts, key, json_integer((json_int_t)number));
 }
 
 static json_t *device_facts(const struct plan_device *device)
 {
-	json_t *facts = json_pack("{s:o, s:I, s:I}", "name", string_of(device->name), "bandwidth",
-				  (json_int_t)device->bandwidth, "operations", (json_int_t)device->operations);
+	json_t *facts = json_pack("{s:o}", "name", string_of(device->name));
 	uint64_t size;
+	set_number(facts, "bandwidth_bytes_per_s", device->bandwidth);
+	set_number(facts, "operations_per_s", device->operations);
 	switch (device->kind) {
 	case DEVICE_DISK:
 		size = device->as.disk.sectors * 512;
 		json_object_set_new(facts, "kind", json_string("disk"));
-		json_object_set_new(facts, "size", json_integer((json_int_t)size));
+		json_object_set_new(facts, "size_bytes", json_integer((json_int_t)size));
 		json_object_set_new(facts, "read_only", json_boolean(device->as.disk.read_only));
 		break;
 	case DEVICE_CONSOLE:
 		json_object_set_new(facts, "kind", json_string("console"));
-		json_object_set_new(facts, "output_max", json_integer((json_int_t)device->as.console.output_max));
+		json_object_set_new(facts, "output_max_bytes", json_integer((json_int_t)device->as.console.output_max));
 		json_object_set_new(facts, "input", json_boolean(device->as.console.has_input));
 		json_object_set_new(facts, "filter_escapes", json_boolean(device->as.console.filter_escapes));
 		break;
@@ -151,9 +159,10 @@ static json_t *everything(const struct supervisor *vm, uint64_t now)
 	json_object_set_new(facts, "run", hex_of(plan->run_id, sizeof(plan->run_id)));
 	json_object_set_new(facts, "policy_sha256", hex_of(plan->policy_hash, sizeof(plan->policy_hash)));
 	json_object_set_new(facts, "owner_uid", json_integer(plan->owner_uid));
-	json_object_set_new(facts, "cmdline", string_of(plan->cmdline));
-	json_object_set_new(facts, "kernel_size", json_integer((json_int_t)plan->kernel_size));
-	json_object_set_new(facts, "initrd_size", json_integer((json_int_t)plan->initrd_size));
+	if (plan->cmdline[0] != 0)
+		json_object_set_new(facts, "cmdline", string_of(plan->cmdline));
+	set_number(facts, "kernel_bytes", plan->kernel_size);
+	set_number(facts, "initrd_bytes", plan->initrd_size);
 	json_object_set_new(facts, "run_time_ms", json_integer((json_int_t)plan->run_time_ms));
 	json_object_set_new(facts, "grace_ms", json_integer((json_int_t)plan->grace_ms));
 	json_object_set_new(facts, "log", json_string(vm->log_failed ? "failed" : "good"));

@@ -47,6 +47,33 @@ START_TEST(a_string_shows_itself_and_does_nothing)
 }
 END_TEST
 
+static const struct {
+	uint64_t bytes;
+	const char *text;
+} sizes[] = {
+    {0, "0B"},
+    {1, "1B"},
+    {1023, "1023B"},
+    {1024, "1KiB"},
+    {1025, "1025B"},
+    {UINT64_C(128) << 20, "128MiB"},
+    {UINT64_C(1536) << 20, "1536MiB"},
+    {UINT64_C(5) << 30, "5GiB"},
+    {UINT64_C(2) << 40, "2048GiB"},
+    {TEXT_INTEGER_MAX, "9007199254740991B"},
+};
+
+START_TEST(a_size_has_the_largest_unit_that_divides_it)
+{
+	char out[32];
+	struct text text = {.bytes = out, .size = sizeof(out)};
+	text_size(&text, sizes[_i].bytes);
+	ck_assert(!text.full);
+	ck_assert_uint_eq(text.used, strlen(sizes[_i].text));
+	ck_assert_mem_eq(out, sizes[_i].text, text.used);
+}
+END_TEST
+
 START_TEST(every_character_comes_back_from_json)
 {
 	for (uint32_t code = 1; code < 0x110000; code += code < 0x3000 ? 1 : 37) {
@@ -113,6 +140,7 @@ int main(void)
 	Suite *suite = suite_create("audit text");
 	TCase *tests = tcase_create("text");
 	tcase_add_loop_test(tests, a_string_shows_itself_and_does_nothing, 0, sizeof(strings) / sizeof(strings[0]));
+	tcase_add_loop_test(tests, a_size_has_the_largest_unit_that_divides_it, 0, sizeof(sizes) / sizeof(sizes[0]));
 	tcase_add_test(tests, every_character_comes_back_from_json);
 	tcase_add_test(tests, a_number_stays_what_it_is);
 	tcase_add_test(tests, a_text_never_overruns);

@@ -115,7 +115,8 @@ static void reap(pid_t child)
 }
 
 #define PS                                                                                                             \
-	"{\"ok\":true,\"name\":\"web-7\",\"state\":\"running\",\"vcpus\":2,\"memory\":67108864,\"uptime_ms\":3723000}" \
+	"{\"ok\":true,\"name\":\"web-7\",\"state\":\"running\",\"vcpus\":2,\"memory_bytes\":67108864,\"uptime_ms\":"   \
+	"3723000}"                                                                                                     \
 	"\n"
 
 START_TEST(ps_lists_what_runs_by_name)
@@ -190,14 +191,14 @@ START_TEST(inspect_names_the_layers)
 	pid_t server =
 	    serve("web-7",
 		  "{\"ok\":true,\"name\":\"web-7\",\"log\":\"good\",\"devices\":[{\"kind\":\"disk\",\"name\":"
-		  "\"root\",\"size\":512,\"read_only\":true}],\"processes\":[{\"process\":\"monitor\","
+		  "\"root\",\"size_bytes\":524288,\"read_only\":true}],\"processes\":[{\"process\":\"monitor\","
 		  "\"locked\":true,\"layers\":1026,\"absent\":512},{\"process\":\"device\",\"device\":"
 		  "\"root\",\"locked\":false}]}\n",
 		  HANG_UP);
 	ck_assert_int_eq(run(command_inspect, "web-7", NULL, NULL, NULL), 0);
 	ck_assert_ptr_nonnull(strstr(output, "monitor: jail verified: root seccomp; not offered by this host: mdwe\n"));
 	ck_assert_ptr_nonnull(strstr(output, "device root: not yet locked\n"));
-	ck_assert_ptr_nonnull(strstr(output, "disk root, 512 bytes, read-only\n"));
+	ck_assert_ptr_nonnull(strstr(output, "disk root, size 512KiB, read-only\n"));
 	reap(server);
 }
 END_TEST

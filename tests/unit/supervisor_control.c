@@ -108,7 +108,7 @@ START_TEST(ps_tells_the_truth)
 	serve(T0 + 2500);
 	ck_assert(hear(connection));
 	ck_assert_str_eq(answer, "{\"ok\":true,\"name\":\"web-7\",\"state\":\"running\",\"vcpus\":2,"
-				 "\"memory\":67108864,\"uptime_ms\":2500}\n");
+				 "\"memory_bytes\":67108864,\"uptime_ms\":2500}\n");
 	expect_record(AUDIT_CONTROL_GRANTED, "ps", FAKE_OWNER);
 	vm_stop(&fake.vm, "x", 1000, T0);
 	say(connection, "{\"request\":\"ps\"}\n");
@@ -134,7 +134,7 @@ START_TEST(inspect_shows_the_plan_and_each_jail)
 	    "\"log\":\"good\"",
 	    "\"kind\":\"console\"",
 	    "\"read_only\":true",
-	    "\"size\":1048576",
+	    "\"size_bytes\":1048576",
 	    "\"process\":\"monitor\",\"locked\":true,\"ready\":true,\"layers\":2047,\"absent\":0",
 	    "\"locked\":false,\"ready\":true,\"device\":\"root\"}"};
 	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)

@@ -214,8 +214,9 @@ START_TEST(the_launcher_s_death_ends_the_vm_and_mends_the_terminal)
 	if (_i == 1)
 		return;
 	struct audit_view view = auditor_hears();
-	ck_assert_int_eq(view.event, AUDIT_VM_STOPPED);
-	ck_assert_uint_eq(view.fields[AUDIT_OUTCOME].number, OUTCOME_STOPPED);
+	ck_assert_int_eq(view.event, AUDIT_VM_CRASHED);
+	ck_assert_uint_eq(view.fields[AUDIT_OUTCOME].number, OUTCOME_FAILURE);
+	ck_assert_mem_eq(view.fields[AUDIT_REASON].bytes, "the launcher was lost", 21);
 	ck_assert_int_eq(ioctl(tty, TCGETS, &now), 0);
 	ck_assert_uint_eq(now.c_lflag & (ICANON | ECHO | ISIG), ICANON | ECHO | ISIG);
 	ck_assert_uint_eq(now.c_oflag & OPOST, OPOST);

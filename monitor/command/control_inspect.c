@@ -1,0 +1,213 @@
+/* `cofferdam inspect`: one VM's answer, for people with units, for scripts as it came. The unit of a number is the end
+ * of its key (_bytes, _ms, _per_s), so that what a later supervisor adds is printed right as well.
+ */
+#include "monitor/audit/record.h"
+#include "monitor/command/control_client.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { EXIT_NOT_DONE = 1, KEY_WIDTH = 16 };
+
+static const char help[] = "Usage: cofferdam inspect [--json] NAME\n"
+			   "\n"
+			   "Shows a VM's plan, its state, and each process's jail as the process verified it.\n"
+			   "\n"
+			   "  --json  for scripts; a number's unit is the end of its key\n"
+			   "\n"
+			   "Exit status: 0; 1 when no such VM runs, it is not yours, or it does not answer.\n";
+
+/* The bits of jail/lockdown.h become their names. */
+static void name_layers(json_t *process, const char *key)
+{
+	json_int_t bits = control_number(process, key);
+	if (!json_is_integer(json_object_get(process, key))) {
+		json_object_del(process, key);
+		return;
+	}
+	json_t *names = json_array();
+	for (unsigned bit = 0; record_layer(bit) != NULL; bit++)
+		if ((bits >> bit & 1) != 0)
+			json_array_append_new(names, json_string(record_layer(bit)));
+	json_object_set_new(process, key, names);
+}
+
+/* ---- numbers ---- */
+
+struct unit {
+	const char *name;
+	json_int_t factor; /* of the smallest */
+};
+static const struct unit sizes[] = {{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"B", 1}, {NULL, 0}};
+static const struct unit times[] = {{"h", 3600000}, {"min", 60000}, {"s", 1000}, {"ms", 1}, {NULL, 0}};
+
+/* In the largest unit that divides it; if that is the smallest, in the largest that it fills, with one decimal. */
+static void print_in(const struct unit *units, json_int_t number)
+{
+	const struct unit *filled = units, *whole = units;
+	while (filled->factor > 1 && number < filled->factor)
+		filled++;
+	while (whole->factor > 1 && (number == 0 || number % whole->factor != 0))
+		whole++;
+	if (whole->factor > 1 || filled->factor == 1)
+		printf("%" JSON_INTEGER_FORMAT "%s", number / whole->factor, whole->name);
+	else
+		printf("%" JSON_INTEGER_FORMAT ".%d%s", number / filled->factor,
+		       (int)(number % filled->factor * 10 / filled->factor), filled->name);
+}
+
+static bool ends_with(const char *text, const char *end)
+{
+	size_t size = strlen(text), length = strlen(end);
+	return size > length && strcmp(text + size - length, end) == 0;
+}
+
+static void print_number(const char *key, json_int_t number)
+{
+	if (strcmp(key, "uptime_ms") == 0)
+		control_print_uptime(number, 0);
+	else if (ends_with(key, "_bytes") || ends_with(key, "_bytes_per_s"))
+		print_in(sizes, number);
+	else if (ends_with(key, "_ms"))
+		print_in(times, number);
+	else
+		printf("%" JSON_INTEGER_FORMAT, number);
+	if (ends_with(key, "_per_s"))
+		printf("/s");
+}
+
+/* ---- lines ---- */
+
+/* "run_time_ms" as "run_time": the number has its unit beside it. */
+static void print_key(const char *key, int width)
+{
+	static const char *const units[] = {"_bytes_per_s", "_per_s", "_bytes", "_ms"};
+	char name[64];
+	snprintf(name, sizeof(name), "%s", key);
+	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
+		if (ends_with(name, units[i])) {
+			name[strlen(name) - strlen(units[i])] = 0;
+			break;
+		}
+	control_print(name, width);
+}
+
+static void print_fact(const char *key, const json_t *value)
+{
+	print_key(key, KEY_WIDTH);
+	if (json_is_string(value))
+		control_print(json_string_value(value), 0);
+	else if (json_is_integer(value))
+		print_number(key, json_integer_value(value));
+	else
+		printf("%s", json_is_true(value) ? "yes" : "no");
+	putchar('\n');
+}
+
+static void print_words(const char *before, const json_t *words)
+{
+	printf("%s", before);
+	for (size_t i = 0; i < json_array_size(words); i++)
+		printf(" %s", json_string_value(json_array_get(words, i))); /* ours */
+}
+
+static void print_process(const json_t *process)
+{
+	printf("  ");
+	control_print(control_string(process, "process"), 0);
+	if (json_object_get(process, "device") != NULL) {
+		printf(" ");
+		control_print(control_string(process, "device"), 0);
+	}
+	if (!json_is_true(json_object_get(process, "locked"))) {
+		printf(": not yet locked\n");
+		return;
+	}
+	print_words(": jail verified:", json_object_get(process, "layers"));
+	if (json_array_size(json_object_get(process, "absent")) > 0)
+		print_words("; not offered by this host:", json_object_get(process, "absent"));
+	putchar('\n');
+}
+
+/* Words for what is yes or no; numbers by their keys. */
+static void print_device(const json_t *device)
+{
+	static const struct {
+		const char *key, *yes, *no;
+	} flags[] = {
+	    {"read_only", "read-only", "read-write"},
+	    {"input", "takes input", "no input"},
+	    {"filter_escapes", "escape sequences filtered", "escape sequences as they come"},
+	};
+	const char *key;
+	const json_t *value;
+	printf("  ");
+	control_print(control_string(device, "kind"), 0);
+	printf(" ");
+	control_print(control_string(device, "name"), 0);
+	json_object_foreach((json_t *)(uintptr_t)device, key, value)
+	{
+		if (!json_is_integer(value))
+			continue;
+		printf(", ");
+		print_key(key, 0);
+		printf(" ");
+		print_number(key, json_integer_value(value));
+	}
+	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
+		if ((value = json_object_get(device, flags[i].key)) != NULL)
+			printf(", %s", json_is_true(value) ? flags[i].yes : flags[i].no);
+	putchar('\n');
+}
+
+static void print_facts(json_t *facts)
+{
+	const char *key;
+	const json_t *value;
+	size_t index;
+	json_object_foreach(facts, key, value)
+	{
+		if (!json_is_array(value) && !json_is_object(value))
+			print_fact(key, value);
+	}
+	printf("devices\n");
+	json_array_foreach(json_object_get(facts, "devices"), index, value)
+	{
+		print_device(value);
+	}
+	printf("processes\n");
+	json_array_foreach(json_object_get(facts, "processes"), index, value)
+	{
+		print_process(value);
+	}
+}
+
+int command_inspect(int argc, char **argv, const char *runtime_folder)
+{
+	struct control_options options;
+	char why[WHY_SIZE];
+	int status;
+	size_t index;
+	json_t *answer, *process;
+	if (control_parse(argc, argv, "jN", help, &options, &status) != 0)
+		return status;
+	json_t *request = json_pack("{s:s}", "request", "inspect");
+	int result = control_request(runtime_folder, options.name, request, &answer, why);
+	json_decref(request);
+	if (result != 0) {
+		say("%s", why);
+		return EXIT_NOT_DONE;
+	}
+	json_object_del(answer, "ok");
+	json_array_foreach(json_object_get(answer, "processes"), index, process)
+	{
+		name_layers(process, "layers");
+		name_layers(process, "absent");
+	}
+	if (options.json)
+		control_print_json(answer);
+	else
+		print_facts(answer);
+	json_decref(answer);
+	return 0;
+}
