@@ -40,7 +40,7 @@ struct jail_caps {
 };
 
 /* The same start in two halves: the namespaces and the empty root are made beside whatever the launcher does between
-   the two calls (1 ms of its time). jail_stage returns NULL with a message in why; the stager sees descriptors opened
+   the two calls. jail_stage returns NULL with a message in why; the stager sees descriptors opened
    later. jail_stage_start is as jail_start; either of the last two frees the stage. */
 struct jail_cgroup;
 struct jail_stage;

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sched.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -22,8 +23,9 @@
 
 struct jail_stage {
 	struct staging *shared;
+	struct jail_ids ids;
 	pid_t stager;
-	int go, report[2]; /* the shared page's stay as they were: a child may read them late */
+	int pidfd, apart, go, report[2]; /* the shared page's stay as they were: a child may read them late */
 };
 
 enum { TABLE_SIZE = 512 }; /* descriptors the launcher has at most while it starts one VM */
@@ -71,12 +73,10 @@ static void say_go(const struct jail_stage *stage)
 }
 
 /* In the child: fork's, with the launcher's descriptor table. */
-static pid_t clone_stager(const struct jail_cgroup *cgroup)
+static pid_t clone_stager(int *pidfd, const struct jail_cgroup *cgroup)
 {
 	struct clone_args arguments = {
-	    .flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_FILES,
-	    .exit_signal = SIGCHLD,
-	};
+	    .flags = CLONE_FILES | CLONE_PIDFD, .pidfd = (uintptr_t)pidfd, .exit_signal = SIGCHLD};
 	if (cgroup != NULL && cgroup->unified >= 0) {
 		arguments.flags |= CLONE_INTO_CGROUP;
 		arguments.cgroup = (uint64_t)cgroup->unified;
@@ -86,6 +86,8 @@ static pid_t clone_stager(const struct jail_cgroup *cgroup)
 
 static void stage_free(struct jail_stage *stage)
 {
+	close_own(&stage->pidfd);
+	close_own(&stage->apart);
 	close_own(&stage->go);
 	close_own(&stage->report[0]);
 	close_own(&stage->report[1]);
@@ -117,13 +119,15 @@ static struct jail_stage *stage_new(const struct jail_cgroup *cgroup)
 		shared->programs[i].pidfd = -1;
 	for (int i = 0; i < CGROUP_TASKS_MAX; i++)
 		shared->tasks[i] = cgroup != NULL ? cgroup->tasks[i] : -1;
-	stage->report[0] = stage->report[1] = -1;
-	stage->go = eventfd(0, EFD_CLOEXEC | EFD_SEMAPHORE);
-	if (stage->go < 0 || pipe2(stage->report, O_CLOEXEC) != 0) {
+	stage->pidfd = stage->report[0] = stage->report[1] = -1;
+	stage->apart = eventfd(0, EFD_CLOEXEC);
+	stage->go = eventfd(0, EFD_CLOEXEC);
+	if (stage->apart < 0 || stage->go < 0 || pipe2(stage->report, O_CLOEXEC) != 0) {
 		stage_free(stage);
 		return NULL;
 	}
 	widen_table(stage->go);
+	shared->apart = stage->apart;
 	shared->go = stage->go;
 	shared->report = stage->report[1];
 	return stage;
@@ -142,22 +146,36 @@ struct jail_stage *jail_stage(const struct jail_ids *ids, const struct jail_cgro
 		step_why(STEP_MEMORY, errno, NULL, why);
 		return NULL;
 	}
-	stage->stager = clone_stager(cgroup);
+	stage->ids = *ids;
+	stage->stager = clone_stager(&stage->pidfd, cgroup);
 	if (stage->stager == 0)
 		stager_run(stage->shared);
 	if (stage->stager < 0) {
-		step_why(STEP_NAMESPACES, errno, NULL, why);
+		step_why(STEP_CLONE, errno, NULL, why);
 		stage_free(stage);
 		return NULL;
 	}
-	if (maps_write(ids, stage->stager, why) != 0) {
-		if (stage->shared->failed) /* the stager was gone before */
-			step_why(staged_step(stage->shared), stage->shared->error, NULL, why);
-		jail_stage_abandon(stage);
-		return NULL;
-	}
-	say_go(stage);
 	return stage;
+}
+
+/* Waits until the stager has its namespaces, or is gone. */
+static bool is_apart(const struct jail_stage *stage)
+{
+	struct pollfd either[] = {{.fd = stage->apart, .events = POLLIN}, {.fd = stage->pidfd, .events = POLLIN}};
+	while (poll(either, 2, -1) < 0 && errno == EINTR)
+		continue;
+	return either[0].revents != 0;
+}
+
+static int map_ids(const struct jail_stage *stage, char why[static JAIL_WHY_SIZE])
+{
+	const struct staging *shared = stage->shared;
+	bool apart = is_apart(stage);
+	if (apart && maps_write(&stage->ids, stage->stager, why) == 0)
+		return 0;
+	if (!apart || shared->failed) /* the stager was gone before */
+		step_why(staged_step(shared), shared->error, NULL, why);
+	return -1;
 }
 
 void jail_stage_abandon(struct jail_stage *stage)
@@ -203,6 +221,10 @@ int jail_stage_start(struct jail_stage *stage, struct jail_program *programs, si
 	if (!fill_programs(shared, programs, count)) {
 		jail_stage_abandon(stage);
 		return step_why(STEP_DESCRIPTORS, EINVAL, NULL, why);
+	}
+	if (map_ids(stage, why) != 0) {
+		jail_stage_abandon(stage);
+		return -1;
 	}
 	say_go(stage);
 	siginfo_t info;

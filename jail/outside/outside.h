@@ -3,7 +3,8 @@
  *     launcher ──clone──> stager (namespaces, empty root, ids) ──clone──> child (descriptors, uid) ──execveat──>
  * program
  *
- * The stager has the launcher's descriptor table (CLONE_FILES) and a copy of its memory; the children have copies of
+ * The stager has the launcher's descriptor table (CLONE_FILES) and a copy of its memory, and makes the namespaces
+ * itself, beside the launcher's other work; the children have copies of
  * the table and the stager's memory (CLONE_VM), and so may use nothing of libc. `struct staging` is one shared mapping.
  */
 #ifndef JAIL_OUTSIDE_OUTSIDE_H
@@ -66,8 +67,9 @@ struct staging {
 	uint32_t index; /* of the program, or UINT32_MAX */
 
 	pid_t launcher;
-	int go;     /* eventfd: 1 when the maps are written, 1 more when the programs below are filled in */
-	int report; /* pipe: end-of-file when every child has become its program or died */
+	int apart;                   /* eventfd: 1 when the stager is in its own namespaces and wants its ids mapped */
+	int go;                      /* eventfd: 1 when they are, and the programs below are filled in */
+	int report;                  /* pipe: end-of-file when every child has become its program or died */
 	int tasks[CGROUP_TASKS_MAX]; /* v1 `tasks` files to write "0" to, -1: none */
 	uint32_t count;
 	struct staged_program programs[STAGED_PROGRAMS_MAX];

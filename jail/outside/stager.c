@@ -1,7 +1,7 @@
 /* The stager: one short-lived process that makes what all processes of a VM share, then starts them.
  *
- * It runs trusted code only and sees nothing of the guest. Born into the new namespaces with all capabilities over
- * them, it hands on none: the bounding set, the groups and the host's files are gone before the first program starts.
+ * It runs trusted code only and sees nothing of the guest. In the new namespaces it has all capabilities over them, and
+ * hands on none: the bounding set, the groups and the host's files are gone before the first program starts.
  * It dies with the launcher. Never returns into the launcher's code.
  */
 #include "jail/outside/outside.h"
@@ -99,6 +99,14 @@ static void drop_bounding_set(struct staging *staging)
 	need(staging, capng_apply(CAPNG_SELECT_BOUNDS) == 0, STEP_BOUNDING);
 }
 
+static void make_namespaces(struct staging *staging)
+{
+	const uint64_t one = 1;
+	need(staging, unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS) == 0,
+	     STEP_NAMESPACES);
+	need(staging, write(staging->apart, &one, sizeof(one)) == sizeof(one), STEP_PARENT);
+}
+
 static void wait_for_go(struct staging *staging)
 {
 	uint64_t count;
@@ -137,14 +145,14 @@ _Noreturn void stager_run(struct staging *staging)
 {
 	die_with_launcher(staging);
 	reset_signals();
+	make_namespaces(staging);
 	join_cgroups(staging);
 	forbid_user_namespaces(staging);
 	need(staging, sethostname("cofferdam", sizeof("cofferdam") - 1) == 0, STEP_HOST_NAME);
 	empty_root(staging);
-	wait_for_go(staging);
-	take_ids(staging);
 	drop_bounding_set(staging);
 	wait_for_go(staging);
+	take_ids(staging);
 	start_programs(staging);
 	_exit(0);
 }

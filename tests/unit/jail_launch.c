@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -291,6 +292,29 @@ START_TEST(ids_that_cannot_be_mapped_fail_the_start)
 }
 END_TEST
 
+/* The stager ends before it asks for its ids: the launcher hears of that, and why. */
+START_TEST(namespaces_that_are_not_to_be_had_fail_the_start)
+{
+	if (!fake_may_jail())
+		return;
+	int status;
+	fake_vm_make(&vm);
+	pid_t launcher = fork();
+	if (launcher == 0) {
+		const struct jail_ids ids = {.first = FAKE_FIRST_ID};
+		int limit = unshare(CLONE_NEWUSER) == 0 ? open("/proc/sys/user/max_user_namespaces", O_WRONLY) : -1;
+		if (write(limit, "0", 1) != 1)
+			_exit(1);
+		if (jail_start(&ids, NULL, vm.programs, FAKE_PROGRAMS, vm.why) != -1)
+			_exit(2);
+		_exit(strstr(vm.why, "make the VM's namespaces: No space left") != NULL ? 0 : 3);
+	}
+	ck_assert_int_eq(waitpid(launcher, &status, 0), launcher);
+	ck_assert_int_eq(status, 0);
+	fake_vm_end(&vm);
+}
+END_TEST
+
 START_TEST(the_first_two_must_be_auditor_and_supervisor)
 {
 	if (!fake_may_jail())
@@ -401,6 +425,7 @@ int main(void)
 	tcase_add_test(jail, a_supervisor_that_does_not_start_fails_the_start);
 	tcase_add_test(jail, a_descriptor_that_is_not_open_fails_the_start);
 	tcase_add_test(jail, ids_that_cannot_be_mapped_fail_the_start);
+	tcase_add_test(jail, namespaces_that_are_not_to_be_had_fail_the_start);
 	tcase_add_test(jail, the_first_two_must_be_auditor_and_supervisor);
 	tcase_add_test(jail, the_stager_dies_with_the_launcher);
 	tcase_add_test(jail, a_launcher_killed_at_any_moment_leaves_nothing);
