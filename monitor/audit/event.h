@@ -10,7 +10,8 @@
  *     MESSAGE_LOCKED    to the launcher alone: the auditor's own jail is complete
  *
  * The launcher's first event is AUDIT_LOG_OPENED; the auditor does not read the supervisor's channel before it.
- * At end-of-file on both channels the auditor adds the record that closes the log, and exits 0 if all is on disk.
+ * At end-of-file on both channels, or a while after the launcher's (the supervisor then has a last allowance of bytes
+ * and time), the auditor adds the record that closes the log, and exits 0 if all is on disk.
  */
 #ifndef MONITOR_AUDIT_EVENT_H
 #define MONITOR_AUDIT_EVENT_H
@@ -38,7 +39,7 @@ enum audit_event {
 	AUDIT_PROCESS_ENDED,   /* [ROLE PROCESS PID], and EXIT_STATUS or SIGNAL */
 	AUDIT_VIOLATION,       /* [ROLE PROCESS PID SIGNAL]: SIGSYS or a fault ended it, which is a fact; and what the
 				  process itself reported, if it did: SYSCALL CALL THREAD ARGUMENTS INSTRUCTION */
-	/* launcher; supervisor, when the launcher is gone */
+	/* launcher; from the supervisor one is held back until the launcher is gone, and counts if that said neither */
 	AUDIT_VM_STOPPED, /* [OUTCOME] EXIT_VALUE REASON: OUTCOME_POWER_OFF, _EXIT, _RESET, _STOPPED */
 	AUDIT_VM_CRASHED, /* [OUTCOME] REASON FAILURE ERROR: OUTCOME_TRIPLE_FAULT, _PANIC, _FAILURE */
 

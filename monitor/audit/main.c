@@ -8,7 +8,8 @@
  * It never opens anything, never reads the log, never allocates, never uses stdio, and has no clock but the kernel's.
  *
  * System calls after the lockdown, as musl makes them; nothing else is needed:
- *     ppoll        271   2 descriptors, no signal mask; no timeout, or THROTTLE_MS while the supervisor is held back
+ *     ppoll        271   2 descriptors, no signal mask; no timeout, THROTTLE_MS while the supervisor is held back, or
+ *                        up to LAST_MS when the launcher is gone
  *     recvfrom      45   fd FD_CHANNEL or AUDITOR_FD_SUPERVISOR; AUDIT_PACKET_MAX; MSG_DONTWAIT|MSG_TRUNC; no address
  *     sendto        44   fd FD_CHANNEL or AUDITOR_FD_SUPERVISOR; one message; MSG_NOSIGNAL|MSG_DONTWAIT, or on
  *                        FD_CHANNEL MSG_NOSIGNAL; no address
@@ -33,11 +34,14 @@
 
 enum {
 	BATCH_SIZE = 4 * RECORD_MAX,
-	TURN_MAX = 64,                /* packets read from one sender before the other has its turn */
-	TICKETS_MAX = 2 * TURN_MAX,   /* in one batch */
-	ALLOWANCE_MAX = 1 << 20,      /* bytes of records the supervisor may cause at once … */
-	ALLOWANCE_PER_SECOND = 16384, /* … and in the long run */
+	TURN_MAX = 64,                  /* packets read from one sender before the other has its turn */
+	TICKETS_MAX = 2 * TURN_MAX + 1, /* in one batch: a turn of each sender, and the packet held back */
+	ALLOWANCE_MAX = 1 << 20,        /* bytes of records the supervisor may cause at once … */
+	ALLOWANCE_PER_SECOND = 16384,   /* … and in the long run */
 	THROTTLE_MS = 250,
+	/* The launcher outlives the supervisor unless it was killed; then the supervisor has this much left to say. */
+	LAST_ALLOWANCE = 64 << 10, /* bytes of records */
+	LAST_MS = 5000,
 	EXIT_NOT_DURABLE = 125,
 };
 _Static_assert((long)ALLOWANCE_MAX > (long)RECORD_MAX, "one record is always allowed");
@@ -64,6 +68,10 @@ static struct auditor {
 	struct chain chain;
 	int64_t allowance; /* bytes, may fall below 0 by what was accepted in one turn */
 	uint64_t allowance_at;
+	uint64_t last_until; /* monotonic ms when the supervisor's channel is closed, 0: the launcher lives */
+	bool ended;          /* how the VM ended is in the log */
+	size_t held;         /* bytes of held_packet, 0: none */
+	uint8_t held_packet[AUDIT_PACKET_MAX];
 	struct ticket tickets[TICKETS_MAX];
 	size_t ticket_count;
 	size_t used;
@@ -198,15 +206,42 @@ static size_t append_refused(struct sender *sender)
 	return append(view, SENDER_AUDITOR);
 }
 
+static bool tells_the_end(enum audit_event event)
+{
+	return event == AUDIT_VM_STOPPED || event == AUDIT_VM_CRASHED;
+}
+
+/* How the VM ended is the launcher's to say. What the supervisor says of it counts only when the launcher is gone and
+   has not said so: one packet waits for that. */
+static bool hold(const struct sender *sender, const struct audit_view *view, size_t packet_size)
+{
+	if (sender->who != SENDER_SUPERVISOR || !tells_the_end(view->event) || !auditor.launcher.open ||
+	    auditor.held > 0)
+		return false;
+	memcpy(auditor.held_packet, auditor.packet, packet_size);
+	auditor.held = packet_size;
+	return true;
+}
+
+static bool acceptable(const struct sender *sender, const struct audit_view *view)
+{
+	if (!record_acceptable(view, sender->who) || (view->event == AUDIT_LOG_OPENED) == auditor.opened)
+		return false;
+	return !tells_the_end(view->event) || sender->who == SENDER_LAUNCHER ||
+	       (!auditor.ended && !auditor.launcher.open);
+}
+
 static size_t take(struct sender *sender, size_t packet_size)
 {
 	struct audit_view *view = &auditor.view;
-	bool good = packet_size <= sizeof(auditor.packet) && audit_parse(auditor.packet, packet_size, view) &&
-		    record_acceptable(view, sender->who) && (view->event == AUDIT_LOG_OPENED) == !auditor.opened;
-	if (!good) {
+	bool parsed = packet_size <= sizeof(auditor.packet) && audit_parse(auditor.packet, packet_size, view);
+	if (parsed && hold(sender, view, packet_size))
+		return 0;
+	if (!parsed || !acceptable(sender, view)) {
 		sender->refused++;
 		return 0;
 	}
+	auditor.ended |= tells_the_end(view->event);
 	if (view->event == AUDIT_LOG_OPENED) {
 		record_context_from(&auditor.context, view);
 		auditor.opened = true;
@@ -238,6 +273,18 @@ static size_t drain(struct sender *sender)
 	return caused + append_refused(sender);
 }
 
+/* The launcher is gone: what was held back counts now, and the supervisor's last allowance begins. */
+static void launcher_gone(void)
+{
+	auditor.last_until = clock_ms(CLOCK_MONOTONIC) + LAST_MS;
+	auditor.allowance = LAST_ALLOWANCE;
+	if (auditor.held > 0) {
+		memcpy(auditor.packet, auditor.held_packet, auditor.held);
+		auditor.allowance -= (int64_t)take(&auditor.supervisor, auditor.held);
+	}
+	auditor.held = 0;
+}
+
 static void refill(void)
 {
 	uint64_t now = clock_ms(CLOCK_MONOTONIC);
@@ -250,24 +297,44 @@ static void refill(void)
 	auditor.allowance_at = now;
 }
 
+/* How long to wait for either, in ms. */
+static int patience(bool held_back)
+{
+	if (auditor.last_until == 0)
+		return held_back ? THROTTLE_MS : -1;
+	uint64_t now = clock_ms(CLOCK_MONOTONIC);
+	return now < auditor.last_until ? (int)(auditor.last_until - now) : 0;
+}
+
+/* Whether the supervisor may still speak after the launcher's end. */
+static void close_in_time(void)
+{
+	if (auditor.last_until != 0 && (auditor.allowance <= 0 || patience(false) == 0))
+		auditor.supervisor.open = false;
+}
+
 /* One round: whoever has something to say, then the commit. */
 static void serve(void)
 {
-	refill();
-	/* When the launcher is gone, what the supervisor left is bounded by its socket's buffer. */
-	bool held_back = auditor.supervisor.open && auditor.allowance <= 0 && auditor.launcher.open;
+	if (auditor.launcher.open)
+		refill();
+	bool held_back = auditor.supervisor.open && auditor.allowance <= 0;
 	bool heard = auditor.supervisor.open && auditor.opened && !held_back;
 	struct pollfd polled[2] = {
 	    {.fd = auditor.launcher.open ? auditor.launcher.channel : -1, .events = POLLIN},
 	    {.fd = heard ? auditor.supervisor.channel : -1, .events = POLLIN},
 	};
-	const struct timespec throttle = {.tv_nsec = THROTTLE_MS * 1000000L};
-	if (ppoll(polled, 2, held_back ? &throttle : NULL, NULL) < 0) /* poll would need restart_syscall too */
+	const int left = patience(held_back);
+	const struct timespec timeout = {.tv_sec = left / 1000, .tv_nsec = left % 1000 * 1000000L};
+	if (ppoll(polled, 2, left < 0 ? NULL : &timeout, NULL) < 0) /* poll would need restart_syscall too */
 		return;
 	if (polled[0].revents != 0)
 		drain(&auditor.launcher);
+	if (!auditor.launcher.open && auditor.last_until == 0)
+		launcher_gone();
 	if (polled[1].revents != 0)
 		auditor.allowance -= (int64_t)drain(&auditor.supervisor);
+	close_in_time();
 	commit();
 }
 

@@ -350,6 +350,71 @@ START_TEST(a_flood_is_slowed_and_the_launcher_still_heard)
 }
 END_TEST
 
+/* Neither bytes nor time without end: the launcher is gone and the supervisor talks on. */
+START_TEST(after_the_launcher_s_end_the_supervisor_s_words_are_bounded)
+{
+	struct audit_packet packet;
+	struct stat before, after;
+	signal(SIGPIPE, SIG_IGN);
+	start(-1);
+	send_event(launcher, AUDIT_LOG_OPENED, 1);
+	ck_assert_int_eq(audit_wait(launcher, 1, SOON_MS, NULL, NULL), 0);
+	ck_assert_int_eq(stat(path, &before), 0);
+	close(launcher);
+	fake_event(&packet, AUDIT_VM_RUNNING);
+	while (audit_send(supervisor, &packet, AUDIT_NO_TICKET, true) == 0)
+		continue; /* until the auditor is gone */
+	ck_assert_int_eq(errno, EPIPE);
+	launcher = dup(supervisor);
+	ck_assert_int_eq(end(), 0);
+	ck_assert_int_eq(stat(path, &after), 0);
+	ck_assert_int_lt(after.st_size - before.st_size, LAST_ALLOWANCE + 2 * TURN_MAX * 2048);
+	ck_assert_int_eq(read_log().verdict, VERDICT_CLOSED);
+}
+END_TEST
+
+START_TEST(a_supervisor_that_outlives_the_launcher_in_silence_is_left)
+{
+	start(-1);
+	send_event(launcher, AUDIT_LOG_OPENED, 1);
+	ck_assert_int_eq(audit_wait(launcher, 1, SOON_MS, NULL, NULL), 0);
+	close(launcher);
+	struct pollfd polled = {.fd = supervisor, .events = POLLIN};
+	ck_assert_int_eq(poll(&polled, 1, 4 * LAST_MS), 1); /* end-of-file: the auditor has left */
+	launcher = dup(supervisor);
+	ck_assert_int_eq(end(), 0);
+	ck_assert_int_eq(read_log().verdict, VERDICT_CLOSED);
+}
+END_TEST
+
+/* How the VM ended: the launcher's word stands, and the supervisor's only where there is none. */
+START_TEST(the_supervisor_cannot_say_that_the_vm_ended_while_the_launcher_lives)
+{
+	start(-1);
+	send_event(launcher, AUDIT_LOG_OPENED, 1);
+	ck_assert_int_eq(audit_wait(launcher, 1, SOON_MS, NULL, NULL), 0);
+	send_event(supervisor, AUDIT_VM_CRASHED, AUDIT_NO_TICKET);
+	send_event(supervisor, AUDIT_VM_STOPPED, AUDIT_NO_TICKET);
+	send_event(supervisor, AUDIT_VM_RUNNING, 2);
+	ck_assert_int_eq(audit_wait(supervisor, 2, SOON_MS, NULL, NULL), 0);
+	read_log();
+	for (size_t i = 0; i < log_.count; i++)
+		ck_assert(!says(i, "vm_crashed") && !says(i, "vm_stopped"));
+	if (_i == 0)
+		send_event(launcher, AUDIT_VM_STOPPED, AUDIT_NO_TICKET);
+	ck_assert_int_eq(end(), 0);
+	ck_assert_int_eq(read_log().verdict, VERDICT_CLOSED);
+	unsigned ends = 0, launchers = 0;
+	for (size_t i = 0; i < log_.count; i++)
+		if (says(i, "\"event_code\":\"vm_crashed\"") || says(i, "\"event_code\":\"vm_stopped\"")) {
+			ends++;
+			launchers += says(i, "\"sender\":\"launcher\"");
+		}
+	ck_assert_uint_eq(ends, 1);
+	ck_assert_uint_eq(launchers, _i == 0);
+}
+END_TEST
+
 START_TEST(a_sender_that_reads_no_answer_stops_nobody)
 {
 	start(-1);
@@ -444,6 +509,9 @@ int main(void)
 	tcase_add_test(tests, the_supervisor_is_not_heard_before_the_log_is_opened);
 	tcase_add_test(tests, a_log_is_opened_first_and_once);
 	tcase_add_test(tests, a_flood_is_slowed_and_the_launcher_still_heard);
+	tcase_add_test(tests, after_the_launcher_s_end_the_supervisor_s_words_are_bounded);
+	tcase_add_test(tests, a_supervisor_that_outlives_the_launcher_in_silence_is_left);
+	tcase_add_loop_test(tests, the_supervisor_cannot_say_that_the_vm_ended_while_the_launcher_lives, 0, 2);
 	tcase_add_test(tests, a_sender_that_reads_no_answer_stops_nobody);
 	tcase_add_test(tests, a_full_disk_is_told_to_both_and_every_ticket);
 	tcase_add_test(tests, a_failed_sync_is_never_tried_again);
