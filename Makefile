@@ -117,7 +117,7 @@ unit: $(UNIT) $(PROGRAMS) $(PROBE) ## build and run the unit tests
 # ---- fuzzing: `make fuzz TARGET=virtqueue TIME=60`; docs/fuzzing.md ------------------------------------------------
 FUZZ_TARGETS := $(patsubst fuzz/%.c,%,$(wildcard fuzz/*.c))
 FUZZ_FLAGS := -std=c17 -D_GNU_SOURCE -O2 -g -I. -fno-strict-aliasing -fno-sanitize-recover=all -DGUEST_MEMORY_HOOK
-FUZZ_virtqueue := -include fuzz/virtqueue_backend.h fuzz/virtqueue.c tests/unit/fake_ring.c \
+FUZZ_virtqueue := -include fuzz/backend/calls.h fuzz/virtqueue.c fuzz/backend/virtqueue.c tests/unit/fake_ring.c \
                   $(filter-out devices/main.c,$(wildcard devices/*.c))
 FUZZ_mmio := fuzz/mmio.c monitor/vmm/mmio.c
 FUZZ_loader := fuzz/loader.c $(patsubst %,monitor/vmm/%.c,kernel bzimage elf image boot) devices/guest_memory.c
@@ -125,10 +125,10 @@ FUZZ_policy := fuzz/policy.c $(wildcard policy/*.c) -lyaml -ljansson -lsodium
 TARGET ?= virtqueue
 TIME ?= 60
 
-$(B)/fuzz/replay-%: fuzz/%.c $(wildcard devices/*.[ch] monitor/vmm/*.[ch] policy/*.[ch])
+$(B)/fuzz/replay-%: fuzz/%.c $(wildcard fuzz/backend/* devices/*.[ch] monitor/vmm/*.[ch] policy/*.[ch])
 	@mkdir -p $(@D)
 	$(Q)clang -fsanitize=fuzzer,address,undefined $(FUZZ_FLAGS) -o $@ $(FUZZ_$*)
-$(B)/fuzz/afl-%: fuzz/%.c $(wildcard devices/*.[ch] monitor/vmm/*.[ch] policy/*.[ch])
+$(B)/fuzz/afl-%: fuzz/%.c $(wildcard fuzz/backend/* devices/*.[ch] monitor/vmm/*.[ch] policy/*.[ch])
 	@mkdir -p $(@D)
 	$(Q)AFL_QUIET=1 AFL_USE_ASAN=1 AFL_USE_UBSAN=1 afl-clang-fast -fsanitize=fuzzer $(FUZZ_FLAGS) -o $@ $(FUZZ_$*)
 

@@ -3,8 +3,8 @@
  */
 #include "monitor/audit/chain.h"
 #include "tests/unit/fake_log.h"
+#include "tests/unit/run_suite.h"
 
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -94,9 +94,5 @@ int main(void)
 	tcase_add_test(tests, each_record_carries_the_hash_of_the_line_before);
 	tcase_add_test(tests, a_shell_can_check_a_link);
 	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? 0 : 1;
+	return run_suite(suite);
 }

@@ -2,8 +2,8 @@
  * learns whether its event is on disk.
  */
 #include "tests/unit/fake_log.h"
+#include "tests/unit/run_suite.h"
 
-#include <check.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -200,9 +200,5 @@ int main(void)
 	tcase_add_test(tests, waiting_ends_with_the_right_answer);
 	tcase_add_test(tests, a_sender_need_not_wait_for_a_slow_auditor);
 	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? 0 : 1;
+	return run_suite(suite);
 }

@@ -4,8 +4,8 @@
 #include "jail/lockdown.h"
 #include "monitor/audit/record.h"
 #include "tests/unit/fake_log.h"
+#include "tests/unit/run_suite.h"
 
-#include <check.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -397,9 +397,5 @@ int main(void)
 	tcase_add_loop_test(tests, the_worst_record_fits, 1, AUDIT_EVENTS);
 	tcase_add_test(tests, every_layer_has_a_name);
 	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? 0 : 1;
+	return run_suite(suite);
 }

@@ -2,8 +2,8 @@
  * numbers stay what they are; nothing is written past the end.
  */
 #include "monitor/audit/text.h"
+#include "tests/unit/run_suite.h"
 
-#include <check.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -145,9 +145,5 @@ int main(void)
 	tcase_add_test(tests, a_number_stays_what_it_is);
 	tcase_add_test(tests, a_text_never_overruns);
 	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? 0 : 1;
+	return run_suite(suite);
 }

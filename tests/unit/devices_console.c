@@ -1,8 +1,8 @@
 /* Promises of devices/console.c on output: it arrives filtered, capped and before the driver hears of it; nobody at the
  * other end can stop, block or spin the device. Input: devices_console_input.c. */
 #include "tests/unit/fake_console.h"
+#include "tests/unit/run_suite.h"
 
-#include <check.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -277,9 +277,5 @@ int main(void)
 	tcase_add_loop_test(tests, a_buffer_has_the_queue_s_direction, 0, ROWS(wrong));
 	tcase_add_test(tests, a_reset_forgets_the_chain_that_is_out);
 	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return run_suite(suite);
 }

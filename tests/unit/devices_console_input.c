@@ -1,8 +1,8 @@
 /* Promises of devices/console.c on input: it waits for its turn, its end is the end of polling, and the command key
  * works in every state of the guest. */
 #include "tests/unit/fake_console.h"
+#include "tests/unit/run_suite.h"
 
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -173,9 +173,5 @@ int main(void)
 	tcase_add_test(tests, the_command_key_works_when_nobody_takes_input);
 	tcase_add_test(tests, help_waits_for_the_guest_s_output);
 	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return run_suite(suite);
 }

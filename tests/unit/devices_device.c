@@ -1,8 +1,8 @@
 /* Promises of devices/device.h, with a disk: kicks are served in batches of bounded size, faults are told once and end
  * the work until a reset, a reset ends it at any moment, and a million wrong requests change nothing. */
 #include "tests/unit/fake_disk.h"
+#include "tests/unit/run_suite.h"
 
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -171,9 +171,5 @@ int main(void)
 	tcase_add_test(tests, a_header_is_fetched_once);
 	tcase_add_test(tests, a_million_malformed_requests_change_nothing);
 	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return run_suite(suite);
 }

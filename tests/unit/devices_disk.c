@@ -1,8 +1,8 @@
 /* Promises of devices/disk.c: right requests reach the image, wrong ones get the specification's status or a fault,
  * used lengths are exact, and nothing past the capacity is ever touched. */
 #include "tests/unit/fake_disk.h"
+#include "tests/unit/run_suite.h"
 
-#include <check.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -285,9 +285,5 @@ int main(void)
 	tcase_add_test(tests, a_failing_image_is_an_error);
 	tcase_add_test(tests, a_driver_that_cannot_flush_need_not);
 	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return run_suite(suite);
 }

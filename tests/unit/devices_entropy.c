@@ -1,7 +1,7 @@
 /* Promises of devices/entropy.c: random bytes, as many as fit and are allowed, and not one more. */
 #include "tests/unit/fake_device.h"
+#include "tests/unit/run_suite.h"
 
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -134,9 +134,5 @@ int main(void)
 	tcase_add_loop_test(tests, a_request_has_room_and_nothing_to_read, 0, ROWS(wrong));
 	tcase_add_test(tests, an_unused_queue_costs_nothing);
 	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return run_suite(suite);
 }

@@ -1,8 +1,8 @@
 /* Promises of devices/escape_filter.h: text, colour and cursor movement come through unchanged, nothing else does,
  * however the input is cut into pieces. */
 #include "devices/escape_filter.h"
+#include "tests/unit/run_suite.h"
 
-#include <check.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -275,9 +275,5 @@ int main(void)
 	tcase_add_test(tests, a_string_without_end_does_not_swallow_everything);
 	tcase_add_loop_test(tests, whatever_comes_in_only_whole_units_come_out, 0, 8);
 	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return run_suite(suite);
 }

@@ -2,8 +2,8 @@
  * mappings have guards and stay out of core dumps. */
 #include "devices/guest_memory.h"
 #include "tests/unit/fake_ring.h"
+#include "tests/unit/run_suite.h"
 
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -332,9 +332,5 @@ int main(void)
 	tcase_add_test(tests, a_mapping_is_shared_guarded_and_not_dumped);
 	tcase_add_test(tests, a_mapping_that_fails_says_so);
 	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return run_suite(suite);
 }

@@ -1,42 +1,13 @@
 /* Promises of devices/virtqueue.h: a right driver is served in order, a wrong one gets a fault and nothing else, and
  * no field of the guest's is fetched twice. */
-#include "devices/virtqueue.h"
-#include "tests/unit/fake_ring.h"
+#include "tests/unit/fake_queue.h"
+#include "tests/unit/run_suite.h"
 
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
 #define GIB (UINT64_C(1) << 30)
-
-enum { SIZE = 8 };
-
-static uint8_t *ram;
-static struct guest_memory memory;
-static struct fake_ring ring;
-static struct virtqueue queue;
-static struct chain chain;
-
-static void setup_size(uint16_t size, bool event_idx)
-{
-	fake_ring_init(&ring, ram, 0, size);
-	ck_assert_int_eq(virtqueue_init(&queue, &memory, &ring.layout, event_idx), FAULT_NONE);
-}
-
-static void setup(void)
-{
-	ram = calloc(1, FAKE_RAM_SIZE);
-	memory = (struct guest_memory){0};
-	ck_assert(guest_memory_add(&memory, 0, FAKE_RAM_SIZE, ram));
-	setup_size(SIZE, true);
-}
-
-static void teardown(void)
-{
-	fake_hook = NULL;
-	free(ram);
-}
 
 /* ---- layout ---- */
 
@@ -139,7 +110,7 @@ END_TEST
 
 START_TEST(a_chain_may_use_the_whole_ring)
 {
-	setup_size(TRANSPORT_QUEUE_SIZE_MAX, true);
+	queue_setup_size(TRANSPORT_QUEUE_SIZE_MAX, true);
 	for (uint16_t i = 0; i < TRANSPORT_QUEUE_SIZE_MAX; i++) /* backwards, all on the same bytes */
 		fake_ring_describe(&ring, i, FAKE_DATA, 0x8000, i > 0 ? NEXT : 0, (uint16_t)(i - 1));
 	fake_ring_offer(&ring, TRANSPORT_QUEUE_SIZE_MAX - 1);
@@ -152,7 +123,7 @@ END_TEST
 
 START_TEST(a_loop_through_the_whole_ring_ends)
 {
-	setup_size(TRANSPORT_QUEUE_SIZE_MAX, true);
+	queue_setup_size(TRANSPORT_QUEUE_SIZE_MAX, true);
 	for (uint16_t i = 0; i < TRANSPORT_QUEUE_SIZE_MAX; i++)
 		fake_ring_describe(&ring, i, FAKE_DATA, 1, NEXT, (i + 1) % TRANSPORT_QUEUE_SIZE_MAX);
 	fake_ring_offer(&ring, 0);
@@ -341,7 +312,7 @@ int main(void)
 	TCase *tests = tcase_create("virtqueue");
 
 	tcase_set_timeout(tests, 60);
-	tcase_add_checked_fixture(tests, setup, teardown);
+	tcase_add_checked_fixture(tests, queue_setup, queue_teardown);
 	tcase_add_loop_test(tests, a_layout_is_checked, 0, ROWS(layouts));
 	tcase_add_test(tests, a_chain_comes_out_as_it_was_put_in);
 	tcase_add_test(tests, a_chain_may_use_the_whole_ring);
@@ -355,9 +326,5 @@ int main(void)
 	tcase_add_test(tests, indices_wrap);
 	tcase_add_test(tests, a_device_fault_ends_the_queue);
 	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return run_suite(suite);
 }

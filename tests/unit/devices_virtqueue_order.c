@@ -1,39 +1,10 @@
 /* Promises of devices/virtqueue.h that need time: who is woken when, that no field of the guest's is fetched twice, and
  * that a driver which keeps the rules is always served. */
-#include "devices/virtqueue.h"
-#include "tests/unit/fake_ring.h"
+#include "tests/unit/fake_queue.h"
+#include "tests/unit/run_suite.h"
 
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { SIZE = 8 };
-
-static uint8_t *ram;
-static struct guest_memory memory;
-static struct fake_ring ring;
-static struct virtqueue queue;
-static struct chain chain;
-
-static void setup_size(uint16_t size, bool event_idx)
-{
-	fake_ring_init(&ring, ram, 0, size);
-	ck_assert_int_eq(virtqueue_init(&queue, &memory, &ring.layout, event_idx), FAULT_NONE);
-}
-
-static void setup(void)
-{
-	ram = calloc(1, FAKE_RAM_SIZE);
-	memory = (struct guest_memory){0};
-	ck_assert(guest_memory_add(&memory, 0, FAKE_RAM_SIZE, ram));
-	setup_size(SIZE, true);
-}
-
-static void teardown(void)
-{
-	fake_hook = NULL;
-	free(ram);
-}
 
 static const struct fake_buffer request[] = {
     {FAKE_DATA, 16, 0}, {FAKE_DATA + 0x100, 1, 0}, {FAKE_DATA + 0x200, 512, WRITE}, {FAKE_DATA + 0x500, 1, WRITE}};
@@ -99,7 +70,7 @@ END_TEST
 
 START_TEST(without_event_idx_a_flag_says_so)
 {
-	setup_size(SIZE, false);
+	queue_setup_size(SIZE, false);
 	for (uint16_t flags = 0; flags < 2; flags++) {
 		fake_ring_set_avail_flags(&ring, flags);
 		fake_ring_set_used_event(&ring, 0x5555); /* means nothing */
@@ -223,7 +194,7 @@ int main(void)
 	TCase *tests = tcase_create("virtqueue_order");
 
 	tcase_set_timeout(tests, 60);
-	tcase_add_checked_fixture(tests, setup, teardown);
+	tcase_add_checked_fixture(tests, queue_setup, queue_teardown);
 	tcase_add_test(tests, an_empty_ring_asks_for_a_kick);
 	tcase_add_test(tests, a_chain_added_while_we_ask_is_not_missed);
 	tcase_add_loop_test(tests, the_driver_says_when_to_interrupt, 0, ROWS(events));
@@ -232,9 +203,5 @@ int main(void)
 	tcase_add_test(tests, a_change_after_the_fetch_changes_nothing);
 	tcase_add_loop_test(tests, a_right_driver_is_always_served, 0, 4);
 	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return run_suite(suite);
 }

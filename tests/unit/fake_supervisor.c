@@ -67,3 +67,8 @@ struct audit_view fake_auditor_hears(void)
 		ck_assert(audit_parse(bytes, (size_t)size, &view));
 	return view;
 }
+
+void fake_expect_event(enum audit_event event)
+{
+	ck_assert_int_eq(fake_auditor_hears().event, event);
+}

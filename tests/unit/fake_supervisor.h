@@ -24,5 +24,7 @@ void fake_supervisor_run(uint64_t now);
 void fake_member_says(uint32_t member, uint32_t type, uint32_t code, uint64_t value, uint64_t now);
 /* The next event at the auditor's end; event AUDIT_NONE when there is none. The view lasts until the next call. */
 struct audit_view fake_auditor_hears(void);
+/* Fails the test when it is another. */
+void fake_expect_event(enum audit_event event);
 
 #endif

@@ -6,8 +6,8 @@
 #define __strncpy_chk checked_strncpy
 #define __explicit_bzero_chk checked_bzero
 #include "monitor/fortified.c"
+#include "tests/unit/run_suite.h"
 
-#include <check.h>
 #include <signal.h>
 #include <stdlib.h>
 
@@ -57,9 +57,5 @@ int main(void)
 	tcase_add_test_raise_signal(tests, too_long_copied, SIGILL);
 	tcase_add_test_raise_signal(tests, too_long_wiped, SIGILL);
 	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return run_suite(suite);
 }

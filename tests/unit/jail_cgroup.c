@@ -2,11 +2,11 @@
  * should. Needs root and cgroup controllers, of either version.
  */
 #include "tests/unit/fake_launcher.h"
+#include "tests/unit/run_suite.h"
 
 #include "jail/outside/cgroup.h"
 #include "jail/outside/outside.h"
 
-#include <check.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -225,9 +225,5 @@ int main(void)
 	tcase_add_test(jail, lists_are_read_word_by_word);
 	Suite *suite = suite_create("jail/outside: cgroup");
 	suite_add_tcase(suite, jail);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return run_suite(suite);
 }

@@ -4,8 +4,8 @@
 #include "jail/descriptors.h"
 #include "jail/launch.h"
 #include "jail/outside/filter.h"
+#include "tests/unit/run_suite.h"
 
-#include <check.h>
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -336,9 +336,5 @@ int main(void)
 	tcase_add_loop_test(cases, each_printed_rule_has_a_reason, 0, THREADS);
 	Suite *suite = suite_create("jail/outside: filters");
 	suite_add_tcase(suite, cases);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return run_suite(suite);
 }

@@ -2,8 +2,8 @@
  * ends it, written down.
  */
 #include "tests/unit/fake_launcher.h"
+#include "tests/unit/run_suite.h"
 
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -325,9 +325,5 @@ int main(void)
 	tcase_add_loop_test(jail, the_handler_cannot_be_got_round, 0, sizeof(handler_deeds) / sizeof(handler_deeds[0]));
 	Suite *suite = suite_create("jail/inside: lockdown");
 	suite_add_tcase(suite, jail);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return run_suite(suite);
 }

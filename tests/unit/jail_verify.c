@@ -4,8 +4,8 @@
  * A jail of the same kind is built here by hand, so that each piece can be left out. Needs root.
  */
 #include "tests/unit/fake_launcher.h"
+#include "tests/unit/run_suite.h"
 
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -222,9 +222,5 @@ int main(void)
 	tcase_add_loop_test(jail, what_is_left_out_is_noticed, 0, sizeof(cases) / sizeof(cases[0]));
 	Suite *suite = suite_create("jail/inside: verification");
 	suite_add_tcase(suite, jail);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return run_suite(suite);
 }

@@ -2,8 +2,8 @@
  * neither a stale socket nor a lying supervisor can harm them or the terminal.
  */
 #include "monitor/command/control.h"
+#include "tests/unit/run_suite.h"
 
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -334,9 +334,5 @@ int main(void)
 	tcase_add_test(tests, wrong_words_are_refused);
 	tcase_add_test(tests, a_long_folder_is_reached);
 	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? 0 : 1;
+	return run_suite(suite);
 }

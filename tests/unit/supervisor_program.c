@@ -8,8 +8,8 @@ int supervisor_main(int argc, char **argv);
 #undef main
 
 #include "tests/unit/fake_plan.h"
+#include "tests/unit/run_suite.h"
 
-#include <check.h>
 #include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -398,9 +398,5 @@ int main(void)
 	tcase_add_test(tests, callers_are_served_while_the_guest_runs);
 	tcase_add_test(tests, a_thousand_callers_leave_nothing_behind);
 	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? 0 : 1;
+	return run_suite(suite);
 }

@@ -3,8 +3,8 @@
  */
 #include "monitor/supervisor/arena.h"
 #include "monitor/supervisor/request.h"
+#include "tests/unit/run_suite.h"
 
-#include <check.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -146,9 +146,5 @@ int main(void)
 	tcase_add_test(tests, no_request_leaves_anything_behind);
 	tcase_add_test(tests, memory_for_requests_has_an_end);
 	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? 0 : 1;
+	return run_suite(suite);
 }

@@ -1,12 +1,10 @@
-/* Promises of monitor/supervisor/vm.c and journal.c: the guest runs only when every jail is verified and the log is on
+/* Promises of monitor/supervisor/vm.c: the guest runs only when every jail is verified and the log is on
  * disk; whatever a member says out of turn ends the VM; every end has its reason.
  */
 #include "tests/unit/fake_supervisor.h"
+#include "tests/unit/run_suite.h"
 
-#include <check.h>
 #include <errno.h>
-#include <stdlib.h>
-#include <unistd.h>
 
 enum { T0 = 1000 };
 
@@ -21,11 +19,6 @@ static void expect_failure(uint32_t index, uint32_t code)
 	ck_assert_uint_eq(fake.vm.last.type, MESSAGE_FAILED);
 	ck_assert_uint_eq(fake.vm.last.index, index);
 	ck_assert_uint_eq(fake.vm.last.code, code);
-}
-
-static void expect_event(enum audit_event event)
-{
-	ck_assert_int_eq(fake_auditor_hears().event, event);
 }
 
 static bool was_told_to_run(void)
@@ -79,7 +72,7 @@ START_TEST(the_launcher_hears_of_each_member_by_its_true_index)
 		ck_assert_uint_eq(fake.to_launcher[2 * i].value[0], 0x7ff);
 	}
 	ck_assert_uint_eq(fake.to_launcher[6].type, MESSAGE_RUNNING);
-	expect_event(AUDIT_VM_RUNNING);
+	fake_expect_event(AUDIT_VM_RUNNING);
 	ck_assert_str_eq(vm_state_word(&fake.vm), "running");
 }
 END_TEST
@@ -204,7 +197,7 @@ END_TEST
 START_TEST(a_stop_presses_the_button_then_ends_by_force)
 {
 	fake_supervisor_run(T0);
-	expect_event(AUDIT_VM_RUNNING);
+	fake_expect_event(AUDIT_VM_RUNNING);
 	vm_stop(&fake.vm, "why not", 3000, T0);
 	ck_assert_uint_eq(fake.to_monitor[1].type, MESSAGE_POWER_BUTTON);
 	ck_assert_str_eq(vm_state_word(&fake.vm), "stopping");
@@ -280,14 +273,14 @@ END_TEST
 START_TEST(the_run_time_cap_ends_the_vm)
 {
 	fake_supervisor_run(T0);
-	expect_event(AUDIT_VM_RUNNING);
+	fake_expect_event(AUDIT_VM_RUNNING);
 	ck_assert_uint_eq(vm_next_deadline(&fake.vm), T0 + 60000);
 	vm_deadlines(&fake.vm, T0 + 60000);
 	struct audit_view view = fake_auditor_hears();
 	ck_assert_int_eq(view.event, AUDIT_CAP_REACHED);
 	ck_assert_uint_eq(view.fields[AUDIT_CAP].number, CAP_RUN_TIME);
 	ck_assert_uint_eq(view.fields[AUDIT_VALUE].number, 60000);
-	expect_event(AUDIT_VM_STOPPING);
+	fake_expect_event(AUDIT_VM_STOPPING);
 	ck_assert_uint_eq(fake.to_monitor[1].type, MESSAGE_POWER_BUTTON);
 	ck_assert_uint_eq(vm_next_deadline(&fake.vm), T0 + 65000);
 	vm_deadlines(&fake.vm, T0 + 65000);
@@ -300,74 +293,6 @@ START_TEST(nothing_ticks_without_a_cap)
 	fake.plan.run_time_ms = 0;
 	fake_supervisor_run(T0);
 	ck_assert_uint_eq(vm_next_deadline(&fake.vm), NEVER);
-}
-END_TEST
-
-/* ---- the journal ---- */
-
-START_TEST(faults_are_recorded_and_bounded)
-{
-	fake_supervisor_run(T0);
-	expect_event(AUDIT_VM_RUNNING);
-	for (int i = 0; i < 100; i++)
-		fake_member_says(FAKE_DISK_MEMBER, MESSAGE_FAULT, FAULT_CHAIN_LOOP, 3, T0);
-	ck_assert(!fake.vm.over);
-	for (int i = 0; i < QUOTA_BURST; i++) {
-		struct audit_view view = fake_auditor_hears();
-		ck_assert_int_eq(view.event, AUDIT_DEVICE_FAULT);
-		ck_assert_mem_eq(view.fields[AUDIT_DEVICE].bytes, "root", 4);
-		ck_assert_uint_eq(view.fields[AUDIT_FAULT].number, FAULT_CHAIN_LOOP);
-		ck_assert_uint_eq(view.fields[AUDIT_QUEUE].number, 3);
-		ck_assert_uint_eq(view.fields[AUDIT_COUNT].size, 0);
-	}
-	expect_event(AUDIT_NONE);
-	fake_member_says(FAKE_DISK_MEMBER, MESSAGE_FAULT, FAULT_HEAD, 0, T0 + QUOTA_EVERY_MS);
-	ck_assert_uint_eq(fake_auditor_hears().fields[AUDIT_COUNT].number, 100 - QUOTA_BURST + 1);
-	expect_event(AUDIT_NONE);
-	fake_member_says(FAKE_DISK_MEMBER, MESSAGE_FAULT, FAULT_HEAD, 0, T0 + QUOTA_EVERY_MS);
-	fake_member_says(FAKE_DISK_MEMBER, MESSAGE_FAULT, FAULT_HEAD, 0, T0 + QUOTA_EVERY_MS);
-	expect_event(AUDIT_NONE);
-	journal_settle(&fake.vm);
-	ck_assert_uint_eq(fake_auditor_hears().fields[AUDIT_COUNT].number, 2);
-	expect_event(AUDIT_NONE);
-}
-END_TEST
-
-START_TEST(another_device_has_its_own_quota)
-{
-	fake_supervisor_run(T0);
-	expect_event(AUDIT_VM_RUNNING);
-	for (int i = 0; i < 100; i++)
-		fake_member_says(FAKE_DISK_MEMBER, MESSAGE_FAULT, FAULT_HEAD, 0, T0);
-	for (int i = 0; i < QUOTA_BURST; i++)
-		expect_event(AUDIT_DEVICE_FAULT);
-	fake_member_says(FAKE_CONSOLE, MESSAGE_CAP, CAP_CONSOLE_OUTPUT, 1000, T0);
-	struct audit_view view = fake_auditor_hears();
-	ck_assert_int_eq(view.event, AUDIT_CAP_REACHED);
-	ck_assert_mem_eq(view.fields[AUDIT_DEVICE].bytes, "console", 7);
-}
-END_TEST
-
-START_TEST(what_the_auditor_could_not_take_is_told_later)
-{
-	struct audit_packet packet;
-	unsigned sent = 0, lost = 0;
-	fake_supervisor_run(T0);
-	audit_begin(&packet, AUDIT_VM_RUNNING);
-	while (journal_send(&fake.vm, &packet, AUDIT_NO_TICKET) == 0)
-		sent++;
-	ck_assert_int_eq(errno, EAGAIN);
-	for (lost = 1; lost < 5; lost++)
-		ck_assert_int_eq(journal_send(&fake.vm, &packet, AUDIT_NO_TICKET), -1);
-	for (unsigned i = 0; i < sent + 1; i++)
-		expect_event(AUDIT_VM_RUNNING);
-	expect_event(AUDIT_NONE);
-	ck_assert_int_eq(journal_send(&fake.vm, &packet, AUDIT_NO_TICKET), 0);
-	struct audit_view view = fake_auditor_hears();
-	ck_assert_int_eq(view.event, AUDIT_RECORDS_DROPPED);
-	ck_assert_uint_eq(view.fields[AUDIT_COUNT].number, lost);
-	expect_event(AUDIT_VM_RUNNING);
-	expect_event(AUDIT_NONE);
 }
 END_TEST
 
@@ -395,13 +320,6 @@ int main(void)
 	tcase_add_test(tests, the_key_asks_first_then_ends);
 	tcase_add_test(tests, the_run_time_cap_ends_the_vm);
 	tcase_add_test(tests, nothing_ticks_without_a_cap);
-	tcase_add_test(tests, faults_are_recorded_and_bounded);
-	tcase_add_test(tests, another_device_has_its_own_quota);
-	tcase_add_test(tests, what_the_auditor_could_not_take_is_told_later);
 	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? 0 : 1;
+	return run_suite(suite);
 }

@@ -3,8 +3,8 @@
 
 #include "monitor/vmm/layout.h"
 #include "monitor/vmm/platform.h"
+#include "tests/unit/run_suite.h"
 
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -238,9 +238,5 @@ int main(void)
 		puts("SKIPPED: iasl_agrees: acpica-tools is not installed");
 	tcase_add_test(tests, guest_finds_tables_and_reset_stub);
 	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? 0 : 1;
+	return run_suite(suite);
 }

@@ -2,8 +2,8 @@
 #include "monitor/vmm/boot.h"
 
 #include "monitor/vmm/layout.h"
+#include "tests/unit/run_suite.h"
 
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -266,9 +266,5 @@ int main(void)
 	tcase_add_loop_test(tests, missing_ram_is_told, 0, 2);
 	tcase_add_loop_test(tests, registers_suit_the_entry, 0, 2);
 	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? 0 : 1;
+	return run_suite(suite);
 }

@@ -1,16 +1,11 @@
 /* Promises of monitor/vmm/kernel.h for bzImages: where a good one goes, and which header fields cannot lie. */
-#include "monitor/vmm/kernel.h"
+#include "tests/unit/fake_kernel.h"
+#include "tests/unit/run_suite.h"
 
-#include "monitor/vmm/layout.h"
-#include "tests/unit/fake_image.h"
-
-#include <check.h>
 #include <stddef.h>
 #include <stdlib.h>
 
 enum {
-	MIB = 1 << 20,
-	RAM_SIZE = 8 * MIB,
 	SECTORS = 3,
 	PAYLOAD_OFFSET = (1 + SECTORS) * 512,
 	PAYLOAD = 0x3000,
@@ -19,19 +14,12 @@ enum {
 	PREFERRED = 2 * MIB,
 };
 
-static uint8_t *ram, *bytes;
-static struct guest_memory memory;
 static struct setup_header *header;
-static struct kernel kernel;
 
 static void setup(void)
 {
-	ram = calloc(1, RAM_SIZE);
-	bytes = malloc(SIZE);
-	memset(bytes, 0, PAYLOAD_OFFSET);
+	kernel_setup(SIZE);
 	memset(bytes + PAYLOAD_OFFSET, 0xc3, PAYLOAD);
-	memory = (struct guest_memory){0};
-	guest_memory_add(&memory, 0, RAM_SIZE, ram);
 	header = (struct setup_header *)(void *)(bytes + HEADER);
 	*header = (struct setup_header){
 	    .setup_sects = SECTORS,
@@ -49,29 +37,6 @@ static void setup(void)
 	    .pref_address = PREFERRED,
 	    .init_size = 4 * MIB,
 	};
-}
-
-static void teardown(void)
-{
-	free(ram);
-	free(bytes);
-}
-
-static struct problem load(size_t size)
-{
-	/* a copy of the exact size, so that the address sanitizer sees what is read behind it */
-	uint8_t *exact = malloc(size + !size);
-	memcpy(exact, bytes, size);
-	struct image image = fake_image(exact, size);
-	struct problem problem = kernel_load(&image, &memory, RAM_SIZE, &kernel);
-	free(exact);
-	return problem;
-}
-
-static void check_untouched_below(void)
-{
-	bool untouched = ram[0] == 0 && memcmp(ram, ram + 1, LAYOUT_HIGH - 1) == 0; /* all the same, and zero */
-	ck_assert(untouched);
 }
 
 START_TEST(good_image_goes_where_it_prefers)
@@ -302,7 +267,7 @@ int main(void)
 	Suite *suite = suite_create("bzImage");
 	TCase *tests = tcase_create("loader");
 
-	tcase_add_checked_fixture(tests, setup, teardown);
+	tcase_add_checked_fixture(tests, setup, kernel_teardown);
 	tcase_add_test(tests, good_image_goes_where_it_prefers);
 	tcase_add_test(tests, nothing_behind_the_header_is_taken_for_header);
 	tcase_add_test(tests, relocatable_image_moves_into_small_memory);
@@ -316,9 +281,5 @@ int main(void)
 	tcase_add_loop_test(tests, initrd_goes_high_and_beside_the_kernel, 0, 17);
 	tcase_add_loop_test(tests, huge_initrd_is_refused_unread, 0, 4);
 	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? 0 : 1;
+	return run_suite(suite);
 }

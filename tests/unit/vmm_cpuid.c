@@ -1,7 +1,7 @@
 /* Promises of monitor/vmm/cpuid.h: what a guest must not have is gone, and every vCPU is told who it is. */
 #include "monitor/vmm/cpuid.h"
+#include "tests/unit/run_suite.h"
 
-#include <check.h>
 #include <string.h>
 
 enum { INTEL = 0x756e6547, AMD = 0x68747541 };
@@ -252,9 +252,5 @@ int main(void)
 	tcase_add_loop_test(tests, full_table_is_refused, 0, 7);
 	tcase_add_test(tests, address_bits_come_from_their_leaf);
 	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? 0 : 1;
+	return run_suite(suite);
 }

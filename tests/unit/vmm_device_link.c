@@ -3,8 +3,8 @@
 #include "monitor/vmm/device_link.h"
 
 #include "monitor/protocol.h"
+#include "tests/unit/run_suite.h"
 
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -269,9 +269,5 @@ int main(void)
 	tcase_set_timeout(at_once, (double)LINK_PATIENCE_MS / 1000 - 0.5);
 	suite_add_tcase(suite, at_once);
 	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? 0 : 1;
+	return run_suite(suite);
 }

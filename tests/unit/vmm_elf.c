@@ -1,18 +1,13 @@
 /* Promises of monitor/vmm/kernel.h for ELF images: segments and entry points of good ones, and which fields cannot lie.
  */
-#include "monitor/vmm/kernel.h"
+#include "tests/unit/fake_kernel.h"
+#include "tests/unit/run_suite.h"
 
-#include "monitor/vmm/layout.h"
-#include "tests/unit/fake_image.h"
-
-#include <check.h>
 #include <elf.h>
 #include <stddef.h>
 #include <stdlib.h>
 
 enum {
-	MIB = 1 << 20,
-	RAM_SIZE = 8 * MIB,
 	SEGMENTS = 3,
 	NOTES = 0x400,
 	TEXT = 0x1000,
@@ -31,9 +26,6 @@ struct file {
 };
 
 static struct file *file;
-static uint8_t *ram, *bytes;
-static struct guest_memory memory;
-static struct kernel kernel;
 
 static void add_note(size_t *at, uint32_t type, const char *name, uint32_t name_size, const void *data, uint32_t size)
 {
@@ -51,10 +43,7 @@ static void setup(void)
 	const uint32_t pvh = PVH;
 	size_t notes = NOTES;
 
-	ram = calloc(1, RAM_SIZE);
-	bytes = calloc(1, SIZE);
-	memory = (struct guest_memory){0};
-	guest_memory_add(&memory, 0, RAM_SIZE, ram);
+	kernel_setup(SIZE);
 	memset(bytes + TEXT, 0xc3, TEXT_SIZE);
 	memset(bytes + DATA, 0xda, DATA_SIZE);
 	add_note(&notes, 1, "GNU", 4, "abcde", 5);
@@ -79,28 +68,6 @@ static void setup(void)
 		 {.p_type = PT_LOAD, .p_offset = DATA, .p_paddr = DATA_AT, .p_filesz = DATA_SIZE, .p_memsz = MIB},
 		 {.p_type = PT_NOTE, .p_offset = NOTES, .p_filesz = notes - NOTES}},
 	};
-}
-
-static void teardown(void)
-{
-	free(ram);
-	free(bytes);
-}
-
-static struct problem load(size_t size)
-{
-	uint8_t *exact = malloc(size + !size);
-	memcpy(exact, bytes, size);
-	struct image image = fake_image(exact, size);
-	struct problem problem = kernel_load(&image, &memory, RAM_SIZE, &kernel);
-	free(exact);
-	return problem;
-}
-
-static void check_untouched_below(void)
-{
-	bool untouched = ram[0] == 0 && memcmp(ram, ram + 1, LAYOUT_HIGH - 1) == 0;
-	ck_assert(untouched);
 }
 
 START_TEST(note_leads_to_the_pvh_entry)
@@ -293,7 +260,7 @@ int main(void)
 	TCase *tests = tcase_create("loader");
 
 	tcase_set_timeout(tests, 30);
-	tcase_add_checked_fixture(tests, setup, teardown);
+	tcase_add_checked_fixture(tests, setup, kernel_teardown);
 	tcase_add_test(tests, note_leads_to_the_pvh_entry);
 	tcase_add_test(tests, without_a_note_it_is_linux);
 	tcase_add_test(tests, eight_byte_entries_are_taken);
@@ -306,9 +273,5 @@ int main(void)
 	tcase_add_loop_test(tests, read_errors_are_told, 0, 6);
 	tcase_add_test(tests, neither_kind_is_unknown);
 	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? 0 : 1;
+	return run_suite(suite);
 }

@@ -1,97 +1,9 @@
-/* Promises of monitor/vmm/mmio.h: what every right and wrong register access does. */
-#include "monitor/vmm/mmio.h"
+/* Promises of monitor/vmm/mmio.h: what every right and wrong register access does. The queues' registers are
+ * tests/unit/vmm_mmio_queues.c's. */
+#include "tests/unit/fake_mmio.h"
+#include "tests/unit/run_suite.h"
 
-#include <check.h>
-#include <stdlib.h>
 #include <string.h>
-
-#define OFFERED (TRANSPORT_F_VERSION_1 | TRANSPORT_F_EVENT_IDX | 0x244)
-
-enum { QUEUES = 2, ID = 3 };
-
-static uint8_t *page;
-static struct mmio_device device;
-
-static const struct transport_description description = {
-    .features = OFFERED,
-    .queue_count = QUEUES,
-    .config_size = 12,
-};
-
-static void setup(void)
-{
-	page = aligned_alloc(8, TRANSPORT_PAGE_SIZE); /* the exact size: nothing is written behind it */
-	memset(page, 0, TRANSPORT_PAGE_SIZE);
-	ck_assert(mmio_init(&device, page, ID, &description));
-}
-
-static void teardown(void)
-{
-	free(page);
-}
-
-static uint32_t get(uint32_t offset)
-{
-	uint32_t value;
-	memcpy(&value, page + offset, sizeof(value));
-	return value;
-}
-
-static enum mmio_effect set(uint32_t offset, uint32_t value)
-{
-	uint8_t data[8] = {0};
-	memcpy(data, &value, sizeof(value));
-	return mmio_write(&device, offset, data, 4);
-}
-
-static void negotiate(void)
-{
-	set(REGISTER_STATUS, STATUS_ACKNOWLEDGE);
-	set(REGISTER_STATUS, STATUS_ACKNOWLEDGE | STATUS_DRIVER);
-	set(REGISTER_DRIVER_FEATURES_SEL, 1);
-	set(REGISTER_DRIVER_FEATURES, 1);
-	set(REGISTER_STATUS, STATUS_ACKNOWLEDGE | STATUS_DRIVER | STATUS_FEATURES_OK);
-}
-
-static void set_queue(uint32_t queue, uint32_t size)
-{
-	set(REGISTER_QUEUE_SEL, queue);
-	set(REGISTER_QUEUE_NUM, size);
-	set(REGISTER_QUEUE_DESC_LOW, 0x1000);
-	set(REGISTER_QUEUE_DESC_HIGH, 0x11);
-	set(REGISTER_QUEUE_DRIVER_LOW, 0x2000);
-	set(REGISTER_QUEUE_DRIVER_HIGH, 0x12);
-	set(REGISTER_QUEUE_DEVICE_LOW, 0x3000);
-	set(REGISTER_QUEUE_DEVICE_HIGH, 0x13);
-	set(REGISTER_QUEUE_READY, 1);
-}
-
-enum { ALL_OK = STATUS_ACKNOWLEDGE | STATUS_DRIVER | STATUS_FEATURES_OK | STATUS_DRIVER_OK };
-
-static void activate(void)
-{
-	negotiate();
-	set_queue(0, 16);
-	set_queue(1, 8);
-	ck_assert_int_eq(set(REGISTER_STATUS, ALL_OK), MMIO_ACTIVATE);
-}
-
-/* What reads after reset. */
-static void check_fresh(void)
-{
-	ck_assert_uint_eq(get(REGISTER_MAGIC), 0x74726976);
-	ck_assert_uint_eq(get(REGISTER_VERSION), 2);
-	ck_assert_uint_eq(get(REGISTER_DEVICE_ID), ID);
-	ck_assert_uint_eq(get(REGISTER_VENDOR_ID), TRANSPORT_VENDOR);
-	ck_assert_uint_eq(get(REGISTER_DEVICE_FEATURES), (uint32_t)OFFERED);
-	ck_assert_uint_eq(get(REGISTER_QUEUE_NUM_MAX), TRANSPORT_QUEUE_SIZE_MAX);
-	ck_assert_uint_eq(get(REGISTER_QUEUE_READY), 0);
-	ck_assert_uint_eq(get(REGISTER_INTERRUPT_STATUS), 0);
-	ck_assert_uint_eq(get(REGISTER_STATUS), 0);
-	ck_assert_uint_eq(get(REGISTER_CONFIG_GENERATION), 0);
-	for (uint32_t i = 0; i < 4; i++)
-		ck_assert_uint_eq(get(REGISTER_SHM_LEN_LOW + 4 * i), UINT32_MAX);
-}
 
 START_TEST(fresh_device_reads_as_specified)
 {
@@ -198,115 +110,6 @@ START_TEST(status_bits_come_in_order)
 	ck_assert_uint_eq(get(REGISTER_STATUS), rows[_i].reads);
 	ck_assert_int_eq(set(REGISTER_STATUS, 0), MMIO_NOTHING); /* never active: no one to ask */
 	check_fresh();
-}
-END_TEST
-
-START_TEST(queue_is_ready_with_a_good_size_only)
-{
-	static const struct {
-		uint32_t size;
-		bool ready;
-	} rows[] = {{1, true},    {2, true},      {16, true},          {TRANSPORT_QUEUE_SIZE_MAX, true},
-		    {0, false},   {3, false},     {255, false},        {TRANSPORT_QUEUE_SIZE_MAX * 2, false},
-		    {257, false}, {65536, false}, {0x80000000, false}, {UINT32_MAX, false}};
-
-	negotiate();
-	set_queue(1, rows[_i].size);
-	ck_assert_int_eq(get(REGISTER_QUEUE_READY), rows[_i].ready);
-}
-END_TEST
-
-START_TEST(queue_selector_out_of_range_selects_nothing)
-{
-	static const uint32_t selectors[] = {
-	    QUEUES, TRANSPORT_QUEUES_MAX - 1, TRANSPORT_QUEUES_MAX, 0x7fffffff, 0x80000000, UINT32_MAX};
-	struct transport_message message;
-
-	negotiate();
-	set_queue(selectors[_i], 16);
-	ck_assert_uint_eq(get(REGISTER_QUEUE_NUM_MAX), 0);
-	ck_assert_uint_eq(get(REGISTER_QUEUE_READY), 0);
-	ck_assert_int_eq(set(REGISTER_STATUS, ALL_OK), MMIO_ACTIVATE);
-	mmio_activation(&device, &message);
-	for (unsigned i = 0; i < TRANSPORT_QUEUES_MAX; i++)
-		ck_assert_uint_eq(message.queues[i].size, 0);
-}
-END_TEST
-
-START_TEST(activation_tells_what_was_set)
-{
-	struct transport_message message;
-
-	activate();
-	ck_assert_uint_eq(get(REGISTER_STATUS), ALL_OK);
-	mmio_activation(&device, &message);
-	ck_assert_uint_eq(message.type, TRANSPORT_ACTIVATE);
-	ck_assert_uint_eq(message.features, TRANSPORT_F_VERSION_1);
-	ck_assert_uint_eq(message.queues[0].size, 16);
-	ck_assert_uint_eq(message.queues[1].size, 8);
-	for (unsigned i = 0; i < QUEUES; i++) {
-		ck_assert_uint_eq(message.queues[i].descriptors, UINT64_C(0x1100001000));
-		ck_assert_uint_eq(message.queues[i].driver, UINT64_C(0x1200002000));
-		ck_assert_uint_eq(message.queues[i].device, UINT64_C(0x1300003000));
-	}
-	for (unsigned i = QUEUES; i < TRANSPORT_QUEUES_MAX; i++)
-		ck_assert_uint_eq(message.queues[i].size, 0);
-	ck_assert_int_eq(set(REGISTER_STATUS, ALL_OK), MMIO_NOTHING); /* once */
-}
-END_TEST
-
-static const uint32_t queue_registers[] = {
-    REGISTER_QUEUE_NUM,         REGISTER_QUEUE_DESC_LOW,   REGISTER_QUEUE_DESC_HIGH,   REGISTER_QUEUE_DRIVER_LOW,
-    REGISTER_QUEUE_DRIVER_HIGH, REGISTER_QUEUE_DEVICE_LOW, REGISTER_QUEUE_DEVICE_HIGH,
-};
-enum { QUEUE_REGISTERS = sizeof(queue_registers) / sizeof(queue_registers[0]) };
-
-START_TEST(queue_registers_freeze_when_ready)
-{
-	struct transport_message before, after;
-
-	negotiate();
-	set_queue(0, 16);
-	mmio_activation(&device, &before);
-	set(queue_registers[_i], 0x40);
-	mmio_activation(&device, &after);
-	ck_assert_mem_eq(&before, &after, sizeof(before));
-	set(REGISTER_QUEUE_READY, 0); /* before DRIVER_OK the driver may think again */
-	ck_assert_uint_eq(get(REGISTER_QUEUE_READY), 0);
-	set(queue_registers[_i], 0x40);
-	set(REGISTER_QUEUE_READY, 1);
-	mmio_activation(&device, &after);
-	ck_assert_mem_ne(&before, &after, sizeof(before));
-}
-END_TEST
-
-START_TEST(queue_registers_freeze_after_driver_ok)
-{
-	struct mmio_device before;
-
-	negotiate();
-	set_queue(0, 16);
-	set(REGISTER_STATUS, ALL_OK);
-	set(REGISTER_QUEUE_SEL, 1); /* never made ready */
-	before = device;
-	set(queue_registers[_i], 0x40);
-	set(REGISTER_QUEUE_READY, 1);
-	ck_assert_uint_eq(get(REGISTER_QUEUE_READY), 0);
-	set(REGISTER_QUEUE_SEL, 0);
-	set(REGISTER_QUEUE_READY, 0);
-	ck_assert_uint_eq(get(REGISTER_QUEUE_READY), 1);
-	before.queue_sel = 0;
-	ck_assert_mem_eq(&before.queues, &device.queues, sizeof(before.queues));
-}
-END_TEST
-
-START_TEST(queue_registers_wait_for_features_ok)
-{
-	set(REGISTER_STATUS, STATUS_ACKNOWLEDGE | STATUS_DRIVER);
-	set_queue(0, 16);
-	ck_assert_uint_eq(get(REGISTER_QUEUE_READY), 0);
-	ck_assert_uint_eq(device.queues[0].size, 0);
-	ck_assert_uint_eq(device.queues[0].descriptors, 0);
 }
 END_TEST
 
@@ -435,20 +238,13 @@ int main(void)
 {
 	Suite *suite = suite_create("virtio-mmio registers");
 	TCase *tests = tcase_create("registers");
-
-	tcase_add_checked_fixture(tests, setup, teardown);
+	tcase_add_checked_fixture(tests, mmio_setup, mmio_teardown);
 	tcase_add_test(tests, fresh_device_reads_as_specified);
 	tcase_add_loop_test(tests, bad_descriptions_are_refused, 0, 5);
 	tcase_add_loop_test(tests, feature_halves_follow_their_selector, 0, 5);
 	tcase_add_loop_test(tests, features_ok_needs_acceptable_features, 0, 9);
 	tcase_add_test(tests, features_are_frozen_by_features_ok);
 	tcase_add_loop_test(tests, status_bits_come_in_order, 0, 15);
-	tcase_add_loop_test(tests, queue_is_ready_with_a_good_size_only, 0, 12);
-	tcase_add_loop_test(tests, queue_selector_out_of_range_selects_nothing, 0, 6);
-	tcase_add_test(tests, activation_tells_what_was_set);
-	tcase_add_loop_test(tests, queue_registers_freeze_when_ready, 0, QUEUE_REGISTERS);
-	tcase_add_loop_test(tests, queue_registers_freeze_after_driver_ok, 0, QUEUE_REGISTERS);
-	tcase_add_test(tests, queue_registers_wait_for_features_ok);
 	tcase_add_test(tests, reset_of_an_active_device_asks_for_drainage);
 	tcase_add_test(tests, broken_device_accepts_nothing_but_reset);
 	tcase_add_test(tests, interrupt_acknowledgement_clears_its_bits_only);
@@ -456,9 +252,5 @@ int main(void)
 	tcase_add_loop_test(tests, partial_misaligned_and_straddling_writes_do_nothing, 0, 3);
 	tcase_add_test(tests, other_registers_ignore_writes);
 	suite_add_tcase(suite, tests);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? 0 : 1;
+	return run_suite(suite);
 }

@@ -1,8 +1,8 @@
 /* Fuzzing: the devices' system calls become the harness's. Included before everything else by the compiler's
- * -include, in the devices' sources as well. See fuzz/virtqueue.c.
+ * -include, in the devices' sources as well. See fuzz/backend/virtqueue.c.
  */
-#ifndef FUZZ_VIRTQUEUE_BACKEND_H
-#define FUZZ_VIRTQUEUE_BACKEND_H
+#ifndef FUZZ_BACKEND_CALLS_H
+#define FUZZ_BACKEND_CALLS_H
 
 #define read fuzz_read
 #define write fuzz_write

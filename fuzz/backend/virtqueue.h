@@ -1,0 +1,42 @@
+/* What the virtqueue harness and its backend share: one input's state, and the host it pretends to be. */
+#ifndef FUZZ_VIRTQUEUE_STATE_H
+#define FUZZ_VIRTQUEUE_STATE_H
+
+#include "devices/device.h"
+#include "tests/unit/fake_ring.h"
+
+#include <stdlib.h>
+
+enum {
+	SECTORS = 64,
+	FD_IN = 1000,
+	FD_OUT = 1001,
+};
+
+struct fuzz {
+	const uint8_t *input;
+	size_t input_size;
+	struct plan_device plan;
+	struct guest_memory memory;
+	struct device device;
+	struct fake_ring rings[DEVICE_QUEUES_MAX];
+	uint64_t offered;
+	unsigned interrupts, faults; /* of this run; of this activation */
+	unsigned ready;              /* what this run was told */
+	uint32_t backend;            /* two bits for each of the next calls */
+	uint8_t typed[64];
+	uint8_t typed_size;
+	bool is_input_ended, is_end_seen;
+	uint64_t shown, keys;
+	uint8_t change_in, change_value;
+	uint16_t change_at;
+};
+extern struct fuzz fuzz;
+
+static inline void require(bool is_true)
+{
+	if (!is_true)
+		abort();
+}
+
+#endif

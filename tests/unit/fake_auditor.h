@@ -1,0 +1,169 @@
+/* Tests: the auditor's whole program, with the lockdown left out, as a process over real channels and a real file.
+ * Holds the program itself, so one file of a test includes it.
+ */
+#ifndef TESTS_UNIT_FAKE_AUDITOR_H
+#define TESTS_UNIT_FAKE_AUDITOR_H
+
+#include <unistd.h>
+
+static int fake_sync(int descriptor);
+
+#define main auditor_main
+#define fdatasync fake_sync
+int auditor_main(int argc, char **argv);
+#include "monitor/audit/main.c"
+#undef main
+#undef fdatasync
+
+#include "monitor/command/audit_log.h"
+#include "monitor/command/command.h"
+#include "tests/unit/fake_log.h"
+
+#include <check.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+/* Shared with the auditor's process. */
+static struct {
+	unsigned syncs, locked;
+	int sync_error; /* what fdatasync answers, 0: it works */
+} * shared;
+
+static int fake_sync(int descriptor)
+{
+	shared->syncs++;
+	if (shared->sync_error == 0)
+		return fdatasync(descriptor);
+	errno = shared->sync_error;
+	return -1;
+}
+
+const struct plan *lockdown_begin(unsigned role)
+{
+	ck_assert_uint_eq(role, ROLE_AUDITOR);
+	return NULL;
+}
+
+void lockdown_thread(unsigned thread)
+{
+	const struct message locked = {.type = MESSAGE_LOCKED};
+	shared->locked += thread == THREAD_MAIN;
+	ck_assert_int_eq(send(FD_CHANNEL, &locked, sizeof(locked), 0), sizeof(locked));
+}
+
+/* ---- the auditor's process ---- */
+
+enum { SOON_MS = 5000 };
+
+static int launcher, supervisor; /* our ends */
+static pid_t process;
+static char path[64];
+static struct fake_log log_;
+
+/* `log`: a descriptor to use instead of the file, -1: the file. */
+static void start(int log)
+{
+	int pairs[2][2];
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pairs[0]), 0);
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pairs[1]), 0);
+	process = fork();
+	if (process == 0) {
+		char *words[] = {(char[]){"cofferdam-auditor"}, (char[]){"3"}, NULL};
+		int file = log >= 0 ? log : open(path, O_WRONLY | O_APPEND | O_CREAT, 0600);
+		int kept[] = {fcntl(pairs[0][1], F_DUPFD, 100), fcntl(pairs[1][1], F_DUPFD, 100),
+			      fcntl(file, F_DUPFD, 100)};
+		dup2(kept[0], FD_CHANNEL);
+		dup2(kept[1], AUDITOR_FD_SUPERVISOR);
+		dup2(kept[2], AUDITOR_FD_LOG);
+		syscall(SYS_close_range, AUDITOR_FD_END, ~0U, 0);
+		_exit(auditor_main(2, words));
+	}
+	close(pairs[0][1]);
+	close(pairs[1][1]);
+	launcher = pairs[0][0];
+	supervisor = pairs[1][0];
+}
+
+static void setup(void)
+{
+	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ck_assert_ptr_ne(shared, MAP_FAILED);
+	snprintf(path, sizeof(path), "/tmp/cofferdam-auditor-%d", getpid());
+	log_ = (struct fake_log){0};
+}
+
+static void teardown(void)
+{
+	fake_log_free(&log_);
+	unlink(path);
+}
+
+static void pause_auditor(void)
+{
+	int status;
+	kill(process, SIGSTOP);
+	ck_assert_int_eq(waitpid(process, &status, WUNTRACED), process);
+	ck_assert(WIFSTOPPED(status));
+}
+
+static void send_event(int channel, enum audit_event event, uint32_t ticket)
+{
+	struct audit_packet packet;
+	fake_event(&packet, event);
+	ck_assert_int_eq(audit_send(channel, &packet, ticket, true), 0);
+}
+
+/* The next message, of type MESSAGE_NONE when none comes soon. */
+static struct message hear(int channel, int timeout_ms)
+{
+	struct message message = {0};
+	struct pollfd polled = {.fd = channel, .events = POLLIN};
+	if (poll(&polled, 1, timeout_ms) == 1)
+		ck_assert_int_ge(recv(channel, &message, sizeof(message), MSG_DONTWAIT), 0);
+	return message;
+}
+
+static int end(void)
+{
+	int status;
+	close(launcher);
+	close(supervisor);
+	ck_assert_int_eq(waitpid(process, &status, 0), process);
+	ck_assert(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+/* Reads the file into log_. */
+static struct verify_result read_log(void)
+{
+	static struct audit_log log;
+	char why[WHY_SIZE];
+	const char *line;
+	size_t size;
+	struct verify verify;
+	fake_log_free(&log_);
+	verify_begin(&verify);
+	ck_assert_int_eq(audit_log_open(&log, path, why), 0);
+	while (audit_log_next(&log, &line, &size, why) > 0) {
+		struct verify_line claim;
+		json_decref(audit_log_read(line, size, &claim));
+		verify_add(&verify, &claim);
+		if (log_.count < FAKE_LINES_MAX)
+			fake_log_insert(&log_, log_.count, line, size);
+	}
+	audit_log_close(&log);
+	return verify_end(&verify, log.torn);
+}
+
+static bool says(size_t index, const char *text)
+{
+	return index < log_.count && strstr(log_.lines[index], text) != NULL;
+}
+
+#endif

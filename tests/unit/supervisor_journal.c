@@ -1,0 +1,92 @@
+/* Promises of monitor/supervisor/journal.c: what a member repeats is counted rather than written, each within a quota
+ * of its own, and what the auditor could not take is told later.
+ */
+#include "tests/unit/fake_supervisor.h"
+#include "tests/unit/run_suite.h"
+
+#include <errno.h>
+
+enum { T0 = 1000 };
+
+static void setup(void)
+{
+	fake_supervisor_begin(T0);
+}
+
+START_TEST(faults_are_recorded_and_bounded)
+{
+	fake_supervisor_run(T0);
+	fake_expect_event(AUDIT_VM_RUNNING);
+	for (int i = 0; i < 100; i++)
+		fake_member_says(FAKE_DISK_MEMBER, MESSAGE_FAULT, FAULT_CHAIN_LOOP, 3, T0);
+	ck_assert(!fake.vm.over);
+	for (int i = 0; i < QUOTA_BURST; i++) {
+		struct audit_view view = fake_auditor_hears();
+		ck_assert_int_eq(view.event, AUDIT_DEVICE_FAULT);
+		ck_assert_mem_eq(view.fields[AUDIT_DEVICE].bytes, "root", 4);
+		ck_assert_uint_eq(view.fields[AUDIT_FAULT].number, FAULT_CHAIN_LOOP);
+		ck_assert_uint_eq(view.fields[AUDIT_QUEUE].number, 3);
+		ck_assert_uint_eq(view.fields[AUDIT_COUNT].size, 0);
+	}
+	fake_expect_event(AUDIT_NONE);
+	fake_member_says(FAKE_DISK_MEMBER, MESSAGE_FAULT, FAULT_HEAD, 0, T0 + QUOTA_EVERY_MS);
+	ck_assert_uint_eq(fake_auditor_hears().fields[AUDIT_COUNT].number, 100 - QUOTA_BURST + 1);
+	fake_expect_event(AUDIT_NONE);
+	fake_member_says(FAKE_DISK_MEMBER, MESSAGE_FAULT, FAULT_HEAD, 0, T0 + QUOTA_EVERY_MS);
+	fake_member_says(FAKE_DISK_MEMBER, MESSAGE_FAULT, FAULT_HEAD, 0, T0 + QUOTA_EVERY_MS);
+	fake_expect_event(AUDIT_NONE);
+	journal_settle(&fake.vm);
+	ck_assert_uint_eq(fake_auditor_hears().fields[AUDIT_COUNT].number, 2);
+	fake_expect_event(AUDIT_NONE);
+}
+END_TEST
+
+START_TEST(another_device_has_its_own_quota)
+{
+	fake_supervisor_run(T0);
+	fake_expect_event(AUDIT_VM_RUNNING);
+	for (int i = 0; i < 100; i++)
+		fake_member_says(FAKE_DISK_MEMBER, MESSAGE_FAULT, FAULT_HEAD, 0, T0);
+	for (int i = 0; i < QUOTA_BURST; i++)
+		fake_expect_event(AUDIT_DEVICE_FAULT);
+	fake_member_says(FAKE_CONSOLE, MESSAGE_CAP, CAP_CONSOLE_OUTPUT, 1000, T0);
+	struct audit_view view = fake_auditor_hears();
+	ck_assert_int_eq(view.event, AUDIT_CAP_REACHED);
+	ck_assert_mem_eq(view.fields[AUDIT_DEVICE].bytes, "console", 7);
+}
+END_TEST
+
+START_TEST(what_the_auditor_could_not_take_is_told_later)
+{
+	struct audit_packet packet;
+	unsigned sent = 0, lost = 0;
+	fake_supervisor_run(T0);
+	audit_begin(&packet, AUDIT_VM_RUNNING);
+	while (journal_send(&fake.vm, &packet, AUDIT_NO_TICKET) == 0)
+		sent++;
+	ck_assert_int_eq(errno, EAGAIN);
+	for (lost = 1; lost < 5; lost++)
+		ck_assert_int_eq(journal_send(&fake.vm, &packet, AUDIT_NO_TICKET), -1);
+	for (unsigned i = 0; i < sent + 1; i++)
+		fake_expect_event(AUDIT_VM_RUNNING);
+	fake_expect_event(AUDIT_NONE);
+	ck_assert_int_eq(journal_send(&fake.vm, &packet, AUDIT_NO_TICKET), 0);
+	struct audit_view view = fake_auditor_hears();
+	ck_assert_int_eq(view.event, AUDIT_RECORDS_DROPPED);
+	ck_assert_uint_eq(view.fields[AUDIT_COUNT].number, lost);
+	fake_expect_event(AUDIT_VM_RUNNING);
+	fake_expect_event(AUDIT_NONE);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("supervisor journal");
+	TCase *tests = tcase_create("journal");
+	tcase_add_checked_fixture(tests, setup, NULL);
+	tcase_add_test(tests, faults_are_recorded_and_bounded);
+	tcase_add_test(tests, another_device_has_its_own_quota);
+	tcase_add_test(tests, what_the_auditor_could_not_take_is_told_later);
+	suite_add_tcase(suite, tests);
+	return run_suite(suite);
+}
