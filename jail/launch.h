@@ -61,8 +61,9 @@ struct jail_cgroup *jail_cgroup_create(const char *vm_name, const struct jail_ca
 				       char why[static JAIL_WHY_SIZE]);
 /* Removes it; processes in it must be gone. Frees. NULL is fine. */
 void jail_cgroup_remove(struct jail_cgroup *cgroup);
-/* Removes what a killed launcher left for this VM name. Safe when there is nothing. */
-void jail_cgroup_collect(const char *vm_name);
+/* Removes what a killed launcher left for this VM name. Safe when there is nothing. False: a group is still there (a
+   process in it has not ended, or the tree is read-only); try again later. */
+bool jail_cgroup_collect(const char *vm_name);
 
 /* Compiles the role's filters (libseccomp) from its table and the plan, into a sealed memfd as jail/lockdown.h has it.
    Returns the descriptor (close-on-exec), or -1 with a message in why. */

@@ -262,18 +262,21 @@ void jail_cgroup_remove(struct jail_cgroup *cgroup)
 	free(cgroup);
 }
 
-void jail_cgroup_collect(const char *vm_name)
+bool jail_cgroup_collect(const char *vm_name)
 {
 	static struct cgroup_places places;
 	char path[GROUP_PATH_SIZE];
+	bool gone = true;
 	if (!name_is_one_component(vm_name))
-		return;
+		return true; /* no VM can have it */
 	cgroup_places_find(&places);
 	for (int i = -1; i < CONTROLLERS; i++) {
 		const char *place = i < 0 ? places.unified : places.own_mount[i];
 		if (place[0] == 0)
 			continue;
 		snprintf(path, sizeof(path), "%s/cofferdam/%s", place, vm_name);
-		remove_group(path);
+		if (remove_group(path) != 0)
+			gone = false;
 	}
+	return gone;
 }

@@ -163,20 +163,23 @@ int runtime_listen(struct runtime *runtime, char *why)
 	return 0;
 }
 
-static void remove_files(int folder, const char *name)
+/* With the name's lock held. The lock file stays while the control group does: it is what the next command finds it by.
+ */
+static void remove_traces(int folder, const char *name)
 {
 	char file[PLAN_NAME_SIZE + 8];
 	snprintf(file, sizeof(file), "%s.sock", name);
 	unlinkat(folder, file, 0);
 	snprintf(file, sizeof(file), "%s.lock", name);
-	unlinkat(folder, file, 0);
+	if (jail_cgroup_collect(name))
+		unlinkat(folder, file, 0);
 }
 
 void runtime_release(struct runtime *runtime)
 {
 	close_descriptor(&runtime->socket);
 	if (runtime->lock >= 0)
-		remove_files(runtime->folder, runtime->name);
+		remove_traces(runtime->folder, runtime->name);
 	close_descriptor(&runtime->lock);
 	close_descriptor(&runtime->slots);
 	close_descriptor(&runtime->folder);
@@ -193,8 +196,7 @@ static void collect_one(int folder, const char *file)
 	AUTO_CLOSE int lock = lock_name(folder, file);
 	if (lock < 0)
 		return;
-	jail_cgroup_collect(name);
-	remove_files(folder, name);
+	remove_traces(folder, name);
 }
 
 void runtime_collect(const struct host *host)

@@ -33,10 +33,12 @@ int runtime_ids(struct runtime *runtime, const struct host *host, struct jail_id
 /* The control socket, for its owner and root alone. 0, or -1 with why. */
 int runtime_listen(struct runtime *runtime, char *why);
 
-/* Removes socket and lock file, closes all. Any state of `runtime` will do. */
+/* Removes socket, what is left of the control group, and the lock file unless the group would not go; closes all. Any
+   state of `runtime` will do. */
 void runtime_release(struct runtime *runtime);
 
-/* Collects what killed launchers left: socket, cgroup and lock file of every VM whose lock nobody holds. */
+/* Collects what killed launchers left: socket, cgroup and lock file of every VM whose lock nobody holds. What has a
+   cgroup that cannot be removed yet keeps its lock file, and is collected by a later command. */
 void runtime_collect(const struct host *host);
 
 #endif

@@ -151,10 +151,10 @@ START_TEST(what_was_left_behind_is_collected)
 	}
 	ck_assert_int_eq(waitpid(killed, NULL, 0), killed);
 	ck_assert(is_there(CONTROLLER_MEMORY));
-	jail_cgroup_collect(name);
+	ck_assert(jail_cgroup_collect(name));
 	for (int i = 0; i < CONTROLLERS; i++)
 		ck_assert(!is_there(i));
-	jail_cgroup_collect(name); /* nothing there: nothing happens */
+	ck_assert(jail_cgroup_collect(name)); /* nothing there: nothing happens */
 }
 END_TEST
 
@@ -183,7 +183,7 @@ START_TEST(a_group_in_use_is_not_taken_over)
 	ck_assert_int_eq(fake_vm_start(&vm, cgroup), 0);
 	ck_assert_ptr_null(jail_cgroup_create(name, &caps, why));
 	ck_assert_msg(strstr(why, name) != NULL && strstr(why, "processes left") != NULL, "says: %s", why);
-	jail_cgroup_collect(name);
+	ck_assert(!jail_cgroup_collect(name));
 	ck_assert(is_there(CONTROLLER_PIDS));
 	fake_vm_end(&vm);
 	jail_cgroup_remove(cgroup);
@@ -196,7 +196,7 @@ START_TEST(a_name_is_one_component)
 	static const char *const bad[] = {"", ".", "..", "a/b", "../x"};
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		ck_assert_ptr_null(jail_cgroup_create(bad[i], &caps, why));
-		jail_cgroup_collect(bad[i]);
+		ck_assert(jail_cgroup_collect(bad[i]));
 	}
 }
 END_TEST
