@@ -96,8 +96,8 @@ enum message_type {
 	/* launcher → supervisor */
 	MESSAGE_GO,     /* the intent is durable in the log: MESSAGE_RUN may be sent */
 	MESSAGE_STOP,   /* press the power button, end by force after value[0] ms (0: at once) */
-	MESSAGE_CALLER, /* value[0] uid, value[1] pid, value[2] login uid (UINT32_MAX: none); the connection comes along
-			   by SCM_RIGHTS */
+	MESSAGE_CALLER, /* value[0] uid, value[1] pid, value[2] login uid (UINT32_MAX: none), value[3] enum
+			   login_source; the connection comes along by SCM_RIGHTS */
 	/* auditor → launcher, supervisor (monitor/audit/event.h) */
 	MESSAGE_DURABLE, /* code: the event's ticket, value[0]: the sequence number of its record, which is on disk */
 };
@@ -107,6 +107,13 @@ enum {
 	MEMBER_DEVICE = 1,
 	MEMBER_SUPERVISOR = 0xff,
 	MEMBER_AUDITOR = 0xfe,
+};
+
+/* How a caller's login uid was found out. */
+enum login_source {
+	LOGIN_BY_PID,      /* of whatever process had the caller's pid: the kernel is older than 6.5 */
+	LOGIN_BY_PIDFD,    /* of the very process that connected */
+	LOGIN_CALLER_GONE, /* that process had ended: the login uid is not known */
 };
 
 /* How a VM ended. `cofferdam run` exits with the number given here unless said otherwise. */

@@ -28,6 +28,7 @@ const struct audit_field_rule audit_field_rules[AUDIT_FIELDS] = {
     [AUDIT_PID] = U64("pid"),
     [AUDIT_UID] = U64("uid"),
     [AUDIT_LOGIN_UID] = U64("login_uid"),
+    [AUDIT_LOGIN_SOURCE] = U64("login_uid_source"),
     [AUDIT_LAYERS] = U64("layers"),
     [AUDIT_LAYERS_ABSENT] = U64("layers_absent"),
     [AUDIT_OUTCOME] = U64("outcome"),

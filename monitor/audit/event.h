@@ -46,8 +46,8 @@ enum audit_event {
 	/* supervisor */
 	AUDIT_VM_RUNNING,
 	AUDIT_VM_STOPPING,     /* [REASON] GRACE: the power button is pressed, or the end is forced when GRACE is 0 */
-	AUDIT_CONTROL_GRANTED, /* [OPERATION UID PID] LOGIN_UID GRACE */
-	AUDIT_CONTROL_DENIED,  /* [OPERATION UID PID REASON] LOGIN_UID */
+	AUDIT_CONTROL_GRANTED, /* [OPERATION UID PID] LOGIN_UID LOGIN_SOURCE GRACE */
+	AUDIT_CONTROL_DENIED,  /* [OPERATION UID PID REASON] LOGIN_UID LOGIN_SOURCE */
 	AUDIT_DEVICE_FAULT,    /* [DEVICE FAULT] QUEUE */
 	AUDIT_CAP_REACHED,     /* [CAP] VALUE DEVICE */
 
@@ -69,6 +69,7 @@ enum audit_field {
 	AUDIT_PID,           /* as the host sees it */
 	AUDIT_UID,           /* as the host sees it */
 	AUDIT_LOGIN_UID,     /* UINT32_MAX: none */
+	AUDIT_LOGIN_SOURCE,  /* enum login_source */
 	AUDIT_LAYERS,        /* MESSAGE_LOCKED's value[0] */
 	AUDIT_LAYERS_ABSENT, /* and value[1] */
 	AUDIT_OUTCOME,       /* enum outcome */

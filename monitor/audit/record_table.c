@@ -208,6 +208,11 @@ static const char *const threads[] = {"main",   "vcpu0",  "vcpu1",  "vcpu2",  "v
 _Static_assert(sizeof(threads) / sizeof(threads[0]) == 1 + PLAN_VCPUS_MAX, "a name for each thread");
 static const char *const flags[] = {"no", "yes"};
 static const char *const clocks[] = {"free-running", "synchronised"};
+static const char *const login_sources[] = {
+    [LOGIN_BY_PID] = "pid",
+    [LOGIN_BY_PIDFD] = "pidfd",
+    [LOGIN_CALLER_GONE] = "caller gone",
+};
 
 #define WORDS(table)                                                                                                   \
 	{                                                                                                              \
@@ -219,7 +224,7 @@ static const struct {
 } words[AUDIT_FIELDS] = {
     [AUDIT_OUTCOME] = WORDS(outcomes), [AUDIT_FAULT] = WORDS(faults),   [AUDIT_CAP] = WORDS(caps),
     [AUDIT_FAILURE] = WORDS(failures), [AUDIT_ROLE] = WORDS(roles),     [AUDIT_READ_ONLY] = WORDS(flags),
-    [AUDIT_CLOCK] = WORDS(clocks),     [AUDIT_THREAD] = WORDS(threads),
+    [AUDIT_CLOCK] = WORDS(clocks),     [AUDIT_THREAD] = WORDS(threads), [AUDIT_LOGIN_SOURCE] = WORDS(login_sources),
 };
 
 const char *record_word(enum audit_field field, uint64_t number)

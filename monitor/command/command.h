@@ -41,9 +41,6 @@ bool has_arguments(int argc, char **argv, int count, const char *what);
 void close_descriptor(int *descriptor);
 #define AUTO_CLOSE __attribute__((cleanup(close_descriptor)))
 
-/* The login uid (audit session) of a process, UINT32_MAX: none. */
-uint32_t login_uid(pid_t pid);
-
 int command_run(int argc, char **argv, const struct host *host);
 int command_check(int argc, char **argv, const struct host *host);
 int command_plan(int argc, char **argv, const struct host *host);

@@ -3,6 +3,7 @@
  */
 #include "monitor/command/log.h"
 #include "monitor/audit/event.h"
+#include "monitor/command/caller.h"
 #include "monitor/command/command.h"
 #include "monitor/command/failure.h"
 

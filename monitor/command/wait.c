@@ -7,6 +7,7 @@
 #include "monitor/command/wait.h"
 #include "monitor/command/command.h"
 
+#include "monitor/command/caller.h"
 #include "monitor/command/failure.h"
 #include "monitor/command/log.h"
 #include "monitor/command/terminal.h"
@@ -45,26 +46,14 @@ static void kill_program(const struct jail_program *program)
 
 /* ---- control connections ---- */
 
-uint32_t login_uid(pid_t pid)
-{
-	char path[64], text[16] = "";
-	snprintf(path, sizeof(path), "/proc/%d/loginuid", pid);
-	AUTO_CLOSE int file = open(path, O_RDONLY | O_CLOEXEC);
-	unsigned uid = UINT32_MAX;
-	if (file >= 0 && read(file, text, sizeof(text) - 1) > 0)
-		sscanf(text, "%u", &uid);
-	return uid;
-}
-
 static void hand_on(const struct vm *vm, int connection)
 {
-	struct ucred caller;
-	socklen_t size = sizeof(caller);
-	if (getsockopt(connection, SOL_SOCKET, SO_PEERCRED, &caller, &size) != 0)
+	struct caller caller;
+	if (!caller_of(connection, &caller))
 		return;
 	struct message message = {
 	    .type = MESSAGE_CALLER,
-	    .value = {caller.uid, (uint64_t)caller.pid, login_uid(caller.pid)},
+	    .value = {caller.uid, (uint64_t)caller.pid, caller.login_uid, caller.login_source},
 	};
 	union {
 		struct cmsghdr header;

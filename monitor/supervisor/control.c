@@ -30,6 +30,7 @@ static int record(struct supervisor *vm, const struct connection *connection, en
 	audit_add_u64(&packet, AUDIT_UID, connection->uid);
 	audit_add_u64(&packet, AUDIT_PID, connection->pid);
 	audit_add_u64(&packet, AUDIT_LOGIN_UID, connection->login_uid);
+	audit_add_u64(&packet, AUDIT_LOGIN_SOURCE, connection->login_source);
 	audit_add_string(&packet, AUDIT_REASON, reason);
 	if (request->kind == REQUEST_STOP)
 		audit_add_u64(&packet, AUDIT_GRACE, request->grace_ms);
@@ -189,6 +190,7 @@ static void turn_away(struct control *control, struct supervisor *vm, int descri
 	audit_add_u64(&packet, AUDIT_UID, caller->value[0]);
 	audit_add_u64(&packet, AUDIT_PID, caller->value[1]);
 	audit_add_u64(&packet, AUDIT_LOGIN_UID, caller->value[2]);
+	audit_add_u64(&packet, AUDIT_LOGIN_SOURCE, caller->value[3]);
 	audit_add_u64(&packet, AUDIT_COUNT, control->turned_away.suppressed + 1);
 	audit_add_string(&packet, AUDIT_REASON, "too many connections");
 	if (journal_send(vm, &packet, AUDIT_NO_TICKET) == 0)
@@ -206,6 +208,7 @@ void control_accept(struct control *control, struct supervisor *vm, int descript
 		place->uid = (uint32_t)caller->value[0];
 		place->pid = caller->value[1];
 		place->login_uid = (uint32_t)caller->value[2];
+		place->login_source = (uint32_t)caller->value[3];
 		place->deadline = now + CONTROL_IDLE_MS;
 		place->ticket = AUDIT_NO_TICKET;
 		place->closing = false;

@@ -21,6 +21,7 @@ enum {
 struct connection {
 	int descriptor; /* -1: this place is free */
 	uint32_t uid, login_uid;
+	uint32_t login_source; /* enum login_source */
 	uint64_t pid;
 	uint64_t deadline;
 	uint32_t ticket;     /* of a stop that waits for the log; AUDIT_NO_TICKET: none */

@@ -23,7 +23,7 @@ void control_setup(void)
 int connect_as(uint32_t uid)
 {
 	int pair[2];
-	const struct message caller = {.type = MESSAGE_CALLER, .value = {uid, 77, UINT32_MAX}};
+	const struct message caller = {.type = MESSAGE_CALLER, .value = {uid, 77, UINT32_MAX, LOGIN_BY_PIDFD}};
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
 	control_accept(&control, &fake.vm, pair[1], &caller, T0);
 	return pair[0];
@@ -86,4 +86,5 @@ void expect_record(enum audit_event event, const char *operation, uint32_t uid)
 	ck_assert_uint_eq(view.fields[AUDIT_UID].number, uid);
 	ck_assert_uint_eq(view.fields[AUDIT_PID].number, 77);
 	ck_assert_uint_eq(view.fields[AUDIT_LOGIN_UID].number, UINT32_MAX);
+	ck_assert_uint_eq(view.fields[AUDIT_LOGIN_SOURCE].number, LOGIN_BY_PIDFD);
 }
