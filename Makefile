@@ -114,6 +114,15 @@ $(PROBE): $(call musl,$(PROBE_SRC))
 unit: $(UNIT) $(PROGRAMS) $(PROBE) ## build and run the unit tests
 	@tests/unit/run $(B)/unit $(notdir $(UNIT))
 
+# The launcher with one rule of its filters left out at a time (jail/outside/filters.c): for tests/system/rules.py alone.
+$(B)/trial/filters.o: jail/outside/filters.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(GLIBC) -DFILTER_TRIAL -c -o $@ $<
+$(B)/trial/cofferdam: $(B)/trial/filters.o $(filter-out %/jail/outside/filters.o,$(call glibc,$(COMMAND_SRC))) $(B)/guest/builtin.o
+	$(Q)$(CC) -pie $(LINK) -o $@ $^ -lseccomp -lcap-ng -lyaml -ljansson -lsodium
+trial: all $(B)/trial/cofferdam ## each rule of each system call filter is needed
+	@B=$(B) tests/system/rules.py
+
 # ---- fuzzing: `make fuzz TARGET=virtqueue TIME=60`; docs/fuzzing.md ------------------------------------------------
 FUZZ_TARGETS := $(patsubst fuzz/%.c,%,$(wildcard fuzz/*.c))
 FUZZ_FLAGS := -std=c17 -D_GNU_SOURCE -O2 -g -I. -fno-strict-aliasing -fno-sanitize-recover=all -DGUEST_MEMORY_HOOK
@@ -189,4 +198,4 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
 
 -include $(shell find $(B)/glibc $(B)/musl $(B)/test $(B)/guest/builtin -name "*.d" -type f 2>/dev/null)
-.PHONY: all clean help unit fuzz fuzz-replay deps check check-all check-run demo bench check-layers check-programs format lint install
+.PHONY: all clean help unit trial fuzz fuzz-replay deps check check-all check-run demo bench check-layers check-programs format lint install

@@ -232,8 +232,8 @@ static void escapes(void)
 /* Without a word for it, what is harmless and quick is done. */
 static bool wanted(const char *name)
 {
-	static const char *const special[] = {"list", "memory",        "disk", "entropy",
-					      "smp",  "reset-devices", "echo", "esc"};
+	static const char *const special[] = {"list",          "memory", "disk", "entropy", "smp",
+					      "reset-devices", "break",  "echo", "esc"};
 
 	if (word(name))
 		return true;
@@ -247,6 +247,8 @@ static void work(void)
 {
 	const char *value;
 
+	if (word("echo"))
+		echo();
 	if (wanted("list")) {
 		list_machine();
 		list_devices();
@@ -261,14 +263,16 @@ static void work(void)
 		test_processors();
 	if (word("reset-devices") || word_value("reset-devices="))
 		reset_devices();
+	if (word("break")) {
+		each(VIRTIO_BLOCK, break_device);
+		each(VIRTIO_ENTROPY, break_device);
+	}
 	if ((value = word_value("bench=")))
 		bench(value);
 	if ((value = word_value("flood=")))
 		flood(parse_number(&value));
 	if (word("esc"))
 		escapes();
-	if (word("echo"))
-		echo();
 }
 
 _Noreturn void guest_main(uint64_t start_info, uint64_t entry)

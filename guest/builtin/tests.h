@@ -23,6 +23,7 @@ void test_disk(struct virtio *device);
 void test_entropy(struct virtio *device);
 void reset_disk(struct virtio *device);
 void reset_entropy(struct virtio *device);
+void break_device(struct virtio *device);
 void bench_disk(struct virtio *device, unsigned requests);
 
 /* "12.3 us", or cycles while the frequency is unknown; in one of a few static buffers. */

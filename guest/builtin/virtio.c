@@ -178,6 +178,14 @@ const char *virtio_queue(struct virtio *device, struct queue *queue, uint16_t in
 	return NULL;
 }
 
+void virtio_queue_nowhere(struct virtio *device, uint16_t index, uint16_t size)
+{
+	set(device, QUEUE_SEL, index);
+	set(device, QUEUE_NUM, size);
+	set(device, QUEUE_DESC + 4, UINT32_MAX);
+	set(device, QUEUE_READY, 1);
+}
+
 void virtio_ready(struct virtio *device)
 {
 	set(device, STATUS, STATUS_ACKNOWLEDGE | STATUS_DRIVER | STATUS_FEATURES_OK | STATUS_DRIVER_OK);

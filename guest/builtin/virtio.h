@@ -71,6 +71,8 @@ const char *virtio_begin(struct virtio *device, uint64_t wanted);
  * monitor, and the first output waits for all of them. Accepts nothing but VERSION_1. */
 const char *virtio_begin_briefly(struct virtio *device);
 const char *virtio_queue(struct virtio *device, struct queue *queue, uint16_t index, struct ring *ring, uint16_t size);
+/* A ready queue whose rings lie where no memory is. */
+void virtio_queue_nowhere(struct virtio *device, uint16_t index, uint16_t size);
 void virtio_ready(struct virtio *device);
 /* Writes 0 to the status and waits until it reads so. */
 const char *virtio_reset(struct virtio *device);

@@ -200,16 +200,20 @@ static int failure_why(const struct staging *shared, const siginfo_t *stager, ch
 	return 0;
 }
 
-/* The last are reaped first: the VM's PID 1 cannot end while a process of its namespace waits to be reaped. */
-static void kill_started(struct staging *shared)
+/* The last are reaped first: the VM's PID 1 cannot end while a process of its namespace waits to be reaped. One that
+   had fallen over its own filter is the cause of it all. */
+static void kill_started(struct staging *shared, char why[static JAIL_WHY_SIZE])
 {
 	for (uint32_t i = 0; i < shared->count; i++)
 		if (shared->programs[i].pidfd >= 0)
 			syscall(SYS_pidfd_send_signal, shared->programs[i].pidfd, SIGKILL, NULL, 0);
 	for (uint32_t i = shared->count; i-- > 0;) {
-		siginfo_t info;
+		siginfo_t info = {0};
 		if (shared->programs[i].pidfd >= 0)
 			reap(P_PIDFD, (id_t)shared->programs[i].pidfd, &info);
+		if (info.si_code != CLD_EXITED && info.si_status == SIGSYS)
+			snprintf(why, JAIL_WHY_SIZE, "%s made a forbidden system call and was killed",
+				 shared->programs[i].name);
 		close_own(&shared->programs[i].pidfd);
 	}
 }
@@ -235,7 +239,7 @@ int jail_stage_start(struct jail_stage *stage, struct jail_program *programs, si
 		continue;
 	int result = failure_why(shared, &info, why);
 	if (result != 0)
-		kill_started(shared);
+		kill_started(shared, why);
 	for (size_t i = 0; result == 0 && i < count; i++) {
 		programs[i].pid = shared->programs[i].pid;
 		programs[i].pidfd = shared->programs[i].pidfd;

@@ -150,15 +150,11 @@ static int run(const char *path, const struct policy *policy, const struct host 
 	if (start(&vm, end.reason) != 0) {
 		end.outcome = OUTCOME_FAILURE;
 	} else {
-		char why[WHY_SIZE];
-		int ready = let_go(&vm, why);
-		if (ready != 0)
-			close_descriptor(&vm.supervisor);
-		vm_wait(&vm, &end, started, (void *)(uintptr_t)options);
-		if (ready != 0) {
+		if (let_go(&vm, end.reason) != 0) {
 			end.outcome = OUTCOME_FAILURE;
-			snprintf(end.reason, sizeof(end.reason), "%s", why);
+			close_descriptor(&vm.supervisor);
 		}
+		vm_wait(&vm, &end, started, (void *)(uintptr_t)options);
 	}
 	terminal_restore();
 	vm_close(&vm);

@@ -175,7 +175,7 @@ static int time_left(int64_t deadline)
 
 static void serve(struct wait *wait, int signals)
 {
-	for (bool alive = true; alive;) {
+	for (bool alive = wait->vm->supervisor >= 0; alive;) { /* closed: it was never told to go */
 		struct pollfd polled[] = {
 		    {.fd = wait->vm->supervisor, .events = POLLIN},
 		    {.fd = wait->vm->runtime.socket, .events = POLLIN},
@@ -216,7 +216,9 @@ static siginfo_t reap(const struct jail_program *program, int64_t deadline)
 static void describe_end(const struct wait *wait, size_t index, const siginfo_t *info)
 {
 	char buffer[PLAN_NAME_SIZE + 16], how[64];
-	uint32_t member = index == VM_PROGRAM_SUPERVISOR ? MEMBER_SUPERVISOR : (uint32_t)(index - VM_PROGRAM_MONITOR);
+	uint32_t member = index == VM_PROGRAM_SUPERVISOR ? MEMBER_SUPERVISOR
+			  : index == VM_PROGRAM_AUDITOR  ? MEMBER_AUDITOR
+							 : (uint32_t)(index - VM_PROGRAM_MONITOR);
 	if (info->si_code == CLD_EXITED)
 		snprintf(how, sizeof(how), "exited with status %d", info->si_status);
 	else if (info->si_status == SIGSYS)
@@ -267,5 +269,10 @@ void vm_wait(struct vm *vm, struct vm_end *end, void (*started)(const struct vm 
 	reap_all(&wait);
 	log_vm_ended(vm, end);
 	close_descriptor(&vm->auditor);
-	reap(&vm->programs[VM_PROGRAM_AUDITOR], now_ms() + REAP_MS);
+	siginfo_t auditor = reap(&vm->programs[VM_PROGRAM_AUDITOR], now_ms() + REAP_MS);
+	bool is_whole = auditor.si_code == CLD_EXITED && auditor.si_status == 0;
+	if (log_is_violation(&auditor) || (!is_whole && end->outcome != OUTCOME_FAILURE)) {
+		end->outcome = OUTCOME_FAILURE; /* whatever the guest did, its log is not whole */
+		describe_end(&wait, VM_PROGRAM_AUDITOR, &auditor);
+	}
 }

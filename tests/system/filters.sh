@@ -31,9 +31,9 @@ fi
 expect_status "plan --filters names requests" 0 'fd = 2[0-9] \(vCPUs\), request = KVM_RUN|fd in 21 22 \(vCPUs\), request = KVM_RUN' cf plan --filters "$place/hashes.yaml"
 
 echo "- violations"
-# violation NAME PROGRAM DEED WANTED: the run ends with 125, and the violation's record has what is wanted.
-violation() {
-	local name=$1 program=$2 deed=$3 wanted=$4 file record
+# taken_over NAME PROGRAM DEED: a run with one program taken over ends with 125.
+taken_over() {
+	local name=$1 program=$2 deed=$3 file
 	mkdir -p "$place/$name"
 	for file in cofferdam-supervisor cofferdam-monitor cofferdam-device cofferdam-auditor; do
 		ln -f "$B/$file" "$place/$name/" 2>/dev/null || cp "$B/$file" "$place/$name/"
@@ -44,7 +44,12 @@ violation() {
 	{ cat "$place/host.yaml"; echo "  programs: \"$place/$name\""; } >"$place/$name/host.yaml"
 	chmod go-w "$place/$name/host.yaml"
 	timeout -k 5 30 "$cofferdam" --host "$place/$name/host.yaml" run "$(policy "$name" "cmdline: deed=$deed")" >"$place/$name.out" 2>&1 </dev/null
-	[ $? = 125 ] || { fail "$name: exit status" "$(cat "$place/$name.out")"; return; }
+	[ $? = 125 ] || { fail "$name: exit status" "$(cat "$place/$name.out")"; return 1; }
+}
+# violation NAME PROGRAM DEED WANTED: and the violation's record has what is wanted.
+violation() {
+	local name=$1 wanted=$4 record
+	taken_over "$@" || return
 	record=$(grep -h '"event_code":"violation"' "$place/log/$name"-*.jsonl)
 	if grep -qE -- "$wanted" <<<"$record"; then pass "$name"; else fail "$name: no record with $wanted" "$(cat "$place/$name.out"; echo "$record")"; fi
 	expect_status "$name: log verifies" 0 . cf audit verify "$place/log/$name"-*.jsonl
@@ -63,4 +68,6 @@ violation x32-call cofferdam-device x32-call '"message":"device .console. .*kill
 violation no-page cofferdam-device no-page '"message":"device .console. .*killed by signal 11"'
 violation no-room cofferdam-device no-room '"message":"device .console. .*killed by signal 11"'
 violation enter cofferdam-device enter '"message":"device .console. .*killed by signal 4;'
+taken_over auditor cofferdam-auditor forbidden &&
+	expect_status "the auditor's own is the launcher's last word" 0 'auditor made a forbidden system call' cat "$place/auditor.out"
 finish

@@ -1,0 +1,332 @@
+#!/usr/bin/env python3
+"""Each rule of each system call filter is needed: with the rule left out, a VM that does all that a VM does falls over
+that very call. Runs real VMs with build/trial/cofferdam, the launcher of a test's build; needs a usable /dev/kvm and
+root (one process is held still while another is killed). Every wait is bounded. B: build folder."""
+import concurrent.futures
+import fcntl
+import glob
+import json
+import os
+import pty
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import termios
+import time
+
+BUILD = os.path.abspath(os.environ.get("B", "build"))
+COFFERDAM = os.path.join(BUILD, "trial", "cofferdam")
+WAIT_S = 20
+TRIES = 5
+SUPERVISOR, MONITOR, AUDITOR, CONSOLE, DISK, ENTROPY = range(1, 7)
+NAMES = {SUPERVISOR: "supervisor", MONITOR: "monitor", AUDITOR: "auditor",
+         CONSOLE: "device 'console'", DISK: "device 'scratch'", ENTROPY: "device 'entropy'"}
+
+# Rules that the ordinary work does not need: role, thread, call, beginning of the condition; and the trial that does.
+ELSEWHERE = [
+    (SUPERVISOR, "main", "ioctl", "", "orphan_terminal"),
+    (MONITOR, "main", "exit_group", "", "bad_kernel"),
+    (MONITOR, "vcpu", "exit_group", "", "silent_device"),
+    (CONSOLE, "main", "exit_group", "", "orphan_devices"),
+    (DISK, "main", "exit_group", "", "orphan_devices"),
+    (ENTROPY, "main", "exit_group", "", "orphan_devices"),
+]
+
+
+def not_tried(call):
+    """Why a rule cannot be tried on this host; None: it can."""
+    with open("/sys/devices/system/clocksource/clocksource0/current_clocksource", encoding="ascii") as file:
+        clock = file.read().strip()
+    if call == "clock_gettime" and clock in ("tsc", "kvm-clock", "hyperv_clocksource_tsc_page"):
+        return f"clock_gettime: the vDSO can read this host's clock ({clock})"
+    return None
+
+
+class Run:
+    """One VM, with at most one rule left out, in a folder of its own."""
+
+    def __init__(self, trial, rule=None):
+        self.folder = tempfile.mkdtemp(prefix="cofferdam-test-")
+        self.name = "rules-" + os.path.basename(self.folder)[-8:].lower().replace("_", "-") + "x"
+        self.rule = rule
+        self.output = b""
+        self.trial = trial
+        self.process = None
+
+    def write(self, name, text):
+        path = os.path.join(self.folder, name)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.chmod(path, 0o600)
+        return path
+
+    def start(self, cmdline="", extra="", kernel="builtin", terminal=None):
+        self.host = self.write("host.yaml", "cofferdam: 1\nfolders:\n"
+                               f'  runtime: "{self.folder}/run"\n  audit: "{self.folder}/log"\n  programs: "{BUILD}"\n')
+        policy = self.write("policy.yaml", f"cofferdam: 1\nname: {self.name}\n"
+                            f'kernel: {kernel}\ncmdline: "{cmdline}"\nmachine: {{vcpus: 2, memory: 64MiB}}\n'
+                            "disks: [{name: scratch, scratch: 1MiB, access: read-write}]\n"
+                            f"console: {{input: stdin}}\ncontrol: {{grace: 5s}}\n{extra}")
+        environment = dict(os.environ)
+        if self.rule:
+            environment["COFFERDAM_LEAVE_OUT"] = self.rule
+        words = [COFFERDAM, "--host", self.host, "run", policy]
+        if terminal is not None:
+            words = ["/bin/sh", "-c", '"$@"; exit $?', "sh", *words]
+        self.process = subprocess.Popen(
+            words, env=environment, start_new_session=True, stdin=subprocess.PIPE if terminal is None else terminal,
+            stdout=subprocess.PIPE if terminal is None else terminal,
+            stderr=subprocess.STDOUT if terminal is None else terminal,
+            preexec_fn=None if terminal is None else lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
+        self.reader = self.process.stdout.fileno() if terminal is None else None
+
+    def read_until(self, text):
+        end = time.monotonic() + WAIT_S
+        while text not in self.output and time.monotonic() < end:
+            if not select.select([self.reader], [], [], 0.1)[0]:
+                continue
+            try:
+                piece = os.read(self.reader, 4096)
+            except OSError:
+                break
+            if not piece:
+                break
+            self.output += piece
+        return text in self.output
+
+    def type(self, text):
+        try:
+            os.write(self.process.stdin.fileno(), text)
+        except BrokenPipeError:
+            pass
+
+    def children(self, pid):
+        try:
+            with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+                return [int(child) for child in file.read().split()]
+        except OSError:
+            return []
+
+    def process_of(self, role, parent=None):
+        """The pid of a role's process, by its place among the launcher's children."""
+        for pid in self.children(parent or self.process.pid):
+            try:
+                with open(f"/proc/{pid}/cmdline", "rb") as file:
+                    if file.read().rstrip(b"\0").endswith(b"\0%d" % role):
+                        return pid
+            except OSError:
+                pass
+        return None
+
+    def signal(self, role, number, parent=None):
+        pid = self.process_of(role, parent)
+        if pid:
+            os.kill(pid, number)
+        return pid
+
+    def end(self):
+        """Exit status; None: it had to be killed."""
+        if self.process is None:
+            return None
+        try:
+            if self.process.stdin:
+                self.process.stdin.close()
+        except BrokenPipeError:
+            pass
+        end = time.monotonic() + WAIT_S
+        while self.reader is not None and time.monotonic() < end:
+            if select.select([self.reader], [], [], 0.1)[0]:
+                try:
+                    piece = os.read(self.reader, 4096)
+                except OSError:
+                    break
+                if not piece:
+                    break
+                self.output += piece
+        try:
+            return self.process.wait(WAIT_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            return None
+
+    def command(self, *words):
+        """Whether another command of the operator's succeeds."""
+        return subprocess.run([COFFERDAM, "--host", self.host, *words], check=False, timeout=WAIT_S,
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
+
+    def violations(self):
+        """(process, system call) of each violation in the log; the auditor's own is the launcher's last word."""
+        found = []
+        for path in glob.glob(os.path.join(self.folder, "log", "*.jsonl")):
+            with open(path, encoding="utf-8") as file:
+                for line in file:
+                    record = json.loads(line) if line.endswith("\n") else {}
+                    if record.get("metadata", {}).get("event_code") == "violation":
+                        details = record["unmapped"]["cofferdam"]["details"]
+                        found.append((details["process"], details.get("reported_call")))
+        for name in NAMES.values():  # the auditor's cannot be in its log, nor can any before the VM's start
+            if f"{name} made a forbidden system call".encode() in self.output:
+                found.append((name, None))
+        return found
+
+    def remove(self):
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def wait_until(condition):
+    end = time.monotonic() + WAIT_S
+    while not condition() and time.monotonic() < end:
+        select.select([], [], [], 0.01)
+    return condition()
+
+
+def has_ended(pid):
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+            return file.read().rsplit(")", 1)[1].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+# ---- trials: each returns whether all went as it should ----
+
+def work(run):
+    initrd = run.write("initrd", "not looked at by the built-in guest\n")
+    run.start("echo list memory disk entropy smp reset-devices=30 break end=button",
+              f"initrd: {{path: {os.path.basename(initrd)}}}\n")
+    if not run.read_until(b"echo until"):
+        return run.end() == 0
+    run.type(b"typed\x04")
+    good = run.read_until(b"power button") and b"typed" in run.output
+    for words in (["ps"], ["stop", run.name]) if good else ():
+        good = run.command(*words) and good
+    return run.end() == 0 and good
+
+
+def bad_kernel(run):
+    run.write("garbage", "no kernel at all" * 1000)
+    run.start(kernel="{path: garbage}")
+    return run.end() == 125 and b"neither a 64-bit bzImage" in run.output
+
+
+def silent_device(run):
+    run.start("echo disk")
+    good = run.read_until(b"echo until")
+    run.signal(DISK, signal.SIGSTOP)
+    run.type(b"\x04")
+    return run.end() == 125 and good and b"did not answer" in run.output
+
+
+def orphan_devices(run):
+    run.start("list end=button")
+    if not run.read_until(b"power button"):
+        return run.end() == 0
+    devices = [run.process_of(role) for role in (CONSOLE, DISK, ENTROPY)]
+    run.signal(SUPERVISOR, signal.SIGSTOP)
+    run.signal(MONITOR, signal.SIGKILL)
+    good = wait_until(lambda: all(has_ended(pid) for pid in devices))
+    run.signal(SUPERVISOR, signal.SIGCONT)
+    return run.end() == 125 and good
+
+
+def orphan_terminal(run):
+    master, slave = pty.openpty()
+    before = termios.tcgetattr(slave)
+    run.start("list end=button", terminal=slave)
+    run.reader = master
+    good = run.read_until(b"power button")
+    launcher = next(iter(run.children(run.process.pid)), None)
+    if launcher:
+        os.kill(launcher, signal.SIGKILL)
+    good = wait_until(lambda: termios.tcgetattr(slave) == before) and good
+    run.reader = None
+    run.end()
+    run.command("ps")  # removes what the launcher could not
+    os.close(master)
+    os.close(slave)
+    return good
+
+
+def all_rules():
+    """role, thread, call, condition of each rule of a VM that has everything."""
+    with tempfile.TemporaryDirectory(prefix="cofferdam-test-") as folder:
+        policy = os.path.join(folder, "policy.yaml")
+        with open(policy, "w", encoding="utf-8") as file:
+            file.write("cofferdam: 1\nname: rules\nkernel: builtin\nmachine: {vcpus: 2, memory: 64MiB}\n"
+                       "disks: [{name: scratch, scratch: 1MiB, access: read-write}]\nconsole: {input: stdin}\n")
+        os.chmod(policy, 0o600)
+        text = subprocess.run([COFFERDAM, "plan", "--json", policy], check=True, timeout=WAIT_S, stdout=subprocess.PIPE).stdout
+    for process in json.loads(text)["processes"]:
+        for thread in process["threads"]:
+            for rule in thread["rules"]:
+                yield process["id"], thread["thread"], rule["call"], rule["condition"]
+
+
+def trial_of(role, thread, call, condition):
+    for entry in ELSEWHERE:
+        if entry[:3] == (role, thread, call) and condition.startswith(entry[3]):
+            return globals()[entry[4]]
+    return work
+
+
+def is_needed(rule):
+    """None, or what was seen instead of the violation. A process that ends by itself may be killed by the end of its
+    VM a moment earlier, so there are a few tries: one violation proves the need."""
+    for _ in range(TRIES):
+        problem = try_without(rule)
+        if problem is None:
+            break
+    return problem
+
+
+def try_without(rule):
+    role, thread, call, condition = rule
+    name = f"{role} {thread} {call} {condition}"
+    run = Run(trial_of(*rule), name)
+    try:
+        good = run.trial(run)
+        found = run.violations()
+        if any(process == NAMES[role] and reported in (call, None) for process, reported in found):
+            return None
+        if role == SUPERVISOR and run.trial is orphan_terminal:
+            return None if not good else "the terminal was put right all the same"
+        return f"{'all went well' if good else 'something else failed'} {found} {run.output[-300:]!r}"
+    finally:
+        run.remove()
+
+
+def main():
+    if not os.access("/dev/kvm", os.W_OK) or os.geteuid() != 0:
+        print("  skipped: needs a usable /dev/kvm and root\n0 passed, 0 failed, 1 skipped")
+        return 0
+    passed = failed = skipped = 0
+    for trial in (work, bad_kernel, silent_device, orphan_devices, orphan_terminal):
+        run = Run(trial)
+        if trial(run) and not run.violations():
+            passed += 1
+        else:
+            failed += 1
+            print(f"  FAILED: {trial.__name__} with every rule: {run.violations()} {run.output[-500:]!r}")
+        run.remove()
+    rules = [rule for rule in all_rules() if len(sys.argv) < 2 or sys.argv[1] in " ".join(map(str, rule))]
+    tried = [rule for rule in rules if not_tried(rule[2]) is None]
+    for reason in sorted({not_tried(rule[2]) for rule in rules} - {None}):
+        skipped += 1
+        print(f"  skipped: {reason}")
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        for rule, problem in zip(tried, pool.map(is_needed, tried)):
+            if problem is None:
+                passed += 1
+            else:
+                failed += 1
+                print(f"  FAILED: not needed: {NAMES[rule[0]]}, {rule[1]}: {rule[2]} {rule[3]}\n    {problem}")
+    print(f"{len(tried)} rules tried: {passed} passed, {failed} failed, {skipped} skipped")
+    return failed != 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
