@@ -50,6 +50,10 @@ int jail_stage_start(struct jail_stage *stage, struct jail_program *programs, si
 		     char why[static JAIL_WHY_SIZE]);
 void jail_stage_abandon(struct jail_stage *stage);
 
+/* A start without programs: namespaces, id maps, empty root, all gone again. 0, or -1 with the message that a start
+   would have ended with. */
+int jail_try(const struct jail_ids *ids, char why[static JAIL_WHY_SIZE]);
+
 /* Starts all programs, programs[0] being the auditor and programs[1] the supervisor. On failure everything started is
    gone again. `cgroup` is what jail_cgroup_create made, or NULL. Returns 0, or -1 with a message in why. */
 int jail_start(const struct jail_ids *ids, const struct jail_cgroup *cgroup, struct jail_program *programs,
@@ -59,6 +63,11 @@ int jail_start(const struct jail_ids *ids, const struct jail_cgroup *cgroup, str
    Returns NULL with a message in why when the caps cannot be had. */
 struct jail_cgroup *jail_cgroup_create(const char *vm_name, const struct jail_caps *caps,
 				       char why[static JAIL_WHY_SIZE]);
+/* Whether jail_cgroup_create would find every cap's controller in a place it may write. Changes nothing. 0 with where
+   they are in why, or -1 with the message that it would end with. */
+int jail_cgroup_check(const struct jail_caps *caps, char why[static JAIL_WHY_SIZE]);
+/* How many processes of the group the kernel has killed because the memory cap was reached. */
+uint64_t jail_cgroup_oom_kills(const struct jail_cgroup *cgroup);
 /* Removes it; processes in it must be gone. Frees. NULL is fine. */
 void jail_cgroup_remove(struct jail_cgroup *cgroup);
 /* Removes what a killed launcher left for this VM name. Safe when there is nothing. False: a group is still there (a

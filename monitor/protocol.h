@@ -88,7 +88,8 @@ enum message_type {
 	MESSAGE_ENDED,   /* monitor: code is enum outcome, value[0] the exit register's value for OUTCOME_EXIT */
 	MESSAGE_FAULT,   /* device: the driver broke the specification: code is enum fault, value[0] queue;
 			    DEVICE_NEEDS_RESET is set */
-	MESSAGE_CAP,     /* device: a cap was reached for the first time: code is enum cap, value[0] its value */
+	MESSAGE_CAP,     /* device: a cap was reached for the first time: code is enum cap, value[0] its value; goes on
+			    to the launcher, once for each cap */
 	MESSAGE_KEY,     /* console: the operator typed a command key: code is the key, 'x' to stop */
 	/* supervisor → monitor */
 	MESSAGE_RUN,          /* start the vCPUs */
@@ -167,6 +168,7 @@ enum cap {
 	CAP_NONE,
 	CAP_CONSOLE_OUTPUT,
 	CAP_RUN_TIME,
+	CAP_MEMORY, /* the launcher sees this one */
 };
 
 struct message {

@@ -182,18 +182,22 @@ static bool name_is_one_component(const char *name)
 	       strcmp(name, "..") != 0;
 }
 
-static int explain(const char *what, const char *name, char why[static JAIL_WHY_SIZE])
+/* `name` NULL: no VM's in particular. */
+static int explain(const char *place, const char *name, char why[static JAIL_WHY_SIZE])
 {
 	const char *remedy = "";
 	if (errno == EBUSY)
 		remedy = " (a VM of that name has processes left, or the cgroup above has some and may not pass "
-			 "controllers on)";
-	else if (errno == EACCES || errno == EPERM || errno == EROFS)
+			 "controllers on: start cofferdam in a group of its own)";
+	else if (errno == EROFS)
+		remedy =
+		    " (the cgroup file system is mounted read-only: a container runtime does that; run outside it)";
+	else if (errno == EACCES || errno == EPERM)
 		remedy = " (the cgroup file system is not writable for this user)";
 	else if (errno == ENOENT)
 		remedy = " (the kernel lacks that controller's file)";
-	snprintf(why, JAIL_WHY_SIZE, "cannot make the control group cofferdam/%s with its caps (%s): %s%s", name, what,
-		 strerror(errno), remedy);
+	snprintf(why, JAIL_WHY_SIZE, "cannot make the control group %s/cofferdam%s%s with the VM's caps: %s%s", place,
+		 name == NULL ? "" : "/", name == NULL ? "" : name, strerror(errno), remedy);
 	return -1;
 }
 
@@ -202,10 +206,57 @@ static int no_controller(enum controller controller, char why[static JAIL_WHY_SI
 	static const char *const caps[CONTROLLERS] = {"memory", "limits: tasks", "limits: cpu"};
 	snprintf(why, JAIL_WHY_SIZE, "the cap on %s cannot be had: no cgroup with the %s controller is writable here%s",
 		 caps[controller], controller_names[controller],
-		 geteuid() == 0
-		     ? " (mount cgroup2)"
-		     : " (start with: systemd-run --user --scope cofferdam …; or have root delegate a cgroup)");
+		 geteuid() == 0 ? " (mount cgroup2)"
+				: "; start it as: systemd-run --user --scope -p Delegate=yes cofferdam …, or have root "
+				  "delegate a cgroup to you");
 	return -1;
+}
+
+/* A v2 group that holds processes itself cannot pass controllers on; the top alone, which has no cgroup.type, can. */
+static bool is_in_the_way(const struct cgroup_places *places, enum controller controller)
+{
+	char text[CGROUP_PATH_SIZE];
+	cgroup_read(places->unified, "cgroup.subtree_control", text);
+	if (cgroup_list_has(text, controller_names[controller]))
+		return false;
+	cgroup_read(places->unified, "cgroup.type", text);
+	if (text[0] == 0)
+		return false;
+	cgroup_read(places->unified, "cgroup.procs", text);
+	return text[0] != 0;
+}
+
+static int check(const struct cgroup_places *places, const struct jail_caps *caps, char why[static JAIL_WHY_SIZE])
+{
+	for (int i = 0; i < CONTROLLERS; i++) {
+		const char *place = places->in_unified[i] ? places->unified : places->own_mount[i];
+		if (!wanted(caps, i))
+			continue;
+		if (place[0] == 0)
+			return no_controller(i, why);
+		errno = 0;
+		if (access(place, W_OK) == 0 && places->in_unified[i] && is_in_the_way(places, i))
+			errno = EBUSY;
+		if (errno != 0)
+			return explain(place, NULL, why);
+	}
+	return 0;
+}
+
+int jail_cgroup_check(const struct jail_caps *caps, char why[static JAIL_WHY_SIZE])
+{
+	static struct cgroup_places places;
+	cgroup_places_find(&places);
+	if (check(&places, caps, why) != 0)
+		return -1;
+	why[0] = 0;
+	for (int i = 0; i < CONTROLLERS; i++) {
+		size_t used = strlen(why);
+		if (wanted(caps, i))
+			snprintf(why + used, JAIL_WHY_SIZE - used, "%s%s: %s", used > 0 ? ", " : "",
+				 controller_names[i], places.in_unified[i] ? "v2" : "v1");
+	}
+	return 0;
 }
 
 static int fill(struct jail_cgroup *cgroup, const char *name, const struct jail_caps *caps,
@@ -214,17 +265,16 @@ static int fill(struct jail_cgroup *cgroup, const char *name, const struct jail_
 	static struct cgroup_places places;
 	cgroup_places_find(&places);
 	bool unified = false;
-	for (int i = 0; i < CONTROLLERS; i++) {
+	if (check(&places, caps, why) != 0)
+		return -1;
+	for (int i = 0; i < CONTROLLERS; i++)
 		unified |= wanted(caps, i) && places.in_unified[i];
-		if (wanted(caps, i) && !places.in_unified[i] && places.own_mount[i][0] == 0)
-			return no_controller(i, why);
-	}
 	if (unified && open_unified(cgroup, &places, name, caps) != 0)
-		return explain("cgroup", name, why);
+		return explain(places.unified, name, why);
 	for (int i = 0; i < CONTROLLERS; i++)
 		if (wanted(caps, i) && !places.in_unified[i] &&
 		    open_own_mount(cgroup, places.own_mount[i], name, caps, i) != 0)
-			return explain(controller_names[i], name, why);
+			return explain(places.own_mount[i], name, why);
 	return 0;
 }
 
@@ -243,6 +293,22 @@ struct jail_cgroup *jail_cgroup_create(const char *vm_name, const struct jail_ca
 		return cgroup;
 	jail_cgroup_remove(cgroup);
 	return NULL;
+}
+
+uint64_t jail_cgroup_oom_kills(const struct jail_cgroup *cgroup)
+{
+	static const char key[] = "oom_kill ";
+	char text[CGROUP_PATH_SIZE] = "";
+	if (cgroup == NULL)
+		return 0;
+	if (cgroup->paths[1 + CONTROLLER_MEMORY] != NULL)
+		cgroup_read(cgroup->paths[1 + CONTROLLER_MEMORY], "memory.oom_control", text);
+	else if (cgroup->paths[0] != NULL)
+		cgroup_read(cgroup->paths[0], "memory.events", text);
+	for (const char *line = text; *line != 0; line += strcspn(line, "\n"), line += *line != 0)
+		if (strncmp(line, key, sizeof(key) - 1) == 0)
+			return strtoull(line + sizeof(key) - 1, NULL, 10);
+	return 0;
 }
 
 void jail_cgroup_remove(struct jail_cgroup *cgroup)

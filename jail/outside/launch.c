@@ -218,14 +218,10 @@ static void kill_started(struct staging *shared, char why[static JAIL_WHY_SIZE])
 	}
 }
 
-int jail_stage_start(struct jail_stage *stage, struct jail_program *programs, size_t count,
-		     char why[static JAIL_WHY_SIZE])
+/* The second half: what is in the page is started. Frees the stage. */
+static int go_on(struct jail_stage *stage, struct jail_program *programs, size_t count, char why[static JAIL_WHY_SIZE])
 {
 	struct staging *shared = stage->shared;
-	if (!fill_programs(shared, programs, count)) {
-		jail_stage_abandon(stage);
-		return step_why(STEP_DESCRIPTORS, EINVAL, NULL, why);
-	}
 	if (map_ids(stage, why) != 0) {
 		jail_stage_abandon(stage);
 		return -1;
@@ -246,6 +242,21 @@ int jail_stage_start(struct jail_stage *stage, struct jail_program *programs, si
 	}
 	stage_free(stage);
 	return result;
+}
+
+int jail_stage_start(struct jail_stage *stage, struct jail_program *programs, size_t count,
+		     char why[static JAIL_WHY_SIZE])
+{
+	if (fill_programs(stage->shared, programs, count))
+		return go_on(stage, programs, count, why);
+	jail_stage_abandon(stage);
+	return step_why(STEP_DESCRIPTORS, EINVAL, NULL, why);
+}
+
+int jail_try(const struct jail_ids *ids, char why[static JAIL_WHY_SIZE])
+{
+	struct jail_stage *stage = jail_stage(ids, NULL, why);
+	return stage == NULL ? -1 : go_on(stage, NULL, 0, why);
 }
 
 int jail_start(const struct jail_ids *ids, const struct jail_cgroup *cgroup, struct jail_program *programs,

@@ -65,7 +65,7 @@ static int maps_by_helpers(uid_t first, pid_t pid, char why[static JAIL_WHY_SIZE
 	int errors[2], result = 0;
 	for (int i = 0; i < 2; i++)
 		errors[i] = spawn_helper(names[i], pid, first, &helpers[i]);
-	for (int i = 0; i < 2; i++) {
+	for (int i = 1; i >= 0; i--) { /* the first one's message stays */
 		if (errors[i] != 0) {
 			snprintf(why, JAIL_WHY_SIZE,
 				 "cannot run %s: %s (install the package that has it, uidmap on Debian)", names[i][0],

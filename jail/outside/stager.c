@@ -129,6 +129,8 @@ static void start_program(struct staging *staging, struct child *child, unsigned
 static void start_programs(struct staging *staging)
 {
 	static struct child children[STAGED_PROGRAMS_MAX];
+	if (staging->count == 0)
+		return; /* jail_try */
 	unsigned char *stacks = mmap(NULL, (size_t)CHILD_STACK_SIZE * staging->count, PROT_READ | PROT_WRITE,
 				     MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
 	need(staging, stacks != MAP_FAILED, STEP_MEMORY);

@@ -44,6 +44,9 @@ static const struct {
     {STEP_NAMESPACES, EINVAL, "the kernel lacks one of the user, mount, net, ipc, uts, pid and cgroup namespaces"},
     {STEP_ID_MAPS, EPERM, "mapping ids needs CAP_SETUID and CAP_SETGID, or newuidmap for an ordinary user"},
     {STEP_CGROUP, EACCES, "the control group does not belong to this user"},
+    {STEP_CGROUP, EINVAL,
+     "a v1 cpu group takes no real-time process, and cofferdam runs as one: start it with `chrt --other 0 cofferdam "
+     "…`"},
     {STEP_USER_NAMESPACES, ENOENT, "the kernel lacks user namespaces, or /proc is not mounted"},
     {STEP_USER_NAMESPACES, EROFS, "/proc/sys is read-only here: a container runtime's doing"},
     {STEP_USER_NAMESPACES, EACCES, "/proc/sys is not writable here: a container runtime's doing"},

@@ -145,7 +145,7 @@ const struct record_rule record_rules[AUDIT_EVENTS] = {
 			   "Create",
 			   2,
 			   STATUS_SUCCESS,
-			   SUPERVISOR,
+			   LAUNCHER | SUPERVISOR,
 			   {AUDIT_CAP},
 			   "a cap of VM {vm} was reached: {cap}[ of device {device}]"},
     [AUDIT_RECORDS_DROPPED] = {"records_dropped",
@@ -179,6 +179,7 @@ static const char *const faults[] = {
 static const char *const caps[] = {
     [CAP_CONSOLE_OUTPUT] = "console output",
     [CAP_RUN_TIME] = "run time",
+    [CAP_MEMORY] = "memory",
 };
 static const char *const failures[] = {
     [FAILURE_PLAN] = "plan",

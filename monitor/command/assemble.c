@@ -47,18 +47,36 @@ static int programs_folder(const struct host *host, char *why)
 	return folder >= 0 ? folder : because(why, errno, "cannot open the programs' folder %s", path);
 }
 
+static int open_kinds(const struct host *host, int opened[static KINDS], char *why)
+{
+	AUTO_CLOSE int folder = programs_folder(host, why);
+	for (size_t i = 0; i < KINDS; i++)
+		opened[i] = folder < 0 ? -1 : openat(folder, kinds[i].name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	for (size_t i = 0; folder >= 0 && i < KINDS; i++)
+		if (opened[i] < 0)
+			return because(why, errno, "cannot open the program %s; is cofferdam installed as a whole?",
+				       kinds[i].name);
+	return folder < 0 ? -1 : 0;
+}
+
+int vm_programs_check(const struct host *host, char *why)
+{
+	int opened[KINDS];
+	int result = open_kinds(host, opened, why);
+	for (size_t i = 0; i < KINDS; i++)
+		close_descriptor(&opened[i]);
+	return result;
+}
+
 static int open_programs(struct vm *vm, char *why)
 {
-	AUTO_CLOSE int folder = programs_folder(vm->host, why);
-	if (folder < 0)
+	int opened[KINDS];
+	int result = open_kinds(vm->host, opened, why);
+	for (size_t i = 0; i < KINDS; i++)
+		vm_hold(vm, opened[i]);
+	if (result != 0)
 		return -1;
 	vm->program_count = VM_PROGRAM_DEVICE + vm->plan.device_count;
-	int opened[KINDS] = {0};
-	for (size_t i = 0; i < KINDS; i++) {
-		opened[i] = vm_hold(vm, openat(folder, kinds[i].name, O_PATH | O_NOFOLLOW | O_CLOEXEC));
-		if (opened[i] < 0)
-			return because(why, errno, "cannot open the program %s", kinds[i].name);
-	}
 	for (size_t i = 0; i < vm->program_count; i++) {
 		size_t kind = i < VM_PROGRAM_DEVICE ? i : VM_PROGRAM_DEVICE;
 		vm->programs[i] = (struct jail_program){

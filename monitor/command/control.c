@@ -43,7 +43,7 @@ static int connect_to(const char *folder, const char *name, int *descriptor, cha
 		return because(why, 0, "'%.80s' cannot be the name of a VM", name);
 	AUTO_CLOSE int place = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (place < 0 && errno == ENOENT)
-		return because(why, 0, "no VM named '%s' runs", name);
+		return because(why, 0, "no VM named '%s' runs; `cofferdam ps` lists those that do", name);
 	if (place < 0)
 		return because(why, errno, "cannot open %s", folder);
 	snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/%s.sock", place, name);
@@ -58,7 +58,7 @@ static int connect_to(const char *folder, const char *name, int *descriptor, cha
 	close_descriptor(descriptor);
 	errno = error;
 	if (error == ENOENT || error == ECONNREFUSED)
-		return because(why, 0, "no VM named '%s' runs", name);
+		return because(why, 0, "no VM named '%s' runs; `cofferdam ps` lists those that do", name);
 	if (error == EACCES || error == EPERM)
 		return because(why, 0, "VM '%s' is not yours: only its owner and root may ask", name);
 	return because(why, error, "cannot reach VM '%s'", name);

@@ -1,16 +1,16 @@
 /* `cofferdam doctor`: what this host offers, what that means, what to do.
  *
- * Reads files below /proc and /sys and asks the kernel; changes nothing. Each check is one function in a table.
+ * What any VM needs is asked by monitor/command/readiness.c, as `run` asks it. The rest reads files below /proc and
+ * /sys and asks the kernel; each check is one function in a table. Changes nothing.
  */
 #include "monitor/command/command.h"
+#include "monitor/command/readiness.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
 #include <jansson.h>
 #include <linux/kvm.h>
 #include <linux/landlock.h>
-#include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +18,6 @@
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #ifndef PR_SET_MDWE
@@ -60,40 +59,11 @@ static bool first_line(const char *path, char *line, size_t size)
 	return read;
 }
 
-static bool file_has_word(const char *path, const char *word)
-{
-	char line[8192];
-	FILE *file = fopen(path, "re");
-	bool has = false;
-	while (file != NULL && !has && fgets(line, sizeof(line), file) != NULL) {
-		for (char *rest = line, *token; !has && (token = strsep(&rest, " \t\n")) != NULL;)
-			has = strcmp(token, word) == 0;
-	}
-	if (file != NULL)
-		fclose(file);
-	return has;
-}
-
-static void check_kvm(struct finding *finding)
-{
-	AUTO_CLOSE int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
-	if (kvm < 0 && errno == ENOENT)
-		found(finding, BAD,
-		      "no VM can run: load kvm-amd or kvm-intel, or enable virtualisation in the firmware",
-		      "no /dev/kvm");
-	else if (kvm < 0)
-		found(finding, BAD, "no VM can run for you: join the group that owns /dev/kvm, or run as root",
-		      "/dev/kvm: %s", strerror(errno));
-	else
-		found(finding, GOOD, "VMs can run", "API version %d", ioctl(kvm, KVM_GET_API_VERSION, 0));
-}
-
 static void check_hardware(struct finding *finding)
 {
-	if (file_has_word("/proc/cpuinfo", "svm"))
-		found(finding, GOOD, "guests run natively", "AMD SVM");
-	else if (file_has_word("/proc/cpuinfo", "vmx"))
-		found(finding, GOOD, "guests run natively", "Intel VMX");
+	const char *name = readiness_virtualisation();
+	if (name != NULL)
+		found(finding, GOOD, "guests run natively", "%s", name);
 	else
 		found(finding, NOTE,
 		      "KVM here, if any, is a software KVM: guest kernels are emulated and slow; "
@@ -112,20 +82,6 @@ static void check_deadline(struct finding *finding)
 		found(finding, NOTE, "guests fall back to the LAPIC's periodic timer", "no TSC deadline timer");
 }
 
-static void check_cgroup(struct finding *finding)
-{
-	char controllers[128];
-	if (first_line("/sys/fs/cgroup/cgroup.controllers", controllers, sizeof(controllers)))
-		found(finding,
-		      strstr(controllers, "memory") != NULL && strstr(controllers, "pids") != NULL ? GOOD : NOTE,
-		      "caps on cpu, memory and tasks need those controllers", "v2: %s", controllers);
-	else if (access("/sys/fs/cgroup/memory", F_OK) == 0)
-		found(finding, NOTE, "caps use the v1 controllers; boot with systemd.unified_cgroup_hierarchy=1 for v2",
-		      "v1 or hybrid");
-	else
-		found(finding, BAD, "caps cannot be enforced: mount cgroup2 at /sys/fs/cgroup", "none mounted");
-}
-
 static void check_landlock(struct finding *finding)
 {
 	long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
@@ -136,25 +92,6 @@ static void check_landlock(struct finding *finding)
 		found(finding, GOOD, "file system rules; network and scope rules need a newer kernel", "ABI %ld", abi);
 	else
 		found(finding, GOOD, "file system, network and scope rules", "ABI %ld", abi);
-}
-
-static void check_namespaces(struct finding *finding)
-{
-	pid_t child = fork();
-	if (child == 0)
-		_exit(unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS |
-			      CLONE_NEWCGROUP) == 0
-			  ? 0
-			  : errno);
-	int status = 0;
-	if (child < 0 || waitpid(child, &status, 0) < 0 || !WIFEXITED(status))
-		found(finding, BAD, "required", "cannot be tried");
-	else if (WEXITSTATUS(status) == 0)
-		found(finding, GOOD, "the jail can be built", "all seven");
-	else
-		found(finding, BAD,
-		      "required: see sysctl user.max_user_namespaces and kernel.unprivileged_userns_clone",
-		      "refused: %s", strerror(WEXITSTATUS(status)));
 }
 
 static void check_mdwe(struct finding *finding)
@@ -208,42 +145,41 @@ static void check_swap(struct finding *finding)
 		found(finding, GOOD, "guest memory stays in RAM", "none");
 }
 
-static void check_folders_of(struct finding *finding, const char *folder, const char *what)
-{
-	if (access(folder, W_OK) == 0)
-		found(finding, GOOD, what, "%s", folder);
-	else if (errno == ENOENT)
-		found(finding, GOOD, "made by the first run", "%s, not there yet", folder);
-	else
-		found(finding, BAD, "runs will fail: set another in the host file, or run as its owner", "%s: %s",
-		      folder, strerror(errno));
-}
-
 static const struct check {
 	const char *name;
 	void (*look)(struct finding *finding);
 } checks[] = {
-    {"kvm", check_kvm},
     {"virtualisation", check_hardware},
     {"tsc-deadline", check_deadline},
-    {"namespaces", check_namespaces},
     {"landlock", check_landlock},
     {"mdwe", check_mdwe},
-    {"cgroups", check_cgroup},
     {"smt", check_smt},
     {"ksm", check_ksm},
     {"swap", check_swap},
 };
 
-static void show(const char *name, const struct finding *finding, json_t *list)
+struct report {
+	json_t *list; /* NULL: print */
+	int status;
+};
+
+static void show(struct report *report, const char *name, enum verdict verdict, const char *value, const char *meaning)
 {
-	if (list == NULL)
-		printf("%-5s %-15s %-38s %s\n", verdict_words[finding->verdict], name, finding->value,
-		       finding->meaning);
+	report->status |= verdict == BAD;
+	if (report->list == NULL)
+		printf("%-5s %-15s %-38s %s\n", verdict_words[verdict], name, value, meaning);
 	else
-		json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s}", "check", name, "verdict",
-						      verdict_words[finding->verdict], "value", finding->value,
-						      "meaning", finding->meaning));
+		json_array_append_new(report->list,
+				      json_pack("{s:s, s:s, s:s, s:s}", "check", name, "verdict",
+						verdict_words[verdict], "value", value, "meaning", meaning));
+}
+
+static void show_readiness(const struct readiness *readiness, void *context)
+{
+	if (readiness->ready)
+		show(context, readiness->name, GOOD, readiness->text, readiness->meaning);
+	else
+		show(context, readiness->name, BAD, "no VM can run", readiness->text);
 }
 
 static const char help[] =
@@ -259,7 +195,9 @@ int command_doctor(int argc, char **argv, const struct host *host)
 {
 	static const struct option options[] = {
 	    {"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {0}};
-	json_t *list = NULL;
+	static const struct jail_caps every_cap = {.memory_bytes = PLAN_RAM_MIN, .cpu_percent = 100, .tasks = 64};
+	struct report report = {0};
+	bool json = false;
 	for (int option; (option = next_option(argc, argv, options)) != -1;) {
 		if (option == 'h') {
 			fputs(help, stdout);
@@ -267,28 +205,21 @@ int command_doctor(int argc, char **argv, const struct host *host)
 		}
 		if (option != 'j')
 			return EXIT_USAGE;
-		list = json_array();
+		json = true;
 	}
 	if (!has_arguments(argc, argv, 0, "no argument"))
 		return EXIT_USAGE;
-	int status = 0;
+	report.list = json ? json_array() : NULL;
+	readiness_each(host, &every_cap, show_readiness, &report);
 	for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++) {
 		struct finding finding = {0};
 		checks[i].look(&finding);
-		show(checks[i].name, &finding, list);
-		status |= finding.verdict == BAD;
+		show(&report, checks[i].name, finding.verdict, finding.value, finding.meaning);
 	}
-	struct finding finding = {0};
-	check_folders_of(&finding, host->folders.runtime.text, "sockets and locks of running VMs");
-	show("runtime folder", &finding, list);
-	status |= finding.verdict == BAD;
-	check_folders_of(&finding, host->folders.audit.text, "the audit log");
-	show("audit folder", &finding, list);
-	status |= finding.verdict == BAD;
-	if (list != NULL) {
-		json_dumpf(list, stdout, JSON_INDENT(2));
+	if (json) {
+		json_dumpf(report.list, stdout, JSON_INDENT(2));
 		putchar('\n');
-		json_decref(list);
+		json_decref(report.list);
 	}
-	return status;
+	return report.status;
 }

@@ -218,6 +218,15 @@ void log_process_ended(const struct vm *vm, size_t index, const siginfo_t *info)
 		log_violation(vm, index, info->si_status);
 }
 
+void log_cap_reached(const struct vm *vm, uint32_t cap, uint64_t value)
+{
+	struct audit_packet packet;
+	audit_begin(&packet, AUDIT_CAP_REACHED);
+	audit_add_u64(&packet, AUDIT_CAP, cap);
+	audit_add_u64(&packet, AUDIT_VALUE, value);
+	send_event(vm, &packet);
+}
+
 void log_vm_ended(const struct vm *vm, const struct vm_end *end)
 {
 	struct audit_packet packet;

@@ -17,6 +17,8 @@ void log_process_started(const struct vm *vm, const struct message *locked);
 bool log_is_violation(const siginfo_t *info);
 /* A process of vm->programs ended; a violation, and what the process reported of it, is recorded with it. */
 void log_process_ended(const struct vm *vm, size_t index, const siginfo_t *info);
+/* A cap that the launcher saw reached; value in the cap's unit. */
+void log_cap_reached(const struct vm *vm, uint32_t cap, uint64_t value);
 void log_vm_ended(const struct vm *vm, const struct vm_end *end);
 
 #endif

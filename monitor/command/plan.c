@@ -1,15 +1,15 @@
 /* `cofferdam plan POLICY`: what `run` would open, make and limit, and every filter. Changes nothing. */
 #include "monitor/command/command.h"
 #include "monitor/command/plan_filters.h"
+#include "monitor/command/readiness.h"
+#include "monitor/command/resources.h"
 #include "monitor/command/vm.h"
 #include "policy/open.h"
 
-#include <errno.h>
 #include <getopt.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 static const char help[] =
     "Usage: cofferdam plan [--filters] [--json] POLICY\n"
@@ -42,13 +42,30 @@ static void add_file(json_t *files, const struct policy *policy, const struct ho
 					       (json_int_t)size, "refused", why));
 }
 
-static json_t *plan_files(const struct policy *policy, const struct host *host, int *refused)
+/* A kernel or initrd: copied and hashed as `run` does, for it may not fit, or not be the file that is pinned. */
+static uint64_t add_image(json_t *files, const struct policy *policy, const struct host *host, const struct plan *plan,
+			  const char *what, const char *path, const struct policy_digest *pin, int *refused)
+{
+	char why[WHY_SIZE] = "";
+	struct vm_image image = {0};
+	snprintf(image.label, sizeof(image.label), "%s", what);
+	snprintf(image.path, sizeof(image.path), "%s", path);
+	AUTO_CLOSE int copy = vm_copy_image(policy, host, plan, pin, &image, why);
+	*refused |= copy < 0;
+	json_array_append_new(files, json_pack("{s:s, s:s, s:I, s:s}", "what", what, "path", path, "bytes",
+					       (json_int_t)image.size, "refused", why));
+	return copy < 0 ? 0 : image.size;
+}
+
+static json_t *plan_files(const struct policy *policy, const struct host *host, struct plan *plan, int *refused)
 {
 	json_t *files = json_array();
 	if (!policy->kernel.builtin.value)
-		add_file(files, policy, host, "kernel", policy->kernel.path.text, POLICY_OPEN_READ, refused);
+		plan->kernel_size = add_image(files, policy, host, plan, "kernel", policy->kernel.path.text,
+					      &policy->kernel.sha256, refused);
 	if (policy->initrd.at.line != 0)
-		add_file(files, policy, host, "initrd", policy->initrd.path.text, POLICY_OPEN_READ, refused);
+		add_image(files, policy, host, plan, "initrd", policy->initrd.path.text, &policy->initrd.sha256,
+			  refused);
 	for (size_t i = 0; i < policy->disk_count; i++) {
 		const struct policy_disk *disk = &policy->disks[i];
 		bool write = disk->access.value == POLICY_READ_WRITE;
@@ -56,12 +73,31 @@ static json_t *plan_files(const struct policy *policy, const struct host *host, 
 			add_file(files, policy, host, disk->name.text, disk->path.text,
 				 write ? POLICY_OPEN_DISK_WRITE : POLICY_OPEN_DISK_READ, refused);
 	}
-	if (access("/dev/kvm", R_OK | W_OK) != 0) {
-		*refused = 1;
-		json_array_append_new(files, json_pack("{s:s, s:s, s:i, s:s}", "what", "KVM", "path", "/dev/kvm",
-						       "bytes", 0, "refused", strerror(errno)));
-	}
 	return files;
+}
+
+static void add_readiness(const struct readiness *readiness, void *context)
+{
+	json_array_append_new(context, json_pack("{s:s, s:b, s:s}", "what", readiness->name, "ready", readiness->ready,
+						 "text", readiness->text));
+}
+
+/* What `run` asks of the host, whatever files it names. */
+static json_t *plan_host(const struct policy *policy, const struct host *host, int *refused)
+{
+	const struct jail_caps caps = vm_caps(policy);
+	json_t *list = json_array();
+	char why[WHY_SIZE];
+	size_t i;
+	const json_t *entry;
+	readiness_each(host, &caps, add_readiness, list);
+	if (resource_memory_check(policy->machine.memory.value, why) != 0)
+		json_array_append_new(list, json_pack("{s:s, s:b, s:s}", "what", "memory", "ready", 0, "text", why));
+	json_array_foreach(list, i, entry)
+	{
+		*refused |= !json_is_true(json_object_get(entry, "ready"));
+	}
+	return list;
 }
 
 static void add_process(json_t *list, const char *name, unsigned role, const struct plan *plan)
@@ -102,6 +138,12 @@ static void print(const json_t *plan, bool filters)
 		printf("%-28s %-*s%s%s\n", text_of(entry, "key"), enforced_by[0] == 0 ? 0 : 24, text_of(entry, "value"),
 		       enforced_by[0] == 0 ? "" : " ", enforced_by);
 	}
+	puts("\nhost");
+	json_array_foreach(json_object_get(plan, "host"), i, entry)
+	{
+		printf("  %-14s %s%s\n", text_of(entry, "what"),
+		       json_is_true(json_object_get(entry, "ready")) ? "" : "REFUSED: ", text_of(entry, "text"));
+	}
 	puts(json_array_size(json_object_get(plan, "files")) > 0 ? "\nfiles"
 								 : "\nno file of the host is opened for the guest");
 	json_array_foreach(json_object_get(plan, "files"), i, entry)
@@ -124,15 +166,18 @@ static int make_plan(const struct policy *policy, const struct host *host, bool 
 	policy_to_plan(policy, &plan);
 	json_t *values = json_array();
 	policy_each_value(policy, add_value, values);
-	json_t *files = plan_files(policy, host, &refused);
-	json_t *all = json_pack("{s:s, s:b, s:o, s:o, s:o}", "name", plan.name, "refused", refused, "values", values,
-				"files", files, "processes", plan_processes(&plan));
+	json_t *files = plan_files(policy, host, &plan, &refused);
+	json_t *here = plan_host(policy, host, &refused);
+	json_t *all = json_pack("{s:s, s:b, s:o, s:o, s:o, s:o}", "name", plan.name, "refused", refused, "values",
+				values, "host", here, "files", files, "processes", plan_processes(&plan));
 	if (json) {
 		json_dumpf(all, stdout, JSON_INDENT(2));
 		putchar('\n');
 	} else {
 		print(all, filters);
 	}
+	if (refused)
+		say("`run` would refuse this%s", json ? "" : ": see REFUSED above");
 	json_decref(all);
 	return refused ? EXIT_OURS : 0;
 }

@@ -15,7 +15,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/sysinfo.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -47,21 +46,28 @@ static int check_pin(const struct policy_digest *pin, const struct vm_image *ima
 		       image->path, image->label, pin->at.line);
 }
 
-/* Copies a kernel or initrd; its size goes into *size, its descriptor is held and returned. */
+int vm_copy_image(const struct policy *policy, const struct host *host, const struct plan *plan,
+		  const struct policy_digest *pin, struct vm_image *image, char *why)
+{
+	AUTO_CLOSE int source = policy_open_file(policy, host, image->path, POLICY_OPEN_READ, NULL, why);
+	if (source < 0)
+		return -1;
+	int copy =
+	    resource_copy(source, image->label, plan_ram_low(plan) - plan->kernel_size, &image->size, image->hash, why);
+	image->hashed = copy >= 0;
+	if (copy >= 0 && check_pin(pin, image, why) != 0)
+		close_descriptor(&copy);
+	return copy;
+}
+
+/* Its size goes into *size, its descriptor is held and returned. */
 static int copy_image(struct vm *vm, const char *label, const char *path, const struct policy_digest *pin,
 		      uint64_t *size, char *why)
 {
 	struct vm_image *image = record(vm, label, path);
-	AUTO_CLOSE int source = policy_open_file(vm->policy, vm->host, path, POLICY_OPEN_READ, NULL, why);
-	if (source < 0)
-		return -1;
-	int copy = vm_hold(
-	    vm, resource_copy(source, label, plan_ram_low(&vm->plan) - vm->plan.kernel_size, size, image->hash, why));
-	if (copy < 0)
-		return -1;
-	image->size = *size;
-	image->hashed = true;
-	return check_pin(pin, image, why) == 0 ? copy : -1;
+	int copy = vm_copy_image(vm->policy, vm->host, &vm->plan, pin, image, why);
+	*size = image->size;
+	return vm_hold(vm, copy);
 }
 
 static int open_builtin(struct vm *vm, char *why)
@@ -106,30 +112,11 @@ static int open_disk(struct vm *vm, const struct policy_disk *disk, struct plan_
 	return descriptor;
 }
 
-/* More than the host has cannot be kept, even if the kernel would promise it. */
 static int make_ram(struct vm *vm, char *why)
 {
-	struct sysinfo info;
-	if (sysinfo(&info) == 0 && vm->plan.ram_size > (uint64_t)info.totalram * info.mem_unit)
-		return because(why, 0, "machine.memory is %llu MiB, but this host has %llu MiB in all; lower it",
-			       (unsigned long long)(vm->plan.ram_size >> 20),
-			       (unsigned long long)(((uint64_t)info.totalram * info.mem_unit) >> 20));
+	if (resource_memory_check(vm->plan.ram_size, why) != 0)
+		return -1;
 	return vm_hold(vm, resource_memory("ram", vm->plan.ram_size, why));
-}
-
-static int open_kvm(struct vm *vm, char *why)
-{
-	int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
-	if (kvm >= 0)
-		return vm_hold(vm, kvm);
-	if (errno == ENOENT)
-		return because(why, 0,
-			       "there is no /dev/kvm: load kvm-amd or kvm-intel, enable virtualisation in the "
-			       "firmware, or see `cofferdam doctor`");
-	if (errno == EACCES || errno == EPERM)
-		return because(why, 0,
-			       "no permission for /dev/kvm: join the group that owns it (usually kvm) or run as root");
-	return because(why, errno, "cannot open /dev/kvm");
 }
 
 /* NAME-TIME-RUN.jsonl, never an existing file. */
@@ -203,7 +190,7 @@ int vm_claim(struct vm *vm, char *why)
 int vm_prepare(struct vm *vm, char *why)
 {
 	vm->null = vm_hold(vm, open("/dev/null", O_RDWR | O_CLOEXEC));
-	if ((vm->kvm = open_kvm(vm, why)) < 0 || (vm->ram = make_ram(vm, why)) < 0 ||
+	if ((vm->kvm = vm_hold(vm, resource_kvm(why))) < 0 || (vm->ram = make_ram(vm, why)) < 0 ||
 	    (vm->kernel = open_kernel(vm, why)) < 0 || (vm->initrd = open_initrd(vm, why)) < 0)
 		return -1;
 	const struct policy_disk *disk = vm->policy->disks;

@@ -1,14 +1,17 @@
-/* Memfds, channels and events. Copies images without looking at them: they are interpreted in the jail only. */
+/* Memfds, channels, events and KVM. Copies images without looking at them: they are interpreted in the jail only. */
 #include "monitor/command/resources.h"
 #include "monitor/command/command.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/kvm.h>
 #include <signal.h>
 #include <sodium.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/sysinfo.h>
 #include <unistd.h>
 
 #ifndef MFD_NOEXEC_SEAL
@@ -141,4 +144,33 @@ int resource_channel(int pair[static 2], char *why)
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0)
 		return 0;
 	return because(why, errno, "cannot make a socket pair");
+}
+
+int resource_kvm(char *why)
+{
+	int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	if (kvm < 0 && errno == ENOENT)
+		return because(why, 0,
+			       "there is no /dev/kvm: load kvm-amd or kvm-intel, enable virtualisation in the "
+			       "firmware, or see `cofferdam doctor`");
+	if (kvm < 0 && (errno == EACCES || errno == EPERM))
+		return because(why, 0,
+			       "no permission for /dev/kvm: join the group that owns it (usually kvm) or run as root");
+	if (kvm < 0)
+		return because(why, errno, "cannot open /dev/kvm");
+	if (ioctl(kvm, KVM_GET_API_VERSION, 0) == KVM_API_VERSION)
+		return kvm;
+	close(kvm);
+	return because(why, 0, "/dev/kvm is not KVM, or of another API version than %d", KVM_API_VERSION);
+}
+
+/* More than the host has cannot be kept, even if the kernel would promise it. */
+int resource_memory_check(uint64_t size, char *why)
+{
+	struct sysinfo info;
+	if (sysinfo(&info) != 0 || size <= (uint64_t)info.totalram * info.mem_unit)
+		return 0;
+	return because(why, 0, "machine.memory is %llu MiB, but this host has %llu MiB in all; lower it",
+		       (unsigned long long)(size >> 20),
+		       (unsigned long long)(((uint64_t)info.totalram * info.mem_unit) >> 20));
 }

@@ -18,6 +18,11 @@ int resource_copy(int source, const char *label, uint64_t limit, uint64_t *size,
 /* Memory of fixed size that stays writable: guest RAM, register pages, scratch disks. Seals: grow, shrink, seal. */
 int resource_memory(const char *name, uint64_t size, char *why);
 
+/* An open /dev/kvm of the API version we know. Returns the descriptor, or -1 with why. */
+int resource_kvm(char *why);
+/* Whether the host has that much memory at all. 0, or -1 with why. */
+int resource_memory_check(uint64_t size, char *why);
+
 int resource_event(char *why);                       /* non-blocking eventfd */
 int resource_channel(int pair[static 2], char *why); /* SOCK_SEQPACKET pair */
 

@@ -4,8 +4,10 @@
  * capabilities, and waits. Images and guest memory are interpreted by the jailed processes only.
  */
 #include "monitor/command/command.h"
+#include "monitor/command/ending.h"
 #include "monitor/command/failure.h"
 #include "monitor/command/log.h"
+#include "monitor/command/readiness.h"
 #include "monitor/command/terminal.h"
 #include "monitor/command/vm.h"
 #include "monitor/command/wait.h"
@@ -15,6 +17,7 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <jansson.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,6 +38,7 @@ static const char help[] =
     "\n"
     "Exit status: what the guest wrote to its exit register, or 0 after power-off;\n"
     "  121 ended by force, 122 reboot, 123 triple fault, 124 panic, 125 cofferdam's own failure.\n"
+    "Every end but a power-off is explained in one line on standard error.\n"
     "\n"
     "Example: cofferdam run examples/hello.yaml\n";
 
@@ -46,8 +50,17 @@ struct run_options {
 /* One line of JSON for scripts. */
 static void tell(int descriptor, json_t *line)
 {
-	if (descriptor >= 0 && json_dumpfd(line, descriptor, JSON_COMPACT) == 0)
-		(void)!write(descriptor, "\n", 1);
+	char *text = descriptor >= 0 ? json_dumps(line, JSON_COMPACT) : NULL;
+	size_t size = text == NULL ? 0 : strlen(text) + 1;
+	ssize_t done = 0;
+	if (text != NULL)
+		text[size - 1] = '\n';
+	for (size_t at = 0; at < size && done >= 0; at += done > 0 ? (size_t)done : 0)
+		if ((done = write(descriptor, text + at, size - at)) < 0 && errno == EINTR)
+			done = 0;
+	if (descriptor >= 0 && (text == NULL || done < 0))
+		say("cannot write to --status-fd %d: %s", descriptor, strerror(text == NULL ? ENOMEM : errno));
+	free(text);
 	json_decref(line);
 }
 
@@ -70,13 +83,18 @@ static int drop_capabilities(char *why)
 	return 0;
 }
 
+struct jail_caps vm_caps(const struct policy *policy)
+{
+	return (struct jail_caps){
+	    .memory_bytes = policy_memory_cap(policy),
+	    .cpu_percent = (uint32_t)policy->limits.cpu.value,
+	    .tasks = (uint32_t)policy->limits.tasks.value,
+	};
+}
+
 static int make_cgroup(struct vm *vm, char *why)
 {
-	struct jail_caps caps = {
-	    .memory_bytes = policy_memory_cap(vm->policy),
-	    .cpu_percent = (uint32_t)vm->policy->limits.cpu.value,
-	    .tasks = (uint32_t)vm->policy->limits.tasks.value,
-	};
+	const struct jail_caps caps = vm_caps(vm->policy);
 	vm->cgroup = jail_cgroup_create(vm->plan.name, &caps, why);
 	return vm->cgroup == NULL ? -1 : 0;
 }
@@ -159,14 +177,38 @@ static int run(const char *path, const struct policy *policy, const struct host 
 	terminal_restore();
 	vm_close(&vm);
 	int status = outcome_status(end.outcome, end.exit_register);
-	if (end.reason[0] != 0)
-		say("%s", end.reason);
-	else if (end.outcome == OUTCOME_STOPPED || end.outcome == OUTCOME_TRIPLE_FAULT || end.outcome == OUTCOME_PANIC)
-		say("VM '%s' ended: %s", vm.plan.name, outcome_word(end.outcome));
-	tell(options->status, json_pack("{s:s, s:s, s:s, s:i, s:s, s:s}", "stage", end.ran ? "ended" : "start", "name",
-					vm.plan.name, "outcome", outcome_word(end.outcome), "status", status, "reason",
-					end.reason, "log", vm.log_path));
+	char text[WHY_SIZE];
+	ending_text(&vm, &end, text);
+	if (text[0] != 0 && end.ran)
+		say("VM '%s' ended: %s", vm.plan.name, text);
+	else if (text[0] != 0)
+		say("%s", text);
+	tell(options->status,
+	     json_pack("{s:s, s:s, s:s, s:i, s:s, s:s}", "stage", end.ran ? "ended" : "start", "name", vm.plan.name,
+		       "outcome", outcome_word(end.outcome), "status", status, "reason", text, "log", vm.log_path));
 	return status;
+}
+
+/* Found out before anything starts: a script that waits for a line must not wait in vain. */
+static int status_descriptor(const char *text)
+{
+	char *rest = NULL;
+	errno = 0;
+	long number = strtol(text, &rest, 10);
+	if (text[0] < '0' || text[0] > '9' || *rest != 0 || errno != 0 || number > INT_MAX) {
+		say("--status-fd needs the number of a descriptor, not '%s'", text);
+		return -1;
+	}
+	int flags = fcntl((int)number, F_GETFL);
+	if (flags < 0)
+		say("--status-fd %ld: no such descriptor is open; a shell opens it with `%ld>FILE` at the end of the "
+		    "line",
+		    number, number);
+	else if ((flags & O_ACCMODE) == O_RDONLY || (flags & O_PATH) != 0)
+		say("--status-fd %ld: that descriptor is not open for writing", number);
+	else
+		return number > STDERR_FILENO && fcntl((int)number, F_SETFD, FD_CLOEXEC) != 0 ? -1 : (int)number;
+	return -1;
 }
 
 static int parse(int argc, char **argv, struct run_options *options)
@@ -176,20 +218,16 @@ static int parse(int argc, char **argv, struct run_options *options)
 					      {"help", no_argument, NULL, 'h'},
 					      {0}};
 	for (int option; (option = next_option(argc, argv, words)) != -1;) {
-		char *rest = NULL;
 		if (option == 'h') {
 			fputs(help, stdout);
 			return 0;
 		}
 		if (option == 'r')
 			options->raw = true;
-		else if (option != 's' || (options->status = (int)strtol(optarg, &rest, 10)) < 0 || *rest != 0)
+		else if (option != 's' || (options->status = status_descriptor(optarg)) < 0)
 			return EXIT_OURS;
 	}
-	if (optind + 1 == argc)
-		return -1;
-	say("run wants one policy file; `cofferdam run --help` explains");
-	return EXIT_OURS;
+	return has_arguments(argc, argv, 1, "one policy file") ? -1 : EXIT_OURS;
 }
 
 int command_run(int argc, char **argv, const struct host *host)
@@ -212,6 +250,9 @@ int command_run(int argc, char **argv, const struct host *host)
 		problems_print(&problems, stderr);
 		status = EXIT_OURS;
 	} else {
+		if (!policy->kernel.builtin.value && readiness_virtualisation() == NULL)
+			say("KVM is a software KVM here (neither svm nor vmx in /proc/cpuinfo): a kernel other than "
+			    "`builtin` will hardly boot on it");
 		status = run(argv[optind], policy, host, &options);
 	}
 	problems_free(&problems);

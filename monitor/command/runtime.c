@@ -31,12 +31,20 @@ static int make_folders(const char *path, mode_t mode)
 	return mkdir(partial, mode) == 0 || errno == EEXIST ? 0 : -1;
 }
 
+static int cannot_make(const char *path, int error, char *why)
+{
+	const char *remedy = "make it yourself, or name another in the host file (`folders`)";
+	if (strncmp(path, "/run/user/", 10) == 0)
+		remedy =
+		    "/run/user has a folder for those who log in: do that instead of su, or have root run `loginctl "
+		    "enable-linger`, or set XDG_RUNTIME_DIR to a folder of your own";
+	return because(why, 0, "cannot make the folder %s: %s; %s", path, strerror(error), remedy);
+}
+
 /* Another user must not be able to put files or links of his own into a folder that we write in. */
-int runtime_folder(const char *path, mode_t mode, char *why)
+static int open_folder(const char *path, char *why)
 {
 	struct stat status;
-	if (make_folders(path, mode) != 0)
-		return because(why, errno, "cannot make the folder %s", path);
 	int folder = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (folder < 0)
 		return because(why, errno, "cannot open the folder %s", path);
@@ -45,6 +53,34 @@ int runtime_folder(const char *path, mode_t mode, char *why)
 		return folder;
 	close(folder);
 	return because(why, 0, "the folder %s can be written by others: make it yours alone (chmod go-w)", path);
+}
+
+int runtime_folder(const char *path, mode_t mode, char *why)
+{
+	return make_folders(path, mode) == 0 ? open_folder(path, why) : cannot_make(path, errno, why);
+}
+
+/* A folder that is not there yet can be made where the nearest one above can be written. */
+int runtime_folder_check(const char *path, char *why)
+{
+	char above[PATH_MAX];
+	struct stat status;
+	if (snprintf(above, sizeof(above), "%s", path) >= (int)sizeof(above))
+		return cannot_make(path, ENAMETOOLONG, why);
+	if (stat(path, &status) == 0) {
+		AUTO_CLOSE int folder = open_folder(path, why);
+		if (folder < 0)
+			return -1;
+		return access(path, W_OK | X_OK) == 0 ? 0 : because(why, errno, "cannot write to the folder %s", path);
+	}
+	for (char *slash = strrchr(above, '/'); errno == ENOENT && slash != NULL; slash = strrchr(above, '/')) {
+		slash[slash == above ? 1 : 0] = 0;
+		if (access(above, W_OK | X_OK) == 0)
+			return 0;
+		if (slash == above)
+			break;
+	}
+	return cannot_make(path, errno, why);
 }
 
 /* The lock file may be unlinked by its last holder between our open and our lock: then it is not the one in the folder.
@@ -111,10 +147,11 @@ static int subordinate_range(const char *path, uid_t *first, uint32_t *count)
 	return -1;
 }
 
-static int id_range(const struct host *host, struct jail_ids *ids, uint32_t *count, char *why)
+int runtime_id_range(const struct host *host, struct jail_ids *ids, uint32_t *count, char *why)
 {
 	uid_t first_gid;
 	uint32_t gid_count;
+	const struct passwd *user = getpwuid(getuid());
 	ids->by_helper = geteuid() != 0;
 	ids->first = (uid_t)host->uids.first.value;
 	*count = (uint32_t)host->uids.count.value;
@@ -124,7 +161,10 @@ static int id_range(const struct host *host, struct jail_ids *ids, uint32_t *cou
 	    subordinate_range("/etc/subgid", &first_gid, &gid_count) != 0)
 		return because(why, 0,
 			       "/etc/subuid and /etc/subgid have no range for you; root can add one: usermod "
-			       "--add-subuids 100000-165535 --add-subgids 100000-165535 YOU");
+			       "--add-subuids 100000-165535 --add-subgids 100000-165535 %s",
+			       user == NULL ? "YOU" : user->pw_name);
+	if (*count < ROLE_IDS)
+		return because(why, 0, "your range in /etc/subuid has %u ids, and a VM takes %u", *count, ROLE_IDS);
 	if (first_gid != ids->first || gid_count < *count)
 		return because(why, 0, "your ranges in /etc/subuid and /etc/subgid differ; they must be the same");
 	return 0;
@@ -133,7 +173,7 @@ static int id_range(const struct host *host, struct jail_ids *ids, uint32_t *cou
 int runtime_ids(struct runtime *runtime, const struct host *host, struct jail_ids *ids, char *why)
 {
 	uint32_t count;
-	if (id_range(host, ids, &count, why) != 0)
+	if (runtime_id_range(host, ids, &count, why) != 0)
 		return -1;
 	runtime->slots = openat(runtime->folder, "slots", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (runtime->slots < 0)

@@ -27,6 +27,12 @@ int runtime_folder(const char *path, mode_t mode, char *why);
    0, or -1 with why (the name is in use). */
 int runtime_claim(struct runtime *runtime, const struct host *host, const char *name, char *why);
 
+/* Whether runtime_folder would give the folder, and it could be written; makes nothing. 0, or -1 with the same why. */
+int runtime_folder_check(const char *path, char *why);
+
+/* The ids that VMs of this user may take: the first, *count of them, and how they are mapped. 0, or -1 with why. */
+int runtime_id_range(const struct host *host, struct jail_ids *ids, uint32_t *count, char *why);
+
 /* Takes a range of ids that no other VM of this host has. 0, or -1 with why. */
 int runtime_ids(struct runtime *runtime, const struct host *host, struct jail_ids *ids, char *why);
 

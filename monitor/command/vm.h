@@ -67,6 +67,18 @@ int vm_hold(struct vm *vm, int descriptor);
    case. */
 int vm_claim(struct vm *vm, char *why);
 
+/* Copies the kernel or initrd that image->path and image->label name into a sealed memfd, and fills in the rest of
+   `image`; the initrd after plan->kernel_size is known. The descriptor, which is the caller's, or -1 with why: it
+   cannot be opened, does not fit into the VM's memory, or is not the file that the policy pins. */
+int vm_copy_image(const struct policy *policy, const struct host *host, const struct plan *plan,
+		  const struct policy_digest *pin, struct vm_image *image, char *why);
+
+/* The caps of the VM's control group. */
+struct jail_caps vm_caps(const struct policy *policy);
+
+/* Whether the programs that vm_assemble opens are where they should be. 0, or -1 with the same why. */
+int vm_programs_check(const struct host *host, char *why);
+
 /* Opens and makes everything the plan needs; starts nothing. 0, or -1 with why; vm_close in either case. */
 int vm_prepare(struct vm *vm, char *why);
 

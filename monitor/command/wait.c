@@ -8,6 +8,7 @@
 #include "monitor/command/command.h"
 
 #include "monitor/command/caller.h"
+#include "monitor/command/ending.h"
 #include "monitor/command/failure.h"
 #include "monitor/command/log.h"
 #include "monitor/command/terminal.h"
@@ -122,6 +123,12 @@ static void handle(struct wait *wait, const struct message *message)
 			wait->started(vm, wait->context);
 		wait->end->ran = true;
 		break;
+	case MESSAGE_CAP:
+		if (message->code <= CAP_MEMORY && (wait->end->caps & 1U << message->code) == 0)
+			ending_cap(vm, message->code);
+		if (message->code <= CAP_MEMORY)
+			wait->end->caps |= 1U << message->code;
+		break;
 	case MESSAGE_FAILED:
 		wait->failed = *message;
 		wait->end->outcome = OUTCOME_FAILURE;
@@ -156,6 +163,7 @@ static void signalled(struct wait *wait, int signals)
 	struct signalfd_siginfo info;
 	if (read(signals, &info, sizeof(info)) != (ssize_t)sizeof(info))
 		return;
+	wait->end->signals++;
 	if (wait->stopping) {
 		kill_program(&wait->vm->programs[VM_PROGRAM_SUPERVISOR]);
 		return;
@@ -267,6 +275,7 @@ void vm_wait(struct vm *vm, struct vm_end *end, void (*started)(const struct vm 
 	serve(&wait, signals);
 	close_descriptor(&vm->supervisor);
 	reap_all(&wait);
+	ending_look_for_memory(vm, end);
 	log_vm_ended(vm, end);
 	close_descriptor(&vm->auditor);
 	siginfo_t auditor = reap(&vm->programs[VM_PROGRAM_AUDITOR], now_ms() + REAP_MS);

@@ -7,6 +7,8 @@
 
 struct vm_end {
 	uint32_t outcome;       /* enum outcome */
+	uint32_t caps;          /* reached: a bit for each enum cap */
+	uint32_t signals;       /* that asked for the end */
 	uint64_t exit_register; /* for OUTCOME_EXIT */
 	bool ran;               /* the vCPUs ran */
 	char reason[WHY_SIZE];  /* why it failed, "" when it did not */

@@ -37,7 +37,8 @@ struct supervisor {
 	bool launcher_gone;
 	uint64_t start_at, run_until, force_at; /* deadlines, ms of CLOCK_MONOTONIC, or NEVER */
 	uint64_t running_since;
-	uint64_t unsent; /* events that the auditor was too far behind to take */
+	uint32_t caps_told; /* to the launcher: a bit for each enum cap */
+	uint64_t unsent;    /* events that the auditor was too far behind to take */
 	bool over;
 	struct message last; /* for the launcher when over */
 };

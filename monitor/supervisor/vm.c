@@ -128,12 +128,23 @@ static void on_fault(struct supervisor *vm, uint32_t index, const struct message
 		journal_fault(vm, index, message, now);
 }
 
+/* The operator's message is the launcher's to write, and once is enough. */
+static void tell_cap(struct supervisor *vm, uint32_t member, enum cap cap)
+{
+	const struct message reached = {.type = MESSAGE_CAP, .index = member, .code = cap};
+	if ((vm->caps_told & 1U << cap) == 0)
+		send_to_launcher(vm, &reached);
+	vm->caps_told |= 1U << cap;
+}
+
 static void on_cap(struct supervisor *vm, uint32_t index, const struct message *message, uint64_t now)
 {
 	if (vm->plan->devices[index - MEMBER_DEVICE].kind != DEVICE_CONSOLE || message->code != CAP_CONSOLE_OUTPUT)
 		vm_fail(vm, index, FAILURE_PROTOCOL, 0, message->type);
-	else
+	else {
 		journal_cap(vm, index, message->code, message->value[0], now);
+		tell_cap(vm, index, message->code);
+	}
 }
 
 /* The first asks the guest, the second does not. */
@@ -257,6 +268,7 @@ void vm_deadlines(struct supervisor *vm, uint64_t now)
 	}
 	if (now >= vm->run_until) {
 		journal_cap(vm, 0, CAP_RUN_TIME, vm->plan->run_time_ms, now);
+		tell_cap(vm, MEMBER_SUPERVISOR, CAP_RUN_TIME);
 		vm_stop(vm, "the run-time cap", vm->plan->grace_ms, now);
 	}
 	if (now >= vm->force_at)

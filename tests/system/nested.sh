@@ -3,5 +3,7 @@
 cd "$(dirname "$0")/../.." || exit 1
 status=0
 tests/system/builtin.sh || status=1
+tests/system/endings.sh || status=1
+tests/system/readiness.sh || status=1
 tests/system/linux.sh || status=1
 exit $status

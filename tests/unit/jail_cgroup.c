@@ -8,9 +8,11 @@
 #include "jail/outside/outside.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -140,6 +142,54 @@ START_TEST(too_few_tasks_fail_the_start)
 }
 END_TEST
 
+START_TEST(a_kill_at_the_memory_cap_is_counted)
+{
+	char procs[CGROUP_PATH_SIZE + 96], self[16];
+	int status;
+	if (!may_cap())
+		return;
+	struct jail_cgroup *cgroup = create();
+	ck_assert_uint_eq(jail_cgroup_oom_kills(cgroup), 0);
+	snprintf(procs, sizeof(procs), "%s/cgroup.procs", group(CONTROLLER_MEMORY));
+	pid_t child = fork();
+	if (child == 0) {
+		int file = open(procs, O_WRONLY);
+		int size = snprintf(self, sizeof(self), "%d", (int)getpid());
+		char *memory = mmap(NULL, 128 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		if (write(file, self, (size_t)size) == size)
+			memset(memory, 1, 128 << 20);
+		_exit(0);
+	}
+	ck_assert_int_eq(waitpid(child, &status, 0), child);
+	ck_assert(WIFSIGNALED(status));
+	ck_assert_uint_eq(jail_cgroup_oom_kills(cgroup), 1);
+	jail_cgroup_remove(cgroup);
+	ck_assert_uint_eq(jail_cgroup_oom_kills(NULL), 0);
+}
+END_TEST
+
+START_TEST(what_a_check_says_a_start_would_say)
+{
+	if (!may_cap())
+		return;
+	ck_assert_int_eq(jail_cgroup_check(&caps, why), 0);
+	ck_assert_msg(strstr(why, "memory: v") != NULL && strstr(why, "cpu: v") != NULL, "says: %s", why);
+	for (int i = 0; i < CONTROLLERS; i++)
+		ck_assert(!is_there(i));
+	pid_t child = fork();
+	if (child == 0) { /* an ordinary user, to whom nothing is delegated */
+		char checked[JAIL_WHY_SIZE] = "";
+		bool same = setresuid(65533, 65533, 65533) == 0 && jail_cgroup_check(&caps, checked) == -1 &&
+			    jail_cgroup_create(name, &caps, why) == NULL && strcmp(why, checked) == 0 &&
+			    strstr(why, "systemd-run --user --scope -p Delegate=yes") != NULL;
+		_exit(same ? 0 : 1);
+	}
+	int status;
+	ck_assert_int_eq(waitpid(child, &status, 0), child);
+	ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+END_TEST
+
 START_TEST(what_was_left_behind_is_collected)
 {
 	if (!may_cap())
@@ -218,6 +268,8 @@ int main(void)
 	tcase_add_test(jail, the_caps_are_set);
 	tcase_add_test(jail, every_process_is_in_it);
 	tcase_add_test(jail, too_few_tasks_fail_the_start);
+	tcase_add_test(jail, a_kill_at_the_memory_cap_is_counted);
+	tcase_add_test(jail, what_a_check_says_a_start_would_say);
 	tcase_add_test(jail, what_was_left_behind_is_collected);
 	tcase_add_test(jail, a_left_over_group_is_taken_over);
 	tcase_add_test(jail, a_group_in_use_is_not_taken_over);

@@ -188,6 +188,20 @@ START_TEST(a_launcher_killed_at_any_moment_leaves_nothing)
 }
 END_TEST
 
+START_TEST(a_trial_is_a_start_without_programs)
+{
+	char why[JAIL_WHY_SIZE] = "";
+	const struct jail_ids good = {.first = FAKE_FIRST_ID}, bad = {.first = UINT32_MAX - 3};
+	if (!fake_may_jail())
+		return;
+	ck_assert_msg(jail_try(&good, why) == 0, "%s", why);
+	ck_assert_int_eq(jail_try(&bad, why), -1);
+	ck_assert_msg(strstr(why, "map the VM's user and group ids") != NULL, "says: %s", why);
+	ck_assert_int_eq(waitid(P_ALL, 0, &(siginfo_t){0}, WEXITED | WNOHANG), -1);
+	ck_assert_int_eq(errno, ECHILD);
+}
+END_TEST
+
 START_TEST(a_stage_can_be_abandoned)
 {
 	if (!fake_may_jail())
@@ -213,6 +227,7 @@ int main(void)
 	tcase_add_test(jail, the_first_two_must_be_auditor_and_supervisor);
 	tcase_add_test(jail, the_stager_dies_with_the_launcher);
 	tcase_add_test(jail, a_launcher_killed_at_any_moment_leaves_nothing);
+	tcase_add_test(jail, a_trial_is_a_start_without_programs);
 	tcase_add_test(jail, a_stage_can_be_abandoned);
 	Suite *suite = suite_create("jail/outside: no start");
 	suite_add_tcase(suite, jail);

@@ -211,7 +211,7 @@ START_TEST(a_refusal_is_said)
 	ck_assert_int_eq(control_request(folder, "web-7", request, &answer, why), -1);
 	ck_assert_str_eq(why, "refused: not yours");
 	ck_assert_int_eq(control_request(folder, "web-8", request, &answer, why), -1);
-	ck_assert_str_eq(why, "no VM named 'web-8' runs");
+	ck_assert_str_eq(why, "no VM named 'web-8' runs; `cofferdam ps` lists those that do");
 	ck_assert_int_eq(control_request(folder, "../web-8", request, &answer, why), -1);
 	ck_assert_int_eq(control_request(folder, "./web-7", request, &answer, why), -1);
 	ck_assert_str_eq(why, "'./web-7' cannot be the name of a VM");

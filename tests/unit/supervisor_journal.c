@@ -56,6 +56,25 @@ START_TEST(another_device_has_its_own_quota)
 }
 END_TEST
 
+/* A flood of them could fill the launcher's channel, and what it cannot take ends the VM. */
+START_TEST(the_launcher_hears_of_each_cap_once)
+{
+	unsigned console = 0, run_time = 0;
+	fake_supervisor_run(T0);
+	for (int i = 0; i < 100; i++)
+		fake_member_says(FAKE_CONSOLE, MESSAGE_CAP, CAP_CONSOLE_OUTPUT, 1000, T0);
+	vm_deadlines(&fake.vm, T0 + fake.plan.run_time_ms);
+	for (unsigned i = 0; i < fake.to_launcher_count; i++) {
+		const struct message *message = &fake.to_launcher[i];
+		console += message->type == MESSAGE_CAP && message->code == CAP_CONSOLE_OUTPUT &&
+			   message->index == FAKE_CONSOLE;
+		run_time += message->type == MESSAGE_CAP && message->code == CAP_RUN_TIME;
+	}
+	ck_assert_uint_eq(console, 1);
+	ck_assert_uint_eq(run_time, 1);
+}
+END_TEST
+
 START_TEST(what_the_auditor_could_not_take_is_told_later)
 {
 	struct audit_packet packet;
@@ -86,6 +105,7 @@ int main(void)
 	tcase_add_checked_fixture(tests, setup, NULL);
 	tcase_add_test(tests, faults_are_recorded_and_bounded);
 	tcase_add_test(tests, another_device_has_its_own_quota);
+	tcase_add_test(tests, the_launcher_hears_of_each_cap_once);
 	tcase_add_test(tests, what_the_auditor_could_not_take_is_told_later);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);

@@ -1,0 +1,96 @@
+#!/bin/bash
+# What stands between an ordinary user and a VM: `doctor` and `plan` say what `run` says, with what to do, and change
+# nothing. Root makes each lack in a mount namespace of its own.
+. "$(dirname "$0")/lib.sh"
+policy good >/dev/null
+expect_status "plan where all is there" 0 '^  control group ' cf plan "$place/good.yaml"
+expect_status "doctor where all is there" 0 'good +jail' cf doctor
+if [ -e "$place/run" ] || [ -e "$place/log" ]; then fail "plan or doctor made a folder" "$(ls "$place")"; else pass "neither makes a folder"; fi
+head -c 4096 /dev/zero >"$place/kernel"
+same_refusal() { # NAME PATTERN: of policy NAME
+	expect_status "run: $1" 125 "$2" cf run "$place/$1.yaml"
+	expect_status "plan: $1" 125 "REFUSED: .*$2" cf plan "$place/$1.yaml"
+}
+policy pinned "kernel: {path: kernel, sha256: $(printf '0%.0s' {1..64})}" >/dev/null
+same_refusal pinned 'kernel is not the file the policy pins by sha256'
+truncate -s 65M "$place/large"
+policy large 'kernel: {path: large}' >/dev/null
+same_refusal large 'larger'
+policy vast 'machine: {vcpus: 1, memory: 512GiB}' >/dev/null
+same_refusal vast 'machine.memory is 524288 MiB, but this host has'
+mkdir "$place/file"
+: >"$place/file/run"
+printf 'cofferdam: 1\nfolders: {runtime: "%s/file/run/x", audit: "%s/log"}\n' "$place" "$place" >"$place/odd.yaml"
+expect_status "a folder below a file" 125 'runtime folder +REFUSED: cannot make the folder .*Not a directory' "$cofferdam" --host "$place/odd.yaml" plan "$place/good.yaml"
+
+user=4321
+if ! [ "$(id -u)" = 0 ] || ! unshare -m mount -t tmpfs test /mnt 2>/dev/null; then
+	skip "an ordinary user: needs root and a mount namespace"
+	finish
+	exit
+fi
+chmod 755 "$place" && cp "$place/good.yaml" "$place/user.yaml" && chown $user "$place/user.yaml"
+mkdir "$place/home" && chown $user "$place/home"
+echo "$user:100000:65536" >"$place/subids"
+: >"$place/nobody"
+{ cat /etc/passwd; echo "cofferdam-user:x:$user:$user::$place/home:/bin/sh"; } >"$place/passwd"
+cat >"$place/as-user" <<'SCRIPT'
+# LACKS COMMAND...: as an ordinary user who has /dev/kvm, ids and a folder of his own in /run/user, but for what is named.
+lacks=$1 place=${0%/*}
+shift
+set -e
+mount --make-rprivate /
+mount -t tmpfs -o mode=755 dev /dev
+mknod -m 666 /dev/null c 1 3
+mknod -m 666 /dev/kvm c 10 232
+[[ $lacks == *kvm* ]] && chmod 600 /dev/kvm
+subids=$place/subids
+[[ $lacks == *subids* ]] && subids=$place/nobody
+mount --bind "$place/passwd" /etc/passwd
+mount --bind "$subids" /etc/subuid
+mount --bind "$subids" /etc/subgid
+[[ $lacks == *newuidmap* ]] && mount --bind "$place/nobody" /usr/bin/newuidmap
+mkdir -p /run/user
+mount -t tmpfs -o mode=755 user /run/user
+[[ $lacks == *folder* ]] || install -d -m 700 -o 4321 -g 4321 /run/user/4321
+exec setpriv --reuid=4321 --regid=4321 --clear-groups env -u XDG_RUNTIME_DIR -u XDG_STATE_HOME HOME="$place/home" "$@"
+SCRIPT
+as_user() { unshare -m bash "$place/as-user" "$@"; }
+
+# The first lack that `run` meets is word for word among doctor's and plan's.
+same_words() { # NAME LACKS PATTERN
+	local name=$1 said doctor plan
+	said=$(as_user "$2" "$cofferdam" run "$place/user.yaml" 2>&1 >/dev/null </dev/null | tail -1)
+	if ! grep -qE -- "$3" <<<"$said"; then fail "$name: run does not say '$3'" "$said"; return; fi
+	said=${said#cofferdam: }
+	doctor=$(as_user "$2" "$cofferdam" doctor 2>&1 </dev/null)
+	plan=$(as_user "$2" "$cofferdam" plan "$place/user.yaml" 2>&1 </dev/null)
+	grep -qF -- "$said" <<<"$doctor" || fail "$name: doctor does not say '$said'" "$doctor"
+	grep -qF -- "REFUSED: $said" <<<"$plan" || fail "$name: plan does not say '$said'" "$plan"
+	expect_status "$name" 1 bad as_user "$2" "$cofferdam" doctor
+	expect_status "$name, plan" 125 'would refuse' as_user "$2" "$cofferdam" plan "$place/user.yaml"
+}
+same_words "no folder in /run/user" folder 'cannot make the folder /run/user/4321/cofferdam: .*XDG_RUNTIME_DIR'
+same_words "no line in /etc/subuid" subids 'no range for you.*usermod --add-subuids'
+same_words "no delegated cgroup" '' 'systemd-run --user --scope -p Delegate=yes'
+expect_status "doctor knows of a lacking newuidmap" 1 'cannot run /usr/bin/newuidmap.*uidmap on Debian' as_user newuidmap "$cofferdam" doctor
+expect_status "doctor knows of a /dev/kvm for others" 1 'no permission for /dev/kvm' as_user kvm "$cofferdam" doctor
+expect_status "doctor finds the rest in order" 1 'good +jail +ids 100000 to 165535' as_user '' "$cofferdam" doctor
+
+# With a delegated group, all of it: the user's VM runs.
+top=/sys/fs/cgroup
+if [ -w $top/cgroup.subtree_control ] && grep -qw memory $top/cgroup.controllers; then
+	group=$top/test-$$
+	mkdir -p "$group/session"
+	echo '+memory +pids +cpu' >"$group/cgroup.subtree_control"
+	chown $user "$group" "$group"/cgroup.{procs,subtree_control,threads} "$group/session" "$group"/session/cgroup.procs
+	delegated() { bash -c 'echo $$ >"$1/session/cgroup.procs" && shift && exec unshare -m bash "$@"' delegated "$group" "$place/as-user" "$@"; }
+	expect_status "doctor with a delegated group" 0 'good +control group' delegated '' "$cofferdam" doctor
+	expect_status "plan with a delegated group" 0 'memory: v2' delegated '' "$cofferdam" plan "$place/user.yaml"
+	expect_status "run with a delegated group" 0 'all well' delegated '' "$cofferdam" run "$place/user.yaml"
+	expect_status "newuidmap lacks, run" 125 'cannot run /usr/bin/newuidmap' delegated newuidmap "$cofferdam" run "$place/user.yaml"
+	rmdir "$group/cofferdam" "$group/session" "$group"
+else
+	skip "a delegated group: needs cgroup v2 with its controllers"
+fi
+finish
