@@ -147,12 +147,18 @@ fuzz-replay: $(FUZZ_TARGETS:%=$(B)/fuzz/replay-%) ## every kept input once, unde
 	@fuzz/replay $(B)/fuzz $(FUZZ_TARGETS)
 
 # ---- checks ------------------------------------------------------------------------------------------------------
-PACKAGES := gcc clang libc6-dev musl-tools pkg-config libseccomp-dev libcap-ng-dev libyaml-dev libjansson-dev \
-            libsodium-dev check qemu-system-x86 busybox-static cpio zstd xz-utils erofs-utils e2fsprogs kmod uidmap \
-            strace acpica-tools afl++ libclang-rt-14-dev clang-format clang-tidy cppcheck python3 binutils ca-certificates
+# Each list holds those above it: what a build needs, what the demo needs as well, what the tests need as well.
+BUILD_PACKAGES := gcc libc6-dev binutils musl-tools libseccomp-dev libcap-ng-dev libyaml-dev libjansson-dev libsodium-dev
+DEMO_PACKAGES := $(BUILD_PACKAGES) qemu-system-x86 busybox-static cpio xz-utils erofs-utils e2fsprogs kmod uidmap python3 \
+                 ca-certificates
+PACKAGES := $(DEMO_PACKAGES) clang check strace acpica-tools afl++ libclang-rt-14-dev clang-format clang-tidy cppcheck
 
 deps: ## install the Debian packages that are missing
 	@tests/deps $(PACKAGES)
+deps-build: ## those of them that a build needs
+	@tests/deps $(BUILD_PACKAGES)
+deps-demo:
+	@tests/deps $(DEMO_PACKAGES)
 
 check: deps ## all tests; long ones in a smaller number of rounds
 	@$(MAKE) --no-print-directory check-run
@@ -161,7 +167,7 @@ check-all: deps ## all tests in full
 check-run: all
 	@B=$(B) ROUNDS=$(or $(ROUNDS),some) MAKE="$(MAKE)" tests/run
 
-demo: deps ## boot Debian in a jailed VM, then verify its log
+demo: deps-demo ## boot Debian in a jailed VM, then verify its log
 	@$(MAKE) --no-print-directory -j$$(nproc) all
 	@B=$(B) tests/demo
 
@@ -198,4 +204,4 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
 
 -include $(shell find $(B)/glibc $(B)/musl $(B)/test $(B)/guest/builtin -name "*.d" -type f 2>/dev/null)
-.PHONY: all clean help unit trial fuzz fuzz-replay deps check check-all check-run demo bench check-layers check-programs format lint install
+.PHONY: all clean help unit trial fuzz fuzz-replay deps deps-build deps-demo check check-all check-run demo bench check-layers check-programs format lint install

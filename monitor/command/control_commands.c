@@ -21,7 +21,7 @@ enum {
 
 static const char ps_help[] = "Usage: cofferdam ps [--json]\n"
 			      "\n"
-			      "Lists the VMs that run: those of this user, or all of the host's for root.\n"
+			      "Lists the VMs that run and that this user started.\n"
 			      "PID is that of `cofferdam run`.\n"
 			      "\n"
 			      "  --json  for scripts; a number's unit is the end of its key\n"

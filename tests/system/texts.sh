@@ -1,0 +1,54 @@
+#!/bin/bash
+# What is read before anything runs: README, manual page, help, and an installation. They say the same as the programs.
+. "$(dirname "$0")/lib.sh"
+cd "$top" || exit 1
+
+echo "- README"
+if diff <(sed -n '/^```yaml$/,/^```$/p' README.md | sed '1d;$d') examples/hello.yaml >"$place/diff"; then pass "the first policy is examples/hello.yaml"; else
+	fail "README's first policy is not examples/hello.yaml" "$(cat "$place/diff")"
+fi
+cp examples/hello.yaml "$place/hello.yaml"
+expect_status "it has no mistake" 0 'no mistakes' cf check "$place/hello.yaml"
+for text in 'git clone' 'systemd-run --user --scope -p Delegate=yes' '--add-subuids'; do
+	grep -qF -- "$text" README.md && pass "README has '$text'" || fail "README lacks '$text'"
+done
+
+echo "- manual page"
+plain=$(sed 's/\\f[A-Z]//g; s/\\-/-/g; s/\\//g' docs/cofferdam.1)
+grep -qE '^\.TH COFFERDAM 1 "20[0-9]{2}-[01][0-9]-[0-3][0-9]" "cofferdam [0-9.]+"' docs/cofferdam.1 && pass "date and version" || fail "no date or version in .TH"
+[ "cofferdam $(sed -n 's/^\.TH.*"cofferdam \([0-9.]*\)".*/\1/p' docs/cofferdam.1)" = "$("$cofferdam" --version)" ] && pass "the version is the program's" || fail "the manual page is of another version"
+has() { grep -qE -- "$1" <<<"$plain"; }
+"$cofferdam" --help >"$place/help"
+commands=$(sed -n 's/^  \([a-z]\+\)  .*/\1/p' "$place/help")
+[ "$(wc -w <<<"$commands")" -ge 9 ] || fail "cannot read the commands from --help" "$(cat "$place/help")"
+for command in $commands; do
+	has "^\\.BI \"$command " && pass "$command" || fail "the manual page lacks the command $command"
+	for option in $(cf "$command" --help | grep -oE -- '--[a-z][a-z-]+' | sort -u); do
+		[ "$option" = --help ] || grep -qE -- "^\\.BI \"$command .*$option" <<<"$plain" || fail "the manual page lacks $command $option"
+	done
+	for status in $(cf "$command" --help | sed -n '/^Exit status/,$p' | grep -oE '\b(1?[0-9]|1[0-9]{2})\b' | sort -u); do
+		section=$(awk -v command="$command" '/^\.SH EXIT STATUS/ { on = 1 } /^\.SS / { on = index($0, command) > 0 } /^\.SH FILES/ { on = 0 } on' <<<"$plain")
+		grep -qE "\\b$status\\b" <<<"$section" || fail "the manual page lacks $command's exit status $status"
+	done
+done
+for option in $(grep -oE -- '--[a-z][a-z-]+' "$place/help" | sort -u); do
+	has "$option" && pass "$option" || fail "the manual page lacks $option"
+done
+
+echo "- installation"
+if make -s install B="$B" DESTDIR="$place/root" PREFIX=/usr >"$place/install" 2>&1; then pass "make install"; else fail "make install" "$(cat "$place/install")"; fi
+installed=$place/root/usr/bin/cofferdam
+[ -e "$place/root/usr/bin/cofferdam-supervisor" ] && fail "the jailed programs are in bin" || pass "the jailed programs are elsewhere"
+chmod 755 "$place"
+expect_status "it finds its programs in libexec" 0 'programs +all there' "$installed" --host "$place/host.yaml" plan "$place/hello.yaml"
+if [ -w /dev/kvm ]; then
+	expect_status "it runs" 0 'all well' "$installed" --host "$place/host.yaml" run "$place/hello.yaml"
+else
+	skip "running it: no usable /dev/kvm"
+fi
+rm "$place/root/usr/libexec/cofferdam/cofferdam-device"
+expect_status "without one of them it says which" 125 'cannot open the program cofferdam-device.*installed as a whole' "$installed" --host "$place/host.yaml" run "$place/hello.yaml"
+expect_status "and plan says the same" 125 'REFUSED: cannot open the program cofferdam-device' "$installed" --host "$place/host.yaml" plan "$place/hello.yaml"
+man=$place/root/usr/share/man/man1/cofferdam.1
+cmp -s "$man" docs/cofferdam.1 && pass "the manual page is installed" || fail "no manual page" "$(ls -R "$place/root")"
+finish
