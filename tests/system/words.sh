@@ -106,11 +106,24 @@ for signal in TERM INT HUP; do
 	[ $? = $((128 + $(kill -l $signal))) ] && pass "selftest ends by SIG$signal" || fail "selftest after SIG$signal" "$(cat "$place/said")"
 	[ -z "$(ls "$place/tmp")" ] && pass "and leaves no folder" || fail "selftest leaves a folder" "$(ls -R "$place/tmp")"
 done
+# Killed, it cannot tell its VM to end: the kernel does. Both are stopped in mid-air, to see the signal arrive.
 "$cofferdam" --host "$place/host.yaml" selftest >/dev/null 2>&1 &
-wait_for 20 works
-kill -9 $!
-wait $! 2>/dev/null
-wait_for 20 idle && pass "selftest's VM ends with it" || fail "selftest's VM outlives it" "$(pgrep -af "$place/tmp/cofferdam-selftest")"
+selftest_pid=$!
+caught() {
+	kill -STOP $selftest_pid
+	child=$(pgrep -P $selftest_pid | head -1)
+	[ -n "$child" ] && kill -STOP "$child" && grep -q '^State:.*T' "/proc/$child/status" && return
+	kill -CONT $selftest_pid
+	return 1
+}
+told() { (($((16#$(awk '/^ShdPnd/ { print $2 }' "/proc/$child/status"))) & 1 << 14)); } # SIGTERM
+if wait_for 20 caught; then
+	kill -9 $selftest_pid
+	wait $selftest_pid 2>/dev/null
+	wait_for 10 told && pass "selftest's VM is told of its end" || fail "selftest's VM is not told of its end" "$(cat "/proc/$child/status")"
+	kill -CONT "$child"
+else fail "selftest has no child"; fi
+wait_for 20 idle && pass "and ends" || fail "selftest's VM outlives it" "$(pgrep -af "$place/tmp/cofferdam-selftest")"
 rm -rf "$place"/tmp/*
 printf 'cofferdam: 1\nfolders: {runtime: "%s/run", audit: "%s/log", programs: /nonexistent}\n' "$place" "$place" >"$place/broken.yaml"
 expect_status "selftest stops at the first VM that cannot run" 1 '1 of [0-9]+ trials made' "$cofferdam" --host "$place/broken.yaml" selftest
