@@ -3,7 +3,7 @@
  * Trusts neither side's bytes. Output passes the escape filter where the plan says so, and stops for good at
  * output_max; a chain is given back when its bytes are written, so what the guest knows to be printed is printed.
  * Never changes a flag of the descriptors, which others share, never writes more than CONSOLE_PIECE bytes after poll
- * has allowed it, and never spins on an end-of-file.
+ * has allowed it, and never spins on an end-of-file, nor on a terminal that poll calls writable and that takes nothing.
  *
  * On a terminal Ctrl-A is the command key: `x` asks the supervisor to stop the VM, Ctrl-A sends one, `h` and `?`
  * help. It works in every state of the guest: typed text that finds no room is dropped instead.
@@ -19,8 +19,9 @@
 enum {
 	QUEUE_RECEIVE = 0,
 	QUEUE_TRANSMIT = 1,
-	COMMAND_KEY = 0x01, /* Ctrl-A */
-	PIECES_MAX = 64,    /* taken in one run */
+	COMMAND_KEY = 0x01,  /* Ctrl-A */
+	PIECES_MAX = 64,     /* taken in one run */
+	STUCK_NS = 10000000, /* until a backend that took nothing is asked again */
 };
 
 static const char help[] = "\r\ncofferdam: Ctrl-A x stops the VM, Ctrl-A Ctrl-A sends Ctrl-A\r\n";
@@ -133,6 +134,8 @@ static void write_output(struct device *device)
 	} else if (errno != EAGAIN && errno != EINTR) { /* nobody reads any more: the guest goes on without */
 		console->is_output_closed = true;
 		console->out_start = console->out_size;
+	} else {
+		console->is_stuck = errno == EAGAIN;
 	}
 }
 
@@ -201,6 +204,8 @@ static unsigned console_run(struct device *device, unsigned ready)
 	struct console *console = &device->console;
 	unsigned pieces = 0;
 
+	console->is_stuck = false;
+	device->wait_ns = STUCK_NS;
 	if ((ready & DEVICE_INPUT) != 0 && wants_input(device))
 		read_input(device);
 	if ((ready & DEVICE_OUTPUT) != 0 && is_output_pending(console))
@@ -216,8 +221,8 @@ static unsigned console_run(struct device *device, unsigned ready)
 		while (!is_output_pending(console) && pieces < PIECES_MAX && send_piece(device))
 			pieces++;
 	}
-	return (wants_input(device) ? DEVICE_INPUT : 0U) | (is_output_pending(console) ? DEVICE_OUTPUT : 0U) |
-	       (pieces == PIECES_MAX ? DEVICE_AGAIN : 0U);
+	unsigned output = !is_output_pending(console) ? 0U : console->is_stuck ? DEVICE_LATER : DEVICE_OUTPUT;
+	return (wants_input(device) ? DEVICE_INPUT : 0U) | output | (pieces == PIECES_MAX ? DEVICE_AGAIN : 0U);
 }
 
 const struct device_ops console_ops = {

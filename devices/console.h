@@ -19,6 +19,7 @@ struct console {
 	struct escape_filter filter;
 	bool is_cap_told;
 	bool is_input_closed, is_output_closed;
+	bool is_stuck;    /* poll said that it could be written, and it took nothing */
 	bool is_command;  /* the last byte typed was the command key */
 	bool is_help_due; /* print the help line when nothing waits */
 	bool is_sending;  /* chains[1] is out, partly written */

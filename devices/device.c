@@ -10,7 +10,12 @@ bool device_init(struct device *device)
 	for (size_t i = 0; i < sizeof(devices) / sizeof(devices[0]); i++)
 		if (devices[i]->kind == device->plan->kind)
 			device->ops = devices[i];
-	return device->ops != NULL;
+	if (device->ops == NULL)
+		return false;
+	if (device->plan->bandwidth > 0 || device->plan->operations > 0)
+		limiter_init(&device->limiter, device->plan->bandwidth, device->plan->operations,
+			     device->host.now(device->host.context));
+	return true;
 }
 
 struct transport_description device_describe(const struct device *device, uint8_t *config)
@@ -40,6 +45,7 @@ enum fault device_activate(struct device *device, uint64_t features, const struc
 		device_reset(device);
 		return fault;
 	}
+	device->is_busy = false;
 	device->features = features;
 	device->is_active = true;
 	return FAULT_NONE;
@@ -48,10 +54,68 @@ enum fault device_activate(struct device *device, uint64_t features, const struc
 void device_reset(struct device *device)
 {
 	device->is_active = false;
+	device->is_busy = false;
 	device->features = 0;
 	memset(device->queues, 0, sizeof(device->queues));
 	if (device->ops->reset != NULL)
 		device->ops->reset(device);
+}
+
+struct chain *device_take(struct device *device)
+{
+	struct chain *chain = &device->chains[0];
+
+	if (device->is_busy)
+		return chain;
+	device->is_busy = virtqueue_pop(&device->queues[0], chain);
+	device->delays.is_counted = false;
+	return device->is_busy ? chain : NULL;
+}
+
+void device_give_back(struct device *device, uint32_t used)
+{
+	device->is_busy = false;
+	virtqueue_push(&device->queues[0], &device->chains[0], used);
+}
+
+/* ---- limits ---- */
+
+static void tell_delays(struct device *device, uint64_t now)
+{
+	static const enum cap caps[LIMITER_KINDS] = {
+	    [LIMITER_BYTES] = CAP_BANDWIDTH, [LIMITER_OPERATIONS] = CAP_OPERATIONS};
+
+	if (device->delays.is_told && now - device->delays.told_at < TELL_EVERY_MS * UINT64_C(1000000))
+		return;
+	for (unsigned i = 0; i < LIMITER_KINDS; i++) {
+		if (device->delays.counts[i] == 0)
+			continue;
+		device->host.tell(device->host.context, MESSAGE_CAP, caps[i], device->delays.counts[i]);
+		device->delays.counts[i] = 0;
+		device->delays.is_told = true;
+		device->delays.told_at = now;
+	}
+}
+
+bool device_may_go_on(struct device *device)
+{
+	if (device->plan->bandwidth == 0 && device->plan->operations == 0)
+		return true;
+	enum limiter_kind kind = LIMITER_BYTES;
+	uint64_t now = device->host.now(device->host.context);
+	device->wait_ns = limiter_wait(&device->limiter, now, &kind);
+	if (device->wait_ns > 0 && !device->delays.is_counted) {
+		device->delays.counts[kind]++;
+		device->delays.is_counted = true;
+	}
+	tell_delays(device, now);
+	return device->wait_ns == 0;
+}
+
+void device_account(struct device *device, uint32_t bytes, uint32_t operations)
+{
+	if (device->plan->bandwidth > 0 || device->plan->operations > 0)
+		limiter_take(&device->limiter, bytes, operations, device->host.now(device->host.context));
 }
 
 unsigned device_run(struct device *device, unsigned ready)

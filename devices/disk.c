@@ -2,7 +2,8 @@
  *
  * Trusts the plan's size of the image, not the guest's header. Data moves straight between the image and guest
  * memory. Never reads or writes past the plan's capacity, never writes a read-only image (it has no call for it
- * either: its filter lacks pwritev and fdatasync), and tells the driver no more bytes than were written.
+ * either: its filter lacks pwritev and fdatasync), and tells the driver no more bytes than were written. A request is
+ * served in pieces, for it can be as large as 4 GiB, within the plan's limits.
  */
 #include "devices/device.h"
 
@@ -66,101 +67,144 @@ static bool is_in_range(const struct device *device, uint64_t sector, uint32_t s
 	return size % SECTOR == 0 && sector <= capacity && size / SECTOR <= capacity - sector;
 }
 
-/* A short transfer goes on where it stopped; the image's end counts as an error. */
-static enum status disk_read(struct device *device, uint64_t sector, struct guest_buffers *data)
+/* What is wrong with a request as such. */
+static enum status check(const struct device *device, const struct request *request, const struct chain *chain)
 {
-	if (!is_in_range(device, sector, data->size))
-		return STATUS_IOERR;
-	for (uint64_t offset = sector * SECTOR; data->size > 0;) {
-		ssize_t size = preadv(device->backend, data->iov, (int)data->count, (off_t)offset);
-		if (size <= 0) {
-			/* The driver may hand the whole buffer on: what it held before must not look like data. */
-			guest_buffers_clear(data, data->size);
-			return STATUS_IOERR;
-		}
-		guest_buffers_skip(data, (size_t)size);
-		offset += (uint64_t)size;
-	}
-	return STATUS_OK;
-}
+	const struct guest_buffers *readable = &chain->readable, *writable = &chain->writable;
+	bool read_only = device->plan->as.disk.read_only;
 
-static enum status disk_write(struct device *device, uint64_t sector, struct guest_buffers *data)
-{
-	if (device->plan->as.disk.read_only || !is_in_range(device, sector, data->size))
-		return STATUS_IOERR;
-	for (uint64_t offset = sector * SECTOR; data->size > 0;) {
-		ssize_t size = pwritev(device->backend, data->iov, (int)data->count, (off_t)offset);
-		if (size <= 0)
-			return STATUS_IOERR;
-		guest_buffers_skip(data, (size_t)size);
-		offset += (uint64_t)size;
-	}
-	/* 5.2.6.2: a driver that cannot flush must not have to. */
-	if ((device->features & F_FLUSH) == 0 && fdatasync(device->backend) != 0)
-		return STATUS_IOERR;
-	return STATUS_OK;
-}
-
-static enum status disk_flush(struct device *device, uint64_t sector)
-{
-	if ((device->features & F_FLUSH) == 0)
-		return STATUS_UNSUPP;
-	if (sector != 0 || fdatasync(device->backend) != 0)
-		return STATUS_IOERR;
-	return STATUS_OK;
-}
-
-static enum status disk_get_id(struct device *device, struct guest_buffers *data)
-{
-	const struct plan_disk *disk = &device->plan->as.disk;
-
-	if (data->size < sizeof(disk->serial))
-		return STATUS_IOERR;
-	guest_buffers_write(data, disk->serial, sizeof(disk->serial));
-	return STATUS_OK;
-}
-
-static enum status serve(struct device *device, const struct request *request, struct guest_buffers *readable,
-			 struct guest_buffers *writable)
-{
 	switch (request->type) {
 	case TYPE_IN:
-		return readable->size > 0 ? STATUS_IOERR : disk_read(device, request->sector, writable);
+		return readable->size == 0 && is_in_range(device, request->sector, writable->size) ? STATUS_OK
+												   : STATUS_IOERR;
 	case TYPE_OUT:
-		return writable->size > 0 ? STATUS_IOERR : disk_write(device, request->sector, readable);
+		return writable->size == 0 && !read_only && is_in_range(device, request->sector, readable->size)
+			   ? STATUS_OK
+			   : STATUS_IOERR;
 	case TYPE_FLUSH:
-		return disk_flush(device, request->sector);
+		if ((device->features & F_FLUSH) == 0)
+			return STATUS_UNSUPP;
+		return request->sector == 0 ? STATUS_OK : STATUS_IOERR;
 	case TYPE_GET_ID:
-		return disk_get_id(device, writable);
+		return writable->size >= PLAN_SERIAL_SIZE ? STATUS_OK : STATUS_IOERR;
 	default:
 		return STATUS_UNSUPP;
 	}
 }
 
+/* Takes the header and the status byte's place off a new chain. False: it is no request. */
+static bool begin(struct device *device, struct chain *chain)
+{
+	struct disk *disk = &device->disk;
+	struct request request;
+
+	if (chain->writable.size == 0 ||
+	    guest_buffers_read(&chain->readable, &request, sizeof(request)) != sizeof(request))
+		return false;
+	*disk = (struct disk){.type = request.type, .last = guest_buffers_take_last(&chain->writable)};
+	disk->room = chain->writable.size;
+	disk->status = (uint8_t)check(device, &request, chain);
+	disk->offset = disk->status == STATUS_OK ? request.sector * SECTOR : 0;
+	return true;
+}
+
+/* Moves up to `most` bytes between the image and the front of `data`; the last iovec of those is shortened meanwhile. A
+   short transfer goes on where it stopped; the image's end counts as an error. */
+static bool move(struct device *device, struct guest_buffers *data, uint32_t most)
+{
+	struct disk *disk = &device->disk;
+	unsigned count = 0;
+	size_t size = 0;
+
+	while (count < data->count && size < most)
+		size += data->iov[count++].iov_len;
+	size_t *length = &data->iov[count - 1].iov_len, whole = *length;
+	*length -= size > most ? size - most : 0;
+	ssize_t moved = disk->type == TYPE_IN ? preadv(device->backend, data->iov, (int)count, (off_t)disk->offset)
+					      : pwritev(device->backend, data->iov, (int)count, (off_t)disk->offset);
+	*length = whole;
+	if (moved <= 0)
+		return false;
+	guest_buffers_skip(data, (size_t)moved);
+	disk->offset += (uint64_t)moved;
+	return true;
+}
+
+/* One piece of a read or write, which has some left. */
+static void step(struct device *device, struct guest_buffers *data, uint32_t most)
+{
+	struct disk *disk = &device->disk;
+
+	if (disk->is_clearing) {
+		guest_buffers_clear(data, most);
+		return;
+	}
+	if (move(device, data, most))
+		return;
+	disk->status = STATUS_IOERR;
+	/* The driver may hand the whole buffer on: what it held before must not look like data. */
+	disk->is_clearing = disk->type == TYPE_IN;
+}
+
+/* What is left when all data has been moved. */
+static void finish(struct device *device, struct chain *chain)
+{
+	struct disk *disk = &device->disk;
+	/* 5.2.6.2: a driver that cannot flush must not have to. */
+	bool syncs = disk->type == TYPE_FLUSH || (disk->type == TYPE_OUT && (device->features & F_FLUSH) == 0);
+
+	if (disk->status == STATUS_OK && syncs && fdatasync(device->backend) != 0)
+		disk->status = STATUS_IOERR;
+	if (disk->status == STATUS_OK && disk->type == TYPE_GET_ID)
+		guest_buffers_write(&chain->writable, device->plan->as.disk.serial, PLAN_SERIAL_SIZE);
+	guest_buffers_write(&(struct guest_buffers){.iov = &disk->last, .count = 1, .size = 1}, &disk->status, 1);
+	/* The status byte counts only if there is no gap before it (2.7.8.2). */
+	uint32_t left = chain->writable.size;
+	device_give_back(device, left == 0 ? disk->room + 1 : disk->room - left);
+}
+
+static bool has_data_left(const struct disk *disk, const struct guest_buffers *data)
+{
+	bool is_transfer = disk->type == TYPE_IN || disk->type == TYPE_OUT;
+
+	return is_transfer && data->size > 0 && (disk->status == STATUS_OK || disk->is_clearing);
+}
+
+static uint32_t whole_sectors(uint32_t size)
+{
+	return size < SECTOR ? SECTOR : size - size % SECTOR;
+}
+
 static unsigned disk_run(struct device *device, unsigned ready)
 {
-	struct virtqueue *queue = &device->queues[0];
-	struct chain *chain = &device->chains[0];
+	struct disk *disk = &device->disk;
+	uint32_t budget = RUN_MAX;
 
 	(void)ready;
 	if (!device->is_active)
 		return 0;
-	for (unsigned served = 0; served < TRANSPORT_QUEUE_SIZE_MAX; served++) {
-		struct request request;
-		if (!virtqueue_pop(queue, chain))
+	for (unsigned served = 0; served < TRANSPORT_QUEUE_SIZE_MAX && budget > 0;) {
+		bool is_new = !device->is_busy;
+		struct chain *chain = device_take(device);
+		if (chain == NULL)
 			return 0;
-		if (chain->writable.size == 0 ||
-		    guest_buffers_read(&chain->readable, &request, sizeof(request)) != sizeof(request)) {
-			virtqueue_fail(queue, FAULT_REQUEST);
+		if (is_new && !begin(device, chain)) {
+			virtqueue_fail(&device->queues[0], FAULT_REQUEST);
 			return 0;
 		}
-		struct iovec last = guest_buffers_take_last(&chain->writable);
-		uint32_t room = chain->writable.size;
-		uint8_t status = (uint8_t)serve(device, &request, &chain->readable, &chain->writable);
-		guest_buffers_write(&(struct guest_buffers){.iov = &last, .count = 1, .size = 1}, &status, 1);
-		/* The status byte counts only if there is no gap before it (2.7.8.2). */
-		uint32_t left = chain->writable.size;
-		virtqueue_push(queue, chain, left == 0 ? room + 1 : room - left);
+		if (!device_may_go_on(device))
+			return DEVICE_LATER;
+		struct guest_buffers *data = disk->type == TYPE_IN ? &chain->writable : &chain->readable;
+		uint32_t before = data->size;
+		if (has_data_left(disk, data))
+			step(device, data, whole_sectors(limiter_piece(&device->limiter, budget)));
+		uint32_t moved = before - data->size;
+		bool is_done = !has_data_left(disk, data);
+		if (is_done)
+			finish(device, chain);
+		device_account(device, moved, is_done);
+		budget -= moved < budget ? moved : budget;
+		served += is_done;
 	}
 	return DEVICE_AGAIN;
 }

@@ -1,7 +1,8 @@
 /* Entropy device (virtio 1.2, section 5.4): random bytes from the host's kernel.
  *
- * Reads nothing from the guest but the ring. A request gets REQUEST_MAX bytes at most, whatever its size: used
- * length says how many. Never hands out a byte that getrandom did not give.
+ * Reads nothing from the guest but the ring. A request gets REQUEST_MAX bytes at most, and no more than the plan's
+ * limit has for it at once, whatever its size: used length says how many. Never hands out a byte that getrandom did not
+ * give.
  */
 #include "devices/device.h"
 
@@ -18,35 +19,39 @@ static uint32_t entropy_describe(const struct plan_device *plan, uint64_t *featu
 	return 0;
 }
 
-static uint32_t fill(struct guest_buffers *buffers)
+static uint32_t fill(struct guest_buffers *buffers, uint32_t most)
 {
 	uint8_t piece[PIECE];
 	uint32_t filled = 0;
 
-	while (buffers->size > 0 && filled < REQUEST_MAX) {
+	while (buffers->size > 0 && filled < most) {
+		uint32_t size = most - filled < PIECE ? most - filled : PIECE;
 		if (getrandom(piece, sizeof(piece), 0) != (ssize_t)sizeof(piece))
 			__builtin_trap();
-		filled += (uint32_t)guest_buffers_write(buffers, piece, sizeof(piece));
+		filled += (uint32_t)guest_buffers_write(buffers, piece, size);
 	}
 	return filled;
 }
 
 static unsigned entropy_run(struct device *device, unsigned ready)
 {
-	struct virtqueue *queue = &device->queues[0];
-	struct chain *chain = &device->chains[0];
-
 	(void)ready;
 	if (!device->is_active)
 		return 0;
-	for (unsigned served = 0; served < TRANSPORT_QUEUE_SIZE_MAX; served++) {
-		if (!virtqueue_pop(queue, chain))
+	for (uint32_t given = 0; given < RUN_MAX;) {
+		struct chain *chain = device_take(device);
+		if (chain == NULL)
 			return 0;
 		if (chain->readable.size > 0 || chain->writable.size == 0) { /* 5.4.6.1 */
-			virtqueue_fail(queue, FAULT_REQUEST);
+			virtqueue_fail(&device->queues[0], FAULT_REQUEST);
 			return 0;
 		}
-		virtqueue_push(queue, chain, fill(&chain->writable));
+		if (!device_may_go_on(device))
+			return DEVICE_LATER;
+		uint32_t size = fill(&chain->writable, limiter_piece(&device->limiter, REQUEST_MAX));
+		device_give_back(device, size);
+		device_account(device, size, 1);
+		given += size;
 	}
 	return DEVICE_AGAIN;
 }

@@ -17,6 +17,7 @@
  *     console  read([DEVICE_FD_BACKEND], …, [CONSOLE_INPUT])                        if it has input
  *              write([DEVICE_FD_BACKEND_OUT], …, at most CONSOLE_PIECE)
  *     entropy  getrandom(…, [256], [0])
+ *     limited  clock_gettime([CLOCK_MONOTONIC], …), where the vDSO cannot answer
  */
 #include "devices/device.h"
 #include "jail/lockdown.h"
@@ -27,6 +28,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { INTERRUPT_USED_BUFFER = 1 }; /* virtio 1.2, 4.2.2: bit 0 of InterruptStatus */
@@ -60,6 +62,15 @@ static void send_monitor(const struct transport_message *message)
 {
 	if (send(DEVICE_FD_MONITOR, message, sizeof(*message), MSG_NOSIGNAL) != (ssize_t)sizeof(*message))
 		_exit(0); /* the monitor is gone, and so is the VM */
+}
+
+static uint64_t now(void *context)
+{
+	struct timespec time = {0};
+
+	(void)context;
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return (uint64_t)time.tv_sec * LIMITER_SECOND_NS + (uint64_t)time.tv_nsec;
 }
 
 /* A driver can break its device again and again: the supervisor, and so the log, hears once of each kind of fault. */
@@ -126,10 +137,12 @@ static _Noreturn void serve(struct process *process)
 		    {.fd = (wants & DEVICE_INPUT) != 0 ? DEVICE_FD_BACKEND : -1, .events = POLLIN},
 		    {.fd = (wants & DEVICE_OUTPUT) != 0 ? DEVICE_FD_BACKEND_OUT : -1, .events = POLLOUT},
 		};
-		const struct timespec at_once = {0};
-		uint64_t kicks;
+		uint64_t wait_ns = (wants & DEVICE_AGAIN) != 0 ? 0 : device->wait_ns, kicks;
+		const struct timespec wait = {.tv_sec = (time_t)(wait_ns / LIMITER_SECOND_NS),
+					      .tv_nsec = (long)(wait_ns % LIMITER_SECOND_NS)};
+		bool waits_for_time = (wants & (DEVICE_AGAIN | DEVICE_LATER)) != 0;
 
-		if (ppoll(fds, sizeof(fds) / sizeof(fds[0]), (wants & DEVICE_AGAIN) != 0 ? &at_once : NULL, NULL) < 0) {
+		if (ppoll(fds, sizeof(fds) / sizeof(fds[0]), waits_for_time ? &wait : NULL, NULL) < 0) {
 			if (errno != EINTR)
 				lockdown_fail(FAILURE_DESCRIPTORS, errno, 0);
 			continue;
@@ -182,7 +195,7 @@ int main(int argc, char **argv)
 	process.device = (struct device){
 	    .plan = &plan->devices[role - ROLE_DEVICE],
 	    .memory = &process.memory,
-	    .host = {.interrupt = interrupt, .tell = tell, .context = &process},
+	    .host = {.interrupt = interrupt, .tell = tell, .now = now, .context = &process},
 	    .backend = DEVICE_FD_BACKEND,
 	    .backend_out = DEVICE_FD_BACKEND_OUT,
 	};

@@ -13,7 +13,7 @@
 #include <string.h>
 
 enum operation {
-	OP_RUN,        /* readiness bits */
+	OP_RUN,        /* readiness bits, and time that passed before, in 10 ms */
 	OP_CHAIN,      /* head, count, then for each: address (in units of 16), length, flags */
 	OP_REQUEST,    /* disk: type, sector, data size (in units of 64), shape */
 	OP_WRITE,      /* address, size, bytes */
@@ -80,12 +80,21 @@ static void tell(void *context, enum message_type type, uint32_t code, uint64_t 
 		fuzz.faults++;
 		break;
 	case MESSAGE_CAP:
-		require(fuzz.plan.kind == DEVICE_CONSOLE && code == CAP_CONSOLE_OUTPUT);
+		require(fuzz.plan.kind == DEVICE_CONSOLE
+			    ? code == CAP_CONSOLE_OUTPUT
+			    : fuzz.plan.bandwidth > 0 && (code == CAP_BANDWIDTH || code == CAP_OPERATIONS) &&
+				  value > 0);
 		break;
 	default:
 		require(type == MESSAGE_KEY && code == 'x' && fuzz.plan.as.console.is_terminal);
 		break;
 	}
+}
+
+static uint64_t now(void *context)
+{
+	(void)context;
+	return fuzz.now;
 }
 
 static void change(void *host, size_t size)
@@ -99,14 +108,19 @@ static void change(void *host, size_t size)
 
 static void run(void)
 {
-	fuzz.ready = take8() & (DEVICE_INPUT | DEVICE_OUTPUT);
+	uint8_t bits = take8();
+
+	fuzz.ready = bits & (DEVICE_INPUT | DEVICE_OUTPUT);
+	fuzz.now += (bits >> 2) * UINT64_C(10000000);
 	if (fuzz.typed_size == 0 && !fuzz.is_input_ended)
 		fuzz.ready &= ~(unsigned)DEVICE_INPUT;
 	if (!fuzz.device.is_active)
 		__asan_poison_memory_region(ram, FAKE_RAM_SIZE);
 	fuzz.interrupts = 0;
-	device_run(&fuzz.device, fuzz.ready);
+	unsigned wants = device_run(&fuzz.device, fuzz.ready);
 	__asan_unpoison_memory_region(ram, FAKE_RAM_SIZE);
+	require((wants & DEVICE_LATER) == 0 ||
+		((fuzz.plan.kind == DEVICE_CONSOLE || fuzz.plan.bandwidth > 0) && fuzz.device.wait_ns > 0));
 	require(fuzz.interrupts <= 1 && fuzz.faults <= 1);
 	require(fuzz.faults == 0 || !fuzz.device.is_active);
 }
@@ -298,10 +312,14 @@ static void start(void)
 							     .has_input = setup & 1,
 							     .is_terminal = setup >> 1 & 1,
 							     .filter_escapes = setup >> 2 & 1};
+	if (fuzz.plan.kind != DEVICE_CONSOLE && (setup & 0x80) != 0) {
+		fuzz.plan.bandwidth = 100000;
+		fuzz.plan.operations = 50;
+	}
 	require(guest_memory_add(&fuzz.memory, 0, FAKE_RAM_SIZE, ram));
 	fuzz.device = (struct device){.plan = &fuzz.plan,
 				      .memory = &fuzz.memory,
-				      .host = {.interrupt = interrupt, .tell = tell},
+				      .host = {.interrupt = interrupt, .tell = tell, .now = now},
 				      .backend = FD_IN,
 				      .backend_out = FD_OUT};
 	require(device_init(&fuzz.device));

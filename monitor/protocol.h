@@ -88,9 +88,10 @@ enum message_type {
 	MESSAGE_ENDED,   /* monitor: code is enum outcome, value[0] the exit register's value for OUTCOME_EXIT */
 	MESSAGE_FAULT,   /* device: the driver broke the specification: code is enum fault, value[0] queue;
 			    DEVICE_NEEDS_RESET is set */
-	MESSAGE_CAP,     /* device: a cap was reached for the first time: code is enum cap, value[0] its value; goes on
-			    to the launcher, once for each cap */
-	MESSAGE_KEY,     /* console: the operator typed a command key: code is the key, 'x' to stop */
+	MESSAGE_CAP, /* device: a cap was reached: code is enum cap, value[0] the cap's value (said once; goes on to the
+			launcher, once for each cap), or for CAP_BANDWIDTH and CAP_OPERATIONS how many requests it
+			held back since it was said last */
+	MESSAGE_KEY, /* console: the operator typed a command key: code is the key, 'x' to stop */
 	/* supervisor → monitor */
 	MESSAGE_RUN,          /* start the vCPUs */
 	MESSAGE_POWER_BUTTON, /* press it */
@@ -168,7 +169,9 @@ enum cap {
 	CAP_NONE,
 	CAP_CONSOLE_OUTPUT,
 	CAP_RUN_TIME,
-	CAP_MEMORY, /* the launcher sees this one */
+	CAP_MEMORY,     /* the launcher sees this one */
+	CAP_BANDWIDTH,  /* of a device, in bytes a second */
+	CAP_OPERATIONS, /* of a device, in requests a second */
 };
 
 struct message {

@@ -21,6 +21,7 @@ struct fuzz {
 	struct device device;
 	struct fake_ring rings[DEVICE_QUEUES_MAX];
 	uint64_t offered;
+	uint64_t now;                /* ns */
 	unsigned interrupts, faults; /* of this run; of this activation */
 	unsigned ready;              /* what this run was told */
 	uint32_t backend;            /* two bits for each of the next calls */

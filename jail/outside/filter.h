@@ -47,6 +47,7 @@ enum when {
 	CONSOLE,
 	CONSOLE_INPUT,
 	ENTROPY,
+	LIMITED, /* a device with a bandwidth or operations of its own */
 };
 
 struct rule {

@@ -39,6 +39,8 @@ bool filter_applies(enum when when, unsigned role, const struct plan *plan)
 		return device != NULL && device->kind == DEVICE_CONSOLE && device->as.console.has_input;
 	case ENTROPY:
 		return device != NULL && device->kind == DEVICE_ENTROPY;
+	case LIMITED:
+		return device != NULL && (device->bandwidth > 0 || device->operations > 0);
 	}
 	return false;
 }

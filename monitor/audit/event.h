@@ -49,7 +49,8 @@ enum audit_event {
 	AUDIT_CONTROL_GRANTED, /* [OPERATION UID PID] LOGIN_UID LOGIN_SOURCE GRACE */
 	AUDIT_CONTROL_DENIED,  /* [OPERATION UID PID REASON] LOGIN_UID LOGIN_SOURCE */
 	AUDIT_DEVICE_FAULT,    /* [DEVICE FAULT] QUEUE */
-	AUDIT_CAP_REACHED,     /* [CAP] VALUE DEVICE */
+	AUDIT_CAP_REACHED,     /* [CAP] VALUE DEVICE; for CAP_BANDWIDTH and CAP_OPERATIONS COUNT FIRST LAST: requests
+				  held back since the last such record */
 
 	/* either, for events that it could not send; and the auditor, for packets that it could not accept */
 	AUDIT_RECORDS_DROPPED, /* [COUNT PROCESS] */
@@ -83,6 +84,8 @@ enum audit_field {
 	AUDIT_CAP,   /* enum cap */
 	AUDIT_VALUE, /* of the cap */
 	AUDIT_COUNT,
+	AUDIT_FIRST, /* ms of CLOCK_MONOTONIC, as every record has it */
+	AUDIT_LAST,
 	AUDIT_SYSCALL,
 	AUDIT_THREAD, /* 0 main, 1 + n the thread of vCPU n */
 	AUDIT_INSTRUCTION,

@@ -147,7 +147,7 @@ const struct record_rule record_rules[AUDIT_EVENTS] = {
 			   STATUS_SUCCESS,
 			   LAUNCHER | SUPERVISOR,
 			   {AUDIT_CAP},
-			   "a cap of VM {vm} was reached: {cap}[ of device {device}]"},
+			   "a cap of VM {vm} was reached: {cap}[ of device {device}][, requests held back: {count}]"},
     [AUDIT_RECORDS_DROPPED] = {"records_dropped",
 			       CLASS_EVENT_LOG,
 			       99,
@@ -177,9 +177,8 @@ static const char *const faults[] = {
     [FAULT_REQUEST] = "request without header or footer",
 };
 static const char *const caps[] = {
-    [CAP_CONSOLE_OUTPUT] = "console output",
-    [CAP_RUN_TIME] = "run time",
-    [CAP_MEMORY] = "memory",
+    [CAP_CONSOLE_OUTPUT] = "console output", [CAP_RUN_TIME] = "run time",     [CAP_MEMORY] = "memory",
+    [CAP_BANDWIDTH] = "bandwidth",           [CAP_OPERATIONS] = "operations",
 };
 static const char *const failures[] = {
     [FAILURE_PLAN] = "plan",

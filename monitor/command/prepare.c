@@ -138,12 +138,19 @@ static int open_log(struct vm *vm, char *why)
 	return vm_hold(vm, log);
 }
 
+/* So that one who does not read cannot keep the console's process from answering its monitor. */
+static int own(struct vm *vm, int descriptor, int access)
+{
+	int ours = terminal_own(descriptor, access);
+	return ours < 0 ? descriptor : vm_hold(vm, ours);
+}
+
 /* Console: the operator's terminal, whatever standard input and output are, or a log file. */
 static int open_console(struct vm *vm, struct plan_console *plan, int *input, int *output, char *why)
 {
 	const struct policy_console *console = &vm->policy->console;
-	*output = STDOUT_FILENO;
-	*input = STDIN_FILENO;
+	*output = own(vm, STDOUT_FILENO, O_WRONLY);
+	*input = own(vm, STDIN_FILENO, O_RDONLY);
 	if (console->log.text[0] != 0) {
 		*output =
 		    vm_hold(vm, policy_open_file(vm->policy, vm->host, console->log.text, POLICY_OPEN_LOG, NULL, why));

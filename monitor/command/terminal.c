@@ -1,8 +1,11 @@
 /* The operator's terminal. The supervisor holds the same settings and restores them too when the launcher is killed. */
 #include "monitor/command/terminal.h"
 
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -21,6 +24,16 @@ void terminal_size(uint32_t *columns, uint32_t *rows)
 		size = (struct winsize){0};
 	*columns = size.ws_col;
 	*rows = size.ws_row;
+}
+
+int terminal_own(int descriptor, int access)
+{
+	char path[32];
+	struct stat status;
+	if (fstat(descriptor, &status) != 0 || (!S_ISFIFO(status.st_mode) && !isatty(descriptor)))
+		return -1;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", descriptor);
+	return open(path, access | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 }
 
 void terminal_raw(void)

@@ -1,6 +1,7 @@
 /* What the supervisor tells the auditor. Never blocks: what the auditor cannot take is counted and told later.
  *
- * What a guest can cause again and again (faults) passes a quota for each device.
+ * What a guest can cause again and again passes a quota for each device (faults), or is counted and told now and then
+ * (requests that a limit held back).
  */
 #include "monitor/supervisor/supervisor.h"
 
@@ -99,12 +100,51 @@ void journal_cap(struct supervisor *vm, uint32_t index, uint32_t cap, uint64_t v
 	journal_send(vm, &packet, AUDIT_NO_TICKET);
 }
 
+static void send_delays(struct supervisor *vm, uint32_t index, uint32_t cap)
+{
+	const struct plan_device *device = &vm->plan->devices[index - MEMBER_DEVICE];
+	struct delays *delays = &vm->members[index].delays[cap - CAP_BANDWIDTH];
+	struct audit_packet packet;
+	audit_begin(&packet, AUDIT_CAP_REACHED);
+	audit_add_u64(&packet, AUDIT_CAP, cap);
+	audit_add_u64(&packet, AUDIT_VALUE, cap == CAP_BANDWIDTH ? device->bandwidth : device->operations);
+	audit_add_string(&packet, AUDIT_DEVICE, device_name(vm, index));
+	audit_add_u64(&packet, AUDIT_COUNT, delays->count);
+	audit_add_u64(&packet, AUDIT_FIRST, delays->first);
+	audit_add_u64(&packet, AUDIT_LAST, delays->last);
+	if (journal_send(vm, &packet, AUDIT_NO_TICKET) == 0)
+		delays->count = 0;
+}
+
+void journal_delays(struct supervisor *vm, uint32_t index, uint32_t cap, uint64_t count, uint64_t now)
+{
+	struct delays *delays = &vm->members[index].delays[cap - CAP_BANDWIDTH];
+	if (delays->count == 0)
+		delays->first = now;
+	if (__builtin_add_overflow(delays->count, count, &delays->count))
+		delays->count = UINT64_MAX;
+	delays->last = now;
+	if (now < delays->next_at || delays->count == 0)
+		return;
+	delays->next_at = now + DELAYS_EVERY_MS;
+	send_delays(vm, index, cap);
+}
+
+static void settle_member(struct supervisor *vm, uint32_t index)
+{
+	struct member *member = &vm->members[index];
+	if (member->quota.suppressed > 0) {
+		member->quota.suppressed--; /* the record stands for one of them */
+		send_fault(vm, index, member->last_code, 0);
+	}
+	for (uint32_t cap = CAP_BANDWIDTH; cap <= CAP_OPERATIONS; cap++)
+		if (member->delays[cap - CAP_BANDWIDTH].count > 0)
+			send_delays(vm, index, cap);
+}
+
 void journal_settle(struct supervisor *vm)
 {
 	for (uint32_t i = MEMBER_DEVICE; i < vm->member_count; i++)
-		if (vm->members[i].quota.suppressed > 0) {
-			vm->members[i].quota.suppressed--; /* the record stands for one of them */
-			send_fault(vm, i, vm->members[i].last_code, 0);
-		}
+		settle_member(vm, i);
 	tell_unsent(vm);
 }

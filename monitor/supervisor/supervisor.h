@@ -15,6 +15,7 @@
 enum {
 	MEMBERS_MAX = 1 + PLAN_DEVICES_MAX,
 	START_MS = 60000, /* for all members to be locked and ready */
+	DELAYS_EVERY_MS = 60000,
 };
 #define NEVER UINT64_MAX
 
@@ -25,6 +26,10 @@ struct member {
 	uint64_t layers, absent; /* as MESSAGE_LOCKED said */
 	struct quota quota;
 	uint32_t last_code; /* of the fault that the quota suppressed last */
+	/* How often CAP_BANDWIDTH and CAP_OPERATIONS held it back since their last record; times in ms. */
+	struct delays {
+		uint64_t count, first, last, next_at;
+	} delays[2];
 };
 
 struct supervisor {
@@ -54,7 +59,10 @@ void journal_abandoned(struct supervisor *vm);
 void journal_fault(struct supervisor *vm, uint32_t member, const struct message *message, uint64_t now);
 /* `member` 0: a cap of the whole VM. */
 void journal_cap(struct supervisor *vm, uint32_t member, uint32_t cap, uint64_t value, uint64_t now);
-/* What quotas still hold back. */
+/* CAP_BANDWIDTH or CAP_OPERATIONS held a device back `count` times: a record at once, then one every DELAYS_EVERY_MS.
+ */
+void journal_delays(struct supervisor *vm, uint32_t member, uint32_t cap, uint64_t count, uint64_t now);
+/* What quotas and DELAYS_EVERY_MS still hold back. */
 void journal_settle(struct supervisor *vm);
 
 /* ---- vm.c: the state machine ---- */

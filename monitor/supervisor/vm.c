@@ -137,14 +137,22 @@ static void tell_cap(struct supervisor *vm, uint32_t member, enum cap cap)
 	vm->caps_told |= 1U << cap;
 }
 
+static void on_console_cap(struct supervisor *vm, uint32_t index, const struct message *message, uint64_t now)
+{
+	journal_cap(vm, index, message->code, message->value[0], now);
+	tell_cap(vm, index, message->code);
+}
+
 static void on_cap(struct supervisor *vm, uint32_t index, const struct message *message, uint64_t now)
 {
-	if (vm->plan->devices[index - MEMBER_DEVICE].kind != DEVICE_CONSOLE || message->code != CAP_CONSOLE_OUTPUT)
+	const struct plan_device *device = &vm->plan->devices[index - MEMBER_DEVICE];
+	if (device->kind == DEVICE_CONSOLE && message->code == CAP_CONSOLE_OUTPUT)
+		on_console_cap(vm, index, message, now);
+	else if ((message->code == CAP_BANDWIDTH && device->bandwidth > 0) ||
+		 (message->code == CAP_OPERATIONS && device->operations > 0))
+		journal_delays(vm, index, message->code, message->value[0], now);
+	else
 		vm_fail(vm, index, FAILURE_PROTOCOL, 0, message->type);
-	else {
-		journal_cap(vm, index, message->code, message->value[0], now);
-		tell_cap(vm, index, message->code);
-	}
 }
 
 /* The first asks the guest, the second does not. */

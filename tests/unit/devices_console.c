@@ -4,8 +4,11 @@
 #include "tests/unit/run_suite.h"
 
 #include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <termios.h>
 #include <unistd.h>
 
 /* ---- what the driver is told ---- */
@@ -259,6 +262,78 @@ END_TEST
 
 #define ROWS(table) ((int)(sizeof(table) / sizeof((table)[0])))
 
+/* ---- a reader that does not read ---- */
+
+/* A terminal takes a part of a write, or nothing though poll said it would: the device still answers. */
+START_TEST(a_terminal_that_nobody_reads_blocks_no_reset)
+{
+	enum { BYTES = 24000 };
+	static char text[BYTES], got[BYTES + 1];
+	const struct fake_buffer buffer = {FAKE_DATA, BYTES, 0};
+	struct termios raw;
+	size_t size = 0;
+	int master = posix_openpt(O_RDWR | O_NOCTTY);
+
+	start_console(&plain);
+	ck_assert(grantpt(master) == 0 && unlockpt(master) == 0);
+	int slave = open(ptsname(master), O_RDWR | O_NOCTTY | O_NONBLOCK);
+	ck_assert_int_ge(slave, 0);
+	ck_assert_int_eq(tcgetattr(slave, &raw), 0);
+	cfmakeraw(&raw);
+	ck_assert_int_eq(tcsetattr(slave, TCSANOW, &raw), 0);
+	int pipe_end = fake_console.device.backend_out;
+	fake_console.device.backend_out = slave;
+	for (unsigned i = 0; i < BYTES; i++)
+		text[i] = (char)('!' + i % 90);
+	memcpy(fake_console.ram + FAKE_DATA, text, BYTES);
+	fake_ring_add(&fake_console.rings[TRANSMIT], 0, &buffer, 1);
+	ck_assert((fake_device_settle(&fake_console, DEVICE_OUTPUT) & (DEVICE_OUTPUT | DEVICE_LATER)) != 0);
+	if (_i == 0) { /* read at last, all of it comes */
+		for (int round = 0; size < BYTES && round < 1000; round++) {
+			struct pollfd readable = {.fd = master, .events = POLLIN};
+			ck_assert_int_eq(poll(&readable, 1, 5000), 1);
+			size += (size_t)read(master, got + size, sizeof(got) - size);
+			fake_device_settle(&fake_console, DEVICE_OUTPUT);
+		}
+		ck_assert_uint_eq(size, BYTES);
+		ck_assert_mem_eq(got, text, BYTES);
+	} else {
+		device_reset(&fake_console.device);
+		ck_assert(!fake_console.device.is_active);
+		ck_assert_int_eq(fake_device_activate(&fake_console, SIZE, 0), FAULT_NONE);
+	}
+	fake_console.device.backend_out = pipe_end;
+	close(slave);
+	close(master);
+	end_console();
+}
+END_TEST
+
+START_TEST(a_backend_that_takes_nothing_is_asked_now_and_then)
+{
+	char filler[4096] = {0};
+
+	start_console(&plain);
+	int shared = fake_console.device.backend_out;
+	char path[32];
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", shared);
+	int own = open(path, O_WRONLY | O_NONBLOCK);
+	while (write(own, filler, sizeof(filler)) > 0)
+		continue;
+	fake_console.device.backend_out = own;
+	print(0, FAKE_DATA, "late", 4);
+	ck_assert_uint_eq(device_run(&fake_console.device, 0) & (DEVICE_OUTPUT | DEVICE_LATER), DEVICE_OUTPUT);
+	/* poll lies */
+	ck_assert_uint_eq(device_run(&fake_console.device, DEVICE_OUTPUT) & (DEVICE_OUTPUT | DEVICE_LATER),
+			  DEVICE_LATER);
+	ck_assert_uint_gt(fake_console.device.wait_ns, 1000000);
+	ck_assert_uint_eq(device_run(&fake_console.device, 0) & (DEVICE_OUTPUT | DEVICE_LATER), DEVICE_OUTPUT);
+	fake_console.device.backend_out = shared;
+	close(own);
+	end_console();
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("devices/console");
@@ -276,6 +351,8 @@ int main(void)
 	tcase_add_test(tests, dropped_output_keeps_the_other_channels_alive);
 	tcase_add_loop_test(tests, a_buffer_has_the_queue_s_direction, 0, ROWS(wrong));
 	tcase_add_test(tests, a_reset_forgets_the_chain_that_is_out);
+	tcase_add_loop_test(tests, a_terminal_that_nobody_reads_blocks_no_reset, 0, 2);
+	tcase_add_test(tests, a_backend_that_takes_nothing_is_asked_now_and_then);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);
 }

@@ -24,6 +24,13 @@ static void tell(void *context, enum message_type type, uint32_t code, uint64_t 
 	fake->told++;
 }
 
+static uint64_t now(void *context)
+{
+	const struct fake_device *fake = context;
+
+	return fake->now;
+}
+
 void fake_device_start(struct fake_device *fake, int backend, int backend_out)
 {
 	fake->ram = calloc(1, FAKE_RAM_SIZE);
@@ -32,7 +39,7 @@ void fake_device_start(struct fake_device *fake, int backend, int backend_out)
 	fake->device = (struct device){
 	    .plan = &fake->plan,
 	    .memory = &fake->memory,
-	    .host = {.interrupt = interrupt, .tell = tell, .context = fake},
+	    .host = {.interrupt = interrupt, .tell = tell, .now = now, .context = fake},
 	    .backend = backend,
 	    .backend_out = backend_out,
 	};

@@ -15,6 +15,7 @@ struct fake_device {
 	struct fake_ring rings[DEVICE_QUEUES_MAX];
 	uint64_t offered;
 	uint8_t config[TRANSPORT_CONFIG_SIZE];
+	uint64_t now; /* ns */
 	unsigned interrupts, told;
 	struct {
 		enum message_type type;

@@ -30,11 +30,11 @@ static const struct plan plan = {
     .vcpus = 3,
     .device_count = 5,
     .ram_size = PLAN_RAM_MIN,
-    .devices = {{.kind = DEVICE_DISK, .name = "read-only", .as.disk = {.sectors = 1, .read_only = 1}},
+    .devices = {{.kind = DEVICE_DISK, .name = "read-only", .operations = 1, .as.disk = {.sectors = 1, .read_only = 1}},
 		{.kind = DEVICE_DISK, .name = "read-write", .as.disk = {.sectors = 1}},
 		{.kind = DEVICE_CONSOLE, .name = "with-input", .as.console = {.has_input = 1}},
 		{.kind = DEVICE_CONSOLE, .name = "output-only"},
-		{.kind = DEVICE_ENTROPY, .name = "entropy"}},
+		{.kind = DEVICE_ENTROPY, .name = "entropy", .bandwidth = 1}},
 };
 
 /* Every thread of every process that this plan makes. */
@@ -64,8 +64,10 @@ static bool rule_is_for(const struct rule *rule, unsigned role)
 		return device->kind == DEVICE_CONSOLE;
 	case CONSOLE_INPUT:
 		return device->kind == DEVICE_CONSOLE && device->as.console.has_input;
-	default:
+	case ENTROPY:
 		return device->kind == DEVICE_ENTROPY;
+	default:
+		return device->bandwidth > 0 || device->operations > 0;
 	}
 }
 

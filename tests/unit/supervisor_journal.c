@@ -75,6 +75,60 @@ START_TEST(the_launcher_hears_of_each_cap_once)
 }
 END_TEST
 
+static void expect_delays(uint32_t cap, uint64_t count, uint64_t first, uint64_t last)
+{
+	struct audit_view view = fake_auditor_hears();
+	ck_assert_int_eq(view.event, AUDIT_CAP_REACHED);
+	ck_assert_mem_eq(view.fields[AUDIT_DEVICE].bytes, "root", 4);
+	ck_assert_uint_eq(view.fields[AUDIT_CAP].number, cap);
+	ck_assert_uint_eq(view.fields[AUDIT_VALUE].number, cap == CAP_BANDWIDTH ? 1000 : 20);
+	ck_assert_uint_eq(view.fields[AUDIT_COUNT].number, count);
+	ck_assert_uint_eq(view.fields[AUDIT_FIRST].number, first);
+	ck_assert_uint_eq(view.fields[AUDIT_LAST].number, last);
+}
+
+START_TEST(a_limit_that_is_always_reached_is_a_record_now_and_then)
+{
+	fake.plan.devices[FAKE_DISK_MEMBER - MEMBER_DEVICE].bandwidth = 1000;
+	fake.plan.devices[FAKE_DISK_MEMBER - MEMBER_DEVICE].operations = 20;
+	fake_supervisor_run(T0);
+	fake_expect_event(AUDIT_VM_RUNNING);
+	fake_member_says(FAKE_DISK_MEMBER, MESSAGE_CAP, CAP_OPERATIONS, 1, T0 + 1);
+	expect_delays(CAP_OPERATIONS, 1, T0 + 1, T0 + 1);
+	for (uint64_t second = 1; second < DELAYS_EVERY_MS / 1000; second++)
+		fake_member_says(FAKE_DISK_MEMBER, MESSAGE_CAP, CAP_OPERATIONS, 10, T0 + 1 + 1000 * second);
+	fake_expect_event(AUDIT_NONE);
+	fake_member_says(FAKE_DISK_MEMBER, MESSAGE_CAP, CAP_BANDWIDTH, 3, T0 + 2); /* another cap, another count */
+	expect_delays(CAP_BANDWIDTH, 3, T0 + 2, T0 + 2);
+	fake_member_says(FAKE_DISK_MEMBER, MESSAGE_CAP, CAP_OPERATIONS, 10, T0 + 1 + DELAYS_EVERY_MS);
+	expect_delays(CAP_OPERATIONS, 600, T0 + 1001, T0 + 1 + DELAYS_EVERY_MS);
+	fake_member_says(FAKE_DISK_MEMBER, MESSAGE_CAP, CAP_OPERATIONS, 7, T0 + 2 + DELAYS_EVERY_MS);
+	fake_expect_event(AUDIT_NONE);
+	journal_settle(&fake.vm);
+	expect_delays(CAP_OPERATIONS, 7, T0 + 2 + DELAYS_EVERY_MS, T0 + 2 + DELAYS_EVERY_MS);
+	fake_expect_event(AUDIT_NONE);
+	ck_assert(!fake.vm.over);
+}
+END_TEST
+
+/* Whatever number a taken-over device says. */
+START_TEST(counts_of_a_limit_do_not_wrap)
+{
+	fake.plan.devices[FAKE_DISK_MEMBER - MEMBER_DEVICE].bandwidth = 1000;
+	fake_supervisor_run(T0);
+	fake_expect_event(AUDIT_VM_RUNNING);
+	fake_member_says(FAKE_DISK_MEMBER, MESSAGE_CAP, CAP_BANDWIDTH, 0, T0);
+	fake_expect_event(AUDIT_NONE);
+	fake_member_says(FAKE_DISK_MEMBER, MESSAGE_CAP, CAP_BANDWIDTH, 1, T0);
+	expect_delays(CAP_BANDWIDTH, 1, T0, T0);
+	for (int i = 0; i < 1000; i++)
+		fake_member_says(FAKE_DISK_MEMBER, MESSAGE_CAP, CAP_BANDWIDTH, UINT64_MAX, T0 + 1);
+	fake_expect_event(AUDIT_NONE);
+	journal_settle(&fake.vm);
+	expect_delays(CAP_BANDWIDTH, UINT64_MAX, T0 + 1, T0 + 1);
+}
+END_TEST
+
 START_TEST(what_the_auditor_could_not_take_is_told_later)
 {
 	struct audit_packet packet;
@@ -106,6 +160,8 @@ int main(void)
 	tcase_add_test(tests, faults_are_recorded_and_bounded);
 	tcase_add_test(tests, another_device_has_its_own_quota);
 	tcase_add_test(tests, the_launcher_hears_of_each_cap_once);
+	tcase_add_test(tests, a_limit_that_is_always_reached_is_a_record_now_and_then);
+	tcase_add_test(tests, counts_of_a_limit_do_not_wrap);
 	tcase_add_test(tests, what_the_auditor_could_not_take_is_told_later);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);
