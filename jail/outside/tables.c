@@ -2,7 +2,8 @@
  *
  * The numbers of the descriptors are monitor/protocol.h's and the plan's. Nothing here opens, connects, executes, maps
  * executable memory, makes a thread, a process or a socket, or signals anybody. The program's main.c lists the same
- * calls from its side; tests/unit/jail_filters.c tries both sides of every rule.
+ * calls from its side, and so does tests/jail/filters.txt, which was written by hand: tests/unit/jail_filters.c holds
+ * the compiled filters to it, and tests/system/rules.py shows that each rule is needed.
  */
 #include "jail/outside/filter.h"
 
