@@ -47,7 +47,11 @@ musl = $(patsubst %.c,$(B)/musl/%.o,$(1))
 JAILED := $(B)/cofferdam-supervisor $(B)/cofferdam-auditor $(B)/cofferdam-monitor $(B)/cofferdam-device
 PROGRAMS := $(B)/cofferdam $(JAILED)
 
-all: $(PROGRAMS) ## build everything
+all: $(PROGRAMS) $(B)/cofferdam-policy.5 ## build everything
+
+# The manual page of policies comes from the table of keys, by the program itself.
+$(B)/cofferdam-policy.5: $(B)/cofferdam
+	$(Q)$< schema --man >$@
 
 $(B)/glibc/%.o: %.c
 	@mkdir -p $(@D)
@@ -131,6 +135,7 @@ FUZZ_virtqueue := -include fuzz/backend/calls.h fuzz/virtqueue.c fuzz/backend/vi
 FUZZ_mmio := fuzz/mmio.c monitor/vmm/mmio.c
 FUZZ_loader := fuzz/loader.c $(patsubst %,monitor/vmm/%.c,kernel bzimage elf image boot) devices/guest_memory.c
 FUZZ_policy := fuzz/policy.c $(wildcard policy/*.c) -lyaml -ljansson -lsodium
+FUZZ_policy_form := fuzz/policy_form.c $(wildcard policy/*.c) -lyaml -ljansson -lsodium
 TARGET ?= virtqueue
 TIME ?= 60
 
@@ -151,7 +156,8 @@ fuzz-replay: $(FUZZ_TARGETS:%=$(B)/fuzz/replay-%) ## every kept input once, unde
 BUILD_PACKAGES := gcc libc6-dev binutils musl-tools libseccomp-dev libcap-ng-dev libyaml-dev libjansson-dev libsodium-dev
 DEMO_PACKAGES := $(BUILD_PACKAGES) qemu-system-x86 busybox-static cpio xz-utils erofs-utils e2fsprogs kmod uidmap python3 \
                  ca-certificates
-PACKAGES := $(DEMO_PACKAGES) clang check strace acpica-tools afl++ libclang-rt-14-dev clang-format clang-tidy cppcheck
+PACKAGES := $(DEMO_PACKAGES) clang check strace acpica-tools afl++ libclang-rt-14-dev clang-format clang-tidy cppcheck \
+            python3-yaml python3-jsonschema minisign groff-base
 
 deps: ## install the Debian packages that are missing
 	@tests/deps $(PACKAGES)
@@ -189,11 +195,12 @@ lint: check-layers ## format, clang-tidy, cppcheck, layers
 	@B=$(B) tests/lint
 
 install: all ## install to DESTDIR and PREFIX
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/cofferdam $(DESTDIR)$(PREFIX)/share/man/man1 \
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/cofferdam $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man5 \
 	  $(DESTDIR)$(PREFIX)/share/doc/cofferdam/examples
 	install -m 755 $(B)/cofferdam $(DESTDIR)$(PREFIX)/bin/
 	install -m 755 $(JAILED) $(DESTDIR)$(PREFIX)/libexec/cofferdam/
 	install -m 644 docs/cofferdam.1 $(DESTDIR)$(PREFIX)/share/man/man1/
+	install -m 644 $(B)/cofferdam-policy.5 $(DESTDIR)$(PREFIX)/share/man/man5/
 	install -m 644 README.md SECURITY.md LICENSE $(DESTDIR)$(PREFIX)/share/doc/cofferdam/
 	install -m 644 examples/*.yaml $(DESTDIR)$(PREFIX)/share/doc/cofferdam/examples/
 

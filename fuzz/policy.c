@@ -6,6 +6,8 @@
  */
 #include "policy/policy.h"
 #include "policy/host.h"
+#include "policy/lint.h"
+#include "policy/schema.h"
 #include "policy/utf8.h"
 
 #include <stdlib.h>
@@ -58,7 +60,7 @@ static void check_problems(const struct problems *problems, bool is_read)
 static void check_value(const struct policy_value *value, void *context)
 {
 	(void)context;
-	must(value->key[0] != '\0' && value->help != NULL);
+	must(value->key[0] != '\0' && value->schema != NULL);
 	check_shown(value->text, strlen(value->text));
 }
 
@@ -78,14 +80,55 @@ static void check_policy(const struct policy *policy)
 	must((policy->kernel.builtin.value == 1) == (policy->kernel.path.text[0] == '\0'));
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void ignore_finding(const struct lint_finding *finding, void *context)
 {
+	(void)context;
+	must(lint_ids[finding->id] != NULL && finding->of[0] != '\0');
+}
+
+static void ignore_change(const struct schema_change *change, void *context)
+{
+	must(change->key[0] != '\0' && change->verdict != SCHEMA_SAME);
+	must(change->verdict != SCHEMA_LOOSENED || !*(const bool *)context);
+}
+
+/* A host file, a NUL, a policy: whatever is accepted lies below the ceilings. */
+static void check_layers(const uint8_t *data, size_t host_size, size_t size)
+{
+	static const bool is_strict = true;
 	struct problems problems;
 	struct policy *policy;
 	struct host *host;
 
 	problems_init(&problems);
-	policy = policy_parse_buffer("fuzz", data, size, &problems);
+	host = host_parse_buffer("host", data, host_size, &problems);
+	problems_free(&problems);
+	policy = policy_parse_buffer("fuzz", data + host_size + 1, size - host_size - 1, host, &problems);
+	check_problems(&problems, policy != NULL);
+	if (policy != NULL && host != NULL && policy->disk_count == 0) /* of scratch disks, access has no ceiling */
+		schema_differ(policy_keys, SCHEMA_CEILINGS, &host->ceilings, policy, ignore_change,
+			      (void *)(uintptr_t)&is_strict);
+	if (policy != NULL)
+		lint_policy(policy, "2027-01-31", ignore_finding, NULL);
+	problems_free(&problems);
+	policy_free(policy);
+	host_free(host);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	const uint8_t *end = size == 0 ? NULL : memchr(data, 0, size);
+
+	struct problems problems;
+	struct policy *policy;
+	struct host *host;
+
+	if (end != NULL) {
+		check_layers(data, (size_t)(end - data), size);
+		return 0;
+	}
+	problems_init(&problems);
+	policy = policy_parse_buffer("fuzz", data, size, NULL, &problems);
 	check_problems(&problems, policy != NULL);
 	if (policy != NULL)
 		check_policy(policy);

@@ -12,8 +12,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const struct policy_at nowhere = {0, 0};
-
 /* The user who became root by sudo or a login; the caller's own uid when there is none. */
 static uid_t real_operator(void)
 {
@@ -28,16 +26,17 @@ static uid_t real_operator(void)
 	return errno != 0 || *end != '\0' || uid >= UINT_MAX ? geteuid() : (uid_t)uid;
 }
 
-static bool owner_is_trusted(uid_t uid, enum file_owner owner)
+bool file_owner_is_trusted(uid_t uid, enum file_owner owner)
 {
 	return uid == 0 || uid == geteuid() || (owner == FILE_OF_OPERATOR && uid == real_operator());
 }
 
-static bool check_owner(const struct stat *stat, enum file_owner owner, const char *what, struct problems *problems)
+static bool check_owner(const struct stat *stat, enum file_owner owner, const char *what, struct problems *problems,
+			struct policy_at nowhere)
 {
 	bool is_shared_folder = S_ISDIR(stat->st_mode) && (stat->st_mode & S_ISVTX) != 0; /* such as /tmp */
 
-	if (!owner_is_trusted(stat->st_uid, owner)) {
+	if (!file_owner_is_trusted(stat->st_uid, owner)) {
 		problems_add(problems, nowhere, "give it to root or to yourself with chown, or copy it",
 			     "%s belongs to user %u, who could change what it says", what, (unsigned)stat->st_uid);
 		return false;
@@ -51,7 +50,7 @@ static bool check_owner(const struct stat *stat, enum file_owner owner, const ch
 	return true;
 }
 
-static bool check_type(const struct stat *stat, struct problems *problems)
+static bool check_type(const struct stat *stat, struct problems *problems, struct policy_at nowhere)
 {
 	const char *kind = S_ISLNK(stat->st_mode)    ? "a symbolic link"
 			   : S_ISDIR(stat->st_mode)  ? "a directory"
@@ -65,7 +64,7 @@ static bool check_type(const struct stat *stat, struct problems *problems)
 }
 
 /* Reads all of it, also when it grows meanwhile. */
-static bool read_all(int fd, struct problems *problems)
+static bool read_all(int fd, struct problems *problems, struct policy_at nowhere)
 {
 	char *bytes = malloc(POLICY_FILE_MAX + 1);
 	size_t size = 0;
@@ -91,8 +90,8 @@ static bool read_all(int fd, struct problems *problems)
 		free(bytes);
 		return false;
 	}
-	problems->source = bytes;
-	problems->source_size = size;
+	problems->files[nowhere.file].bytes = bytes;
+	problems->files[nowhere.file].size = size;
 	return true;
 }
 
@@ -117,21 +116,23 @@ static int open_folder(const char *path, const char **base)
 }
 
 /* Looks before opening, since opening a device can do things, and again at what was opened. */
-static int open_regular(int folder, const char *base, enum file_owner owner, struct problems *problems)
+static int open_regular(int folder, const char *base, enum file_owner owner, struct problems *problems,
+			struct policy_at nowhere)
 {
 	struct stat stat;
 	int fd;
 
 	if (fstatat(folder, base, &stat, AT_SYMLINK_NOFOLLOW) != 0)
 		return -1;
-	if (!check_type(&stat, problems)) {
+	if (!check_type(&stat, problems, nowhere)) {
 		errno = EINVAL;
 		return -1;
 	}
 	fd = openat(folder, base, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	if (fd < 0)
 		return -1;
-	if (fstat(fd, &stat) != 0 || !check_type(&stat, problems) || !check_owner(&stat, owner, "it", problems)) {
+	if (fstat(fd, &stat) != 0 || !check_type(&stat, problems, nowhere) ||
+	    !check_owner(&stat, owner, "it", problems, nowhere)) {
 		close(fd);
 		errno = EINVAL;
 		return -1;
@@ -139,28 +140,45 @@ static int open_regular(int folder, const char *base, enum file_owner owner, str
 	return fd;
 }
 
-int file_read(const char *path, enum file_owner owner, struct problems *problems, int *folder, bool *absent)
+int file_read_in(int folder, const char *name, enum file_owner owner, struct problems *problems, unsigned file,
+		 struct file_identity *identity, bool *absent)
 {
-	const char *base;
+	const struct policy_at nowhere = {.file = file};
+	size_t before = problems->count;
 	struct stat stat;
-	int directory, fd = -1, result = -1;
+	int result = -1, fd = open_regular(folder, name, owner, problems, nowhere);
 
-	problems_set_file(problems, path);
-	directory = open_folder(path, &base);
-	if (directory >= 0)
-		fd = open_regular(directory, base[0] == '\0' ? "." : base, owner, problems);
 	if (fd < 0 && errno == ENOENT && absent != NULL) {
 		*absent = true;
-	} else if (fd < 0 && problems->count == 0) {
+	} else if (fd < 0 && problems->count == before) {
 		problems_add(problems, nowhere, errno == ENOENT ? "is the name right?" : NULL, "cannot be opened: %s",
 			     strerror(errno));
 	} else if (fd >= 0) {
-		if (fstat(directory, &stat) == 0 && check_owner(&stat, owner, "its folder", problems) &&
-		    read_all(fd, problems))
+		if (fstat(folder, &stat) == 0 && check_owner(&stat, owner, "its folder", problems, nowhere) &&
+		    fstat(fd, &stat) == 0 && read_all(fd, problems, nowhere))
 			result = 0;
-	}
-	if (fd >= 0)
+		if (identity != NULL)
+			*identity = (struct file_identity){stat.st_dev, stat.st_ino};
 		close(fd);
+	}
+	return result;
+}
+
+int file_read(const char *path, enum file_owner owner, struct problems *problems, unsigned file,
+	      struct file_identity *identity, int *folder, bool *absent)
+{
+	const char *base;
+	int result = -1, directory;
+
+	problems_set_file(problems, file, path);
+	directory = open_folder(path, &base);
+	if (directory < 0 && errno == ENOENT && absent != NULL)
+		*absent = true;
+	else if (directory < 0)
+		problems_add(problems, (struct policy_at){.file = file}, errno == ENOENT ? "is the name right?" : NULL,
+			     "cannot be opened: %s", strerror(errno));
+	else
+		result = file_read_in(directory, base[0] == '\0' ? "." : base, owner, problems, file, identity, absent);
 	if (directory >= 0 && (result != 0 || folder == NULL))
 		close(directory);
 	if (result == 0 && folder != NULL)

@@ -2,7 +2,8 @@
  * An ordinary user's defaults come from the environment, which is his own. Opens and makes no folder. */
 #include "policy/host.h"
 #include "policy/file.h"
-#include "policy/schema.h"
+#include "policy/keys.h"
+#include "policy/layers.h"
 
 #include <pwd.h>
 #include <stdlib.h>
@@ -11,12 +12,11 @@
 
 enum { IDS_PER_VM = 32, QUOTE_SIZE = 128 };
 
+#define NAME "cofferdam"
+
 #define IDS_FIRST_MIN UINT64_C(65536) /* below: the host's own users */
 #define IDS_END UINT64_C(4294967040)  /* ids from here on have meanings of their own */
 #define IDS_COUNT_MAX UINT64_C(2147483648)
-
-#define AT(type, member) .offset = offsetof(struct type, member)
-#define TEXT_AT(type, member) AT(type, member), .room = sizeof(((struct type *)NULL)->member.text)
 
 static const struct schema_key uids_keys[] = {
     {.name = "first",
@@ -38,6 +38,47 @@ static const struct schema_key uids_keys[] = {
     {0},
 };
 
+static const char *const switch_choices[] = {"off", "on", NULL};
+
+static const struct schema_key key_key[] = {
+    {.name = "key",
+     .type = SCHEMA_PUBLIC_KEY,
+     .room = sizeof(((struct policy_key *)NULL)->text),
+     .example = "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3",
+     .help = "A public key, the second line of minisign's file."},
+    {0},
+};
+
+static const struct schema_key policies_keys[] = {
+    {.name = "require_signed",
+     .type = SCHEMA_CHOICE,
+     AT(host_policies, require_signed),
+     .choices = switch_choices,
+     .fallback = "off",
+     .example = "on",
+     .help = "Whether policies, and what they extend, must be signed, pinned and numbered.",
+     .enforced_by = "the launcher, before it opens anything that the policy names",
+     .test = "tests/system/policy.py"},
+    {.name = "keys",
+     .type = SCHEMA_SCALARS,
+     LIST_AT(host_policies, keys, key_count),
+     .max = HOST_KEYS_MAX,
+     .keys = key_key,
+     .derived = "none",
+     .example = "[RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3]",
+     .help = "Whose signatures count: minisign's public keys."},
+    {0},
+};
+
+static const struct schema_key root_key[] = {
+    {.name = "root",
+     .type = SCHEMA_PATH,
+     .room = sizeof(((struct policy_path *)NULL)->text),
+     .example = "/srv/images",
+     .help = "A folder."},
+    {0},
+};
+
 static const struct schema_key folders_keys[] = {
     {.name = "runtime",
      .type = SCHEMA_PATH,
@@ -51,6 +92,12 @@ static const struct schema_key folders_keys[] = {
      .derived = "/var/log/cofferdam; for an ordinary user $XDG_STATE_HOME/cofferdam",
      .example = "/var/log/cofferdam",
      .help = "The audit logs."},
+    {.name = "state",
+     .type = SCHEMA_PATH,
+     TEXT_AT(host_folders, state),
+     .derived = "/var/lib/cofferdam; for an ordinary user $XDG_STATE_HOME/cofferdam-state",
+     .example = "/var/lib/cofferdam",
+     .help = "The revisions that signed policies have run with."},
     {.name = "programs",
      .type = SCHEMA_PATH,
      TEXT_AT(host_folders, programs),
@@ -58,11 +105,10 @@ static const struct schema_key folders_keys[] = {
      .example = "/usr/libexec/cofferdam",
      .help = "The programs that run in the jail."},
     {.name = "roots",
-     .type = SCHEMA_PATHS,
-     AT(host_folders, roots),
-     .room = sizeof(struct policy_path),
+     .type = SCHEMA_SCALARS,
+     LIST_AT(host_folders, roots, root_count),
      .max = HOST_ROOTS_MAX,
-     .count_offset = offsetof(struct host_folders, root_count),
+     .keys = root_key,
      .derived = "none",
      .example = "/srv/images",
      .help = "Folders beneath which policies may name files by their whole path.",
@@ -91,18 +137,36 @@ const struct schema_key host_keys[] = {
      .keys = folders_keys,
      .example = "{audit: /var/log/cofferdam}",
      .help = "Where things are."},
+    {.name = "policies",
+     .type = SCHEMA_GROUP,
+     AT(host, policies),
+     .keys = policies_keys,
+     .example = "{require_signed: on}",
+     .help = "Which policies may run."},
+    {.name = "ceilings",
+     .type = SCHEMA_SECTION,
+     AT(host, ceilings),
+     .keys = policy_keys,
+     .example = "{limits: {run_time: 1h}}",
+     .help = "Keys of policies that have an order: no policy may be looser."},
+    {.name = "defaults",
+     .type = SCHEMA_SECTION,
+     AT(host, defaults),
+     .keys = policy_keys,
+     .example = "{limits: {run_time: 10min}}",
+     .help = "The same keys: what a policy that leaves them out has instead of the built-in default."},
     {0},
 };
 
-/* `base` from the environment or made by the format, then /cofferdam; false: no usable path. */
-static bool default_folder(struct policy_path *folder, const char *base, const char *rest)
+/* `base` from the environment or made by the format, then /name; false: no usable path. */
+static bool default_folder(struct policy_path *folder, const char *base, const char *rest, const char *name)
 {
 	static const struct schema_key path = {.name = "path", .type = SCHEMA_PATH};
 	char text[2 * POLICY_PATH_SIZE], message[PROBLEM_TEXT_SIZE], hint[PROBLEM_TEXT_SIZE];
 
 	if (base == NULL || base[0] != '/' || strlen(base) >= POLICY_PATH_SIZE)
 		return false;
-	snprintf(text, sizeof(text), "%s%s/cofferdam", base, rest);
+	snprintf(text, sizeof(text), "%s%s/%s", base, rest, name);
 	return scalar_convert(&path, text, folder, message, hint);
 }
 
@@ -114,6 +178,15 @@ static const char *home(void)
 	return user == NULL ? folder : user->pw_dir;
 }
 
+/* What stays when the host is started anew: root's folder, or the user's own for such things. */
+static bool default_state(struct policy_path *folder, const char *of_root, const char *name)
+{
+	if (geteuid() == 0)
+		return default_folder(folder, of_root, "", name);
+	return default_folder(folder, secure_getenv("XDG_STATE_HOME"), "", name) ||
+	       default_folder(folder, home(), "/.local/state", name);
+}
+
 static void derive(struct host_folders *folders, struct problems *problems)
 {
 	char run_user[64];
@@ -122,18 +195,15 @@ static void derive(struct host_folders *folders, struct problems *problems)
 	snprintf(run_user, sizeof(run_user), "/run/user/%u", (unsigned)geteuid());
 	if (folders->runtime.at.line == 0) {
 		if (is_root)
-			default_folder(&folders->runtime, "/run", "");
-		else if (!default_folder(&folders->runtime, secure_getenv("XDG_RUNTIME_DIR"), ""))
-			default_folder(&folders->runtime, run_user, "");
+			default_folder(&folders->runtime, "/run", "", NAME);
+		else if (!default_folder(&folders->runtime, secure_getenv("XDG_RUNTIME_DIR"), "", NAME))
+			default_folder(&folders->runtime, run_user, "", NAME);
 	}
-	if (folders->audit.at.line == 0) {
-		if (is_root)
-			default_folder(&folders->audit, "/var/log", "");
-		else if (!default_folder(&folders->audit, secure_getenv("XDG_STATE_HOME"), "") &&
-			 !default_folder(&folders->audit, home(), "/.local/state"))
-			problems_add(problems, (struct policy_at){0, 0}, "set HOME or XDG_STATE_HOME",
-				     "no folder for the audit log");
-	}
+	if (folders->audit.at.line == 0 && !default_state(&folders->audit, "/var/log", NAME))
+		problems_add(problems, (struct policy_at){.file = PROBLEM_FILE_HOST}, "set HOME or XDG_STATE_HOME",
+			     "no folder for the audit log");
+	if (folders->state.at.line == 0)
+		default_state(&folders->state, "/var/lib", is_root ? NAME : NAME "-state");
 }
 
 static void check_path(const struct policy_path *path, struct problems *problems)
@@ -154,31 +224,38 @@ static void check(const struct host *host, struct problems *problems)
 			     "take fewer, or begin lower", "the ids go past %u", (unsigned)(IDS_END - 1));
 	check_path(&folders->runtime, problems);
 	check_path(&folders->audit, problems);
+	check_path(&folders->state, problems);
+	if (host->policies.require_signed.value == POLICY_ON && host->policies.key_count == 0)
+		problems_add(problems, host->policies.require_signed.at, "list some under `keys`",
+			     "signatures are required, and nobody's count");
 	check_path(&folders->programs, problems);
 	for (uint32_t i = 0; i < folders->root_count; i++)
 		check_path(&folders->roots[i], problems);
 }
 
-/* From problems->source, or the defaults alone when there is none. */
-static struct host *parse(struct problems *problems)
+/* From the bytes in `problems`, or the defaults alone when there are none. */
+static struct host *parse(enum tree_where where, struct problems *problems)
 {
 	struct host *host = calloc(1, sizeof(*host));
 	struct tree tree = {.complete = true};
+	struct policy_at nowhere = {.file = PROBLEM_FILE_HOST};
 
 	if (host == NULL) {
-		problems_add(problems, (struct policy_at){0, 0}, NULL, "out of memory");
+		problems_add(problems, nowhere, NULL, "out of memory");
 		return NULL;
 	}
-	schema_defaults(host_keys, host);
 	host->version.value = POLICY_VERSION;
-	if (problems->source != NULL && tree_parse(&tree, problems->source, problems->source_size, problems)) {
-		schema_apply(host_keys, &tree, host, problems);
+	if (problems->files[PROBLEM_FILE_HOST].bytes != NULL && tree_parse(&tree, where, problems, PROBLEM_FILE_HOST)) {
+		schema_apply(host_keys, &tree, SCHEMA_COMPLETE, host, NULL, problems);
 		host->loaded = true;
+		memcpy(host->file, problems->files[PROBLEM_FILE_HOST].name, sizeof(host->file));
+		layers_check_host(host, problems);
 	}
+	schema_defaults(host_keys, host);
 	derive(&host->folders, problems);
 	check(host, problems);
 	if (!tree.complete && problems->count == 0)
-		problems_add(problems, (struct policy_at){0, 0}, NULL, "the file could not be read to its end");
+		problems_add(problems, nowhere, NULL, "the file could not be read to its end");
 	tree_free(&tree);
 	problems_sort(problems);
 	if (problems->count != 0) {
@@ -190,33 +267,21 @@ static struct host *parse(struct problems *problems)
 
 struct host *host_parse_buffer(const char *name, const void *bytes, size_t size, struct problems *problems)
 {
-	problems_set_file(problems, name);
-	if (size > POLICY_FILE_MAX) {
-		problems_add(problems, (struct policy_at){0, 0}, "is it the right file?", "larger than %d KiB",
-			     POLICY_FILE_MAX / 1024);
+	problems_set_file(problems, PROBLEM_FILE_HOST, name);
+	if (size > 0 && !problems_set_bytes(problems, PROBLEM_FILE_HOST, bytes, size))
 		return NULL;
-	}
-	if (size > 0) {
-		problems->source = malloc(size);
-		if (problems->source == NULL) {
-			problems_add(problems, (struct policy_at){0, 0}, NULL, "out of memory");
-			return NULL;
-		}
-		memcpy(problems->source, bytes, size);
-		problems->source_size = size;
-	}
-	return parse(problems);
+	return parse(TREE_HERE, problems);
 }
 
 struct host *host_load(const char *path, struct problems *problems)
 {
 	bool absent = false;
 
-	if (file_read(path == NULL ? HOST_FILE : path, FILE_OF_HOST, problems, NULL, path == NULL ? &absent : NULL) !=
-		0 &&
+	if (file_read(path == NULL ? HOST_FILE : path, FILE_OF_HOST, problems, PROBLEM_FILE_HOST, NULL, NULL,
+		      path == NULL ? &absent : NULL) != 0 &&
 	    !absent)
 		return NULL;
-	return parse(problems);
+	return parse(TREE_APART, problems);
 }
 
 void host_free(struct host *host)

@@ -1,4 +1,5 @@
-/* The host file: where things live on this host and which ids VMs run as. Written by the administrator.
+/* The host file: where things live on this host, which ids VMs run as, and what holds for every policy. Written by the
+ * administrator.
  *
  * Default /etc/cofferdam/host.yaml; every key has a default, so the file may be absent.
  */
@@ -9,7 +10,7 @@
 
 #define HOST_FILE "/etc/cofferdam/host.yaml"
 
-enum { HOST_ROOTS_MAX = 16 };
+enum { HOST_ROOTS_MAX = 16, HOST_KEYS_MAX = 16 };
 
 struct host_uids {
 	struct policy_at at;
@@ -21,16 +22,32 @@ struct host_folders {
 	struct policy_at at;
 	struct policy_path runtime;  /* sockets and locks of running VMs */
 	struct policy_path audit;    /* the logs */
+	struct policy_path state;    /* revisions of signed policies */
 	struct policy_path programs; /* the jailed programs; "": where the cofferdam executable is */
 	uint32_t root_count;
 	struct policy_path roots[HOST_ROOTS_MAX]; /* absolute paths in policies must lie beneath one of these */
+};
+
+struct policy_key {
+	struct policy_at at;
+	char text[57]; /* base64, as in minisign's public key file */
+};
+struct host_policies {
+	struct policy_at at;
+	struct policy_number require_signed; /* enum policy_switch */
+	uint32_t key_count;
+	struct policy_key keys[HOST_KEYS_MAX];
 };
 
 struct host {
 	struct policy_number version;
 	struct host_uids uids;
 	struct host_folders folders;
-	bool loaded; /* from a file, not the defaults alone */
+	struct host_policies policies;
+	struct policy ceilings;       /* what is written binds every policy; the first disk or network stands for all */
+	struct policy defaults;       /* what is written fills what a policy leaves out */
+	bool loaded;                  /* from a file, not the defaults alone */
+	char file[PROBLEM_FILE_SIZE]; /* its name, safe to show; "": none */
 };
 
 /* Reads the host file. `path` NULL: HOST_FILE, and the defaults when that is absent; otherwise the file must exist.

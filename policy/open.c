@@ -3,6 +3,7 @@
  * (openat2), links are refused wherever they point, and type and size are read from the descriptor that is handed out.
  */
 #include "policy/open.h"
+#include "policy/file.h"
 #include "policy/host.h"
 
 #include <errno.h>
@@ -79,15 +80,17 @@ static bool name_folder(int folder, char name[static PATH_MAX])
 	return true;
 }
 
-static bool find_place(const struct policy *policy, const struct host *host, const char *path, struct place *place,
-		       char why[static POLICY_WHY_SIZE])
+static bool find_place(const struct policy *policy, const struct host *host, const struct policy_path *from,
+		       struct place *place, char why[static POLICY_WHY_SIZE])
 {
+	const char *path = from->text;
+	int folder = policy->folders[from->at.file];
 	char name[PATH_MAX], quote[QUOTE_SIZE];
 
-	*place = (struct place){.folder = policy->folder, .rest = path};
+	*place = (struct place){.folder = folder, .rest = path};
 	if (path[0] != '/')
 		return true;
-	if (name_folder(policy->folder, name) && (place->rest = below(path, name)) != NULL)
+	if (name_folder(folder, name) && (place->rest = below(path, name)) != NULL)
 		return true;
 	for (uint32_t i = 0; host != NULL && i < host->folders.root_count; i++) {
 		place->rest = below(path, host->folders.roots[i].text);
@@ -289,8 +292,8 @@ static int open_in_place(const struct place *place, const char *path, enum polic
 	return -1;
 }
 
-int policy_open_file(const struct policy *policy, const struct host *host, const char *path, enum policy_open how,
-		     uint64_t *size, char why[static POLICY_WHY_SIZE])
+int policy_open_file(const struct policy *policy, const struct host *host, const struct policy_path *path,
+		     enum policy_open how, uint64_t *size, char why[static POLICY_WHY_SIZE])
 {
 	struct place place;
 	int fd;
@@ -298,9 +301,61 @@ int policy_open_file(const struct policy *policy, const struct host *host, const
 	why[0] = '\0';
 	if (!find_place(policy, host, path, &place, why))
 		return -1;
-	fd = open_in_place(&place, path, how, size, why);
+	fd = open_in_place(&place, path->text, how, size, why);
 	close_place(&place);
 	return fd;
+}
+
+bool policy_image_stays(int image, const char *path, char why[static POLICY_WHY_SIZE])
+{
+	char quote[QUOTE_SIZE];
+	struct statx stat;
+
+	problem_quote(quote, sizeof(quote), path);
+	if (statx(image, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &stat) != 0) {
+		snprintf(why, POLICY_WHY_SIZE, "%s cannot be looked at: %s", quote, strerror(errno));
+		return false;
+	}
+	if ((stat.stx_attributes & STATX_ATTR_VERITY) != 0)
+		return true;
+	if (!file_owner_is_trusted(stat.stx_uid, FILE_OF_OPERATOR))
+		snprintf(
+		    why, POLICY_WHY_SIZE,
+		    "%s is pinned by sha256, but belongs to user %u, who could change it while the VM runs; give it to "
+		    "root or to yourself with chown, or protect it with fs-verity",
+		    quote, (unsigned)stat.stx_uid);
+	else if ((stat.stx_mode & (S_IWGRP | S_IWOTH)) != 0)
+		snprintf(
+		    why, POLICY_WHY_SIZE,
+		    "%s is pinned by sha256, but can be written by others than its owner (mode %04o); take the right "
+		    "away with `chmod go-w`, or protect it with fs-verity",
+		    quote, (unsigned)stat.stx_mode & 07777);
+	else
+		return true;
+	return false;
+}
+
+int policy_open_base(struct policy *policy, const struct host *host, const struct policy_path *path, unsigned file,
+		     struct problems *problems, struct file_identity *identity, char why[static POLICY_WHY_SIZE])
+{
+	char folder[POLICY_PATH_SIZE];
+	const char *name;
+	struct place place;
+	int result;
+
+	why[0] = '\0';
+	if (!find_place(policy, host, path, &place, why))
+		return -1;
+	name = strrchr(place.rest, '/');
+	snprintf(folder, sizeof(folder), "%.*s", name == NULL ? 1 : (int)(name - place.rest),
+		 name == NULL ? "." : place.rest);
+	policy->folders[file] = open_beneath(place.folder, folder, O_PATH | O_DIRECTORY, 0);
+	close_place(&place);
+	if (policy->folders[file] < 0)
+		return fail_open(path->text, POLICY_OPEN_READ, why);
+	result = file_read_in(policy->folders[file], name == NULL ? place.rest : name + 1, FILE_OF_OPERATOR, problems,
+			      file, identity, NULL);
+	return result;
 }
 
 int policy_open_scratch(uint64_t size, char why[static POLICY_WHY_SIZE])

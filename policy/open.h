@@ -6,12 +6,16 @@
 #ifndef POLICY_OPEN_H
 #define POLICY_OPEN_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum { POLICY_WHY_SIZE = 512 };
 
 struct policy;
+struct policy_path;
 struct host;
+struct problems;
+struct file_identity;
 
 enum policy_open {
 	POLICY_OPEN_READ,       /* kernel, initrd: not empty */
@@ -20,11 +24,20 @@ enum policy_open {
 	POLICY_OPEN_LOG,        /* console log: a new file (0600), append only */
 };
 
-/* Returns a close-on-exec descriptor of a regular file, its size in *size (may be NULL), or -1 with a message that says
-   what is wrong and what helps. Locks belong to the open file: they last until its last descriptor, in whatever
-   process, is closed. `host` may be NULL: no roots. */
-int policy_open_file(const struct policy *policy, const struct host *host, const char *path, enum policy_open how,
-		     uint64_t *size, char why[static POLICY_WHY_SIZE]);
+/* Relative paths start at the folder of the file that says them. Returns a close-on-exec descriptor of a regular file,
+   its size in *size (may be NULL), or -1 with a message that says what is wrong and what helps. Locks belong to the
+   open file: they last until its last descriptor, in whatever process, is closed. `host` may be NULL: no roots. */
+int policy_open_file(const struct policy *policy, const struct host *host, const struct policy_path *path,
+		     enum policy_open how, uint64_t *size, char why[static POLICY_WHY_SIZE]);
+
+/* Whether an open image stays as it is when it has been hashed: fs-verity protects it, or nobody but its owner, who is
+   root or the operator, can write it. False: `why` says what helps. */
+bool policy_image_stays(int image, const char *path, char why[static POLICY_WHY_SIZE]);
+
+/* Reads the file that a policy extends, with the checks of policy_load, and keeps its folder in policy->folders[file].
+   0, or -1: problems were added, or `why` says it. */
+int policy_open_base(struct policy *policy, const struct host *host, const struct policy_path *path, unsigned file,
+		     struct problems *problems, struct file_identity *identity, char why[static POLICY_WHY_SIZE]);
 
 /* An empty scratch disk of `size` bytes in memory (a memfd that can neither grow nor shrink). */
 int policy_open_scratch(uint64_t size, char why[static POLICY_WHY_SIZE]);

@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 struct host;
+struct schema_key;
 
 enum {
 	POLICY_VERSION = 1,
@@ -26,7 +27,13 @@ enum {
 	POLICY_CMDLINE_SIZE = PLAN_CMDLINE_SIZE,
 	POLICY_SERIAL_SIZE = PLAN_SERIAL_SIZE + 1,
 	POLICY_DISKS_MAX = PLAN_DEVICES_MAX - 2, /* the console and the entropy device are always there */
-	POLICY_TASKS_FIXED = 4,                  /* stager, auditor, supervisor, monitor; + vCPUs + devices */
+	POLICY_NETWORKS_MAX = 4,
+	POLICY_ADDRESSES_MAX = 8,
+	POLICY_EGRESS_MAX = 16,
+	POLICY_PORTS_MAX = 16,
+	POLICY_WAIVERS_MAX = 32,
+	POLICY_ROLE_MAX = 16,   /* people and groups of one role */
+	POLICY_TASKS_FIXED = 4, /* stager, auditor, supervisor, monitor; + vCPUs + devices */
 };
 
 /* Fields. `at` first; at.line is 0 when the key was not written. */
@@ -49,6 +56,30 @@ struct policy_cmdline {
 struct policy_serial {
 	struct policy_at at;
 	char text[POLICY_SERIAL_SIZE];
+};
+struct policy_mac {
+	struct policy_at at;
+	char text[18]; /* such as 02:00:00:00:00:07 */
+};
+struct policy_address {
+	struct policy_at at;
+	char text[52]; /* IPv4 or IPv6 in its one canonical form; networks with /prefix */
+};
+struct policy_interface {
+	struct policy_at at;
+	char text[16]; /* IFNAMSIZ */
+};
+struct policy_principal {
+	struct policy_at at;
+	char text[40]; /* a user's name or number, or `group:` and a group's */
+};
+struct policy_date {
+	struct policy_at at;
+	char text[11]; /* year-month-day */
+};
+struct policy_text {
+	struct policy_at at;
+	char text[200];
 };
 struct policy_digest { /* SHA-256 the file must have; only when at.line is not 0 */
 	struct policy_at at;
@@ -73,6 +104,11 @@ struct policy_machine {
 };
 
 enum policy_access { POLICY_READ_ONLY, POLICY_READ_WRITE };
+struct policy_disk_limits {
+	struct policy_at at;
+	struct policy_number bandwidth;  /* bytes a second, both directions together; 0: no cap of its own */
+	struct policy_number operations; /* requests a second; 0: the same */
+};
 struct policy_disk {
 	struct policy_at at;
 	struct policy_name name;
@@ -80,6 +116,61 @@ struct policy_disk {
 	struct policy_number scratch; /* bytes, a multiple of 512; 0: the disk is the file at path */
 	struct policy_number access;  /* enum policy_access */
 	struct policy_serial serial;
+	struct policy_digest sha256; /* read-only images alone */
+	struct policy_disk_limits limits;
+};
+
+struct policy_egress { /* what may leave to one network; nothing else does */
+	struct policy_at at;
+	struct policy_address to; /* with /prefix */
+	uint32_t tcp_count, udp_count;
+	struct policy_number tcp[POLICY_PORTS_MAX], udp[POLICY_PORTS_MAX]; /* first << 32 | last */
+	struct policy_number icmp;                                         /* enum policy_switch: echo requests */
+};
+enum policy_switch { POLICY_OFF, POLICY_ON };
+struct policy_network_limits {
+	struct policy_at at;
+	struct policy_number bandwidth; /* bits a second, each direction */
+	struct policy_number packets;   /* a second, each direction */
+};
+struct policy_network {
+	struct policy_at at;
+	struct policy_name name;
+	struct policy_interface tap; /* empty: passt is set */
+	struct policy_path passt;
+	struct policy_mac mac;
+	uint32_t address_count, egress_count;
+	struct policy_address addresses[POLICY_ADDRESSES_MAX];
+	struct policy_egress egress[POLICY_EGRESS_MAX];
+	struct policy_network_limits limits;
+};
+
+struct policy_vsock_limits {
+	struct policy_at at;
+	struct policy_number connections;
+};
+struct policy_vsock { /* none when at.line is 0 */
+	struct policy_at at;
+	struct policy_number cid;
+	struct policy_path path;
+	uint32_t port_count;
+	struct policy_number guest_may_connect[POLICY_PORTS_MAX]; /* first << 32 | last */
+	struct policy_vsock_limits limits;
+};
+
+struct policy_entropy_limits {
+	struct policy_at at;
+	struct policy_number bandwidth; /* bytes a second; 0: no cap of its own */
+};
+struct policy_entropy {
+	struct policy_at at;
+	struct policy_entropy_limits limits;
+};
+
+struct policy_balloon { /* none when at.line is 0 */
+	struct policy_at at;
+	struct policy_number minimum;   /* bytes of RAM that are never asked back */
+	struct policy_number reporting; /* enum policy_switch: the guest reports free pages */
 };
 
 enum policy_input { POLICY_INPUT_NONE, POLICY_INPUT_STDIN };
@@ -109,10 +200,23 @@ struct policy_audit {
 struct policy_control {
 	struct policy_at at;
 	struct policy_number grace; /* ms from the power button to the end by force */
+	uint32_t viewer_count, operator_count, auditor_count;
+	struct policy_principal viewers[POLICY_ROLE_MAX], operators[POLICY_ROLE_MAX], auditors[POLICY_ROLE_MAX];
+};
+
+/* What `lint` need not say, of what, until when, and why. */
+struct policy_waiver {
+	struct policy_at at;
+	struct policy_number finding; /* enum lint_id */
+	struct policy_name of;        /* name of a disk or network; empty: all */
+	struct policy_date until;
+	struct policy_text reason;
 };
 
 struct policy {
 	struct policy_number version;
+	struct policy_number revision; /* of a signed policy: counts up, from 1; 0: none */
+	struct policy_path extends;    /* of the policy itself; empty: nothing */
 	struct policy_name name;
 	struct policy_kernel kernel;
 	struct policy_initrd initrd;
@@ -120,22 +224,39 @@ struct policy {
 	struct policy_machine machine;
 	uint32_t disk_count;
 	struct policy_disk disks[POLICY_DISKS_MAX];
+	uint32_t network_count;
+	struct policy_network networks[POLICY_NETWORKS_MAX];
+	struct policy_vsock vsock;
+	struct policy_entropy entropy;
+	struct policy_balloon balloon;
+	uint32_t waiver_count;
+	struct policy_waiver waivers[POLICY_WAIVERS_MAX];
 	struct policy_console console;
 	struct policy_limits limits;
 	struct policy_audit audit;
 	struct policy_control control;
 
-	uint8_t hash[32]; /* SHA-256 of the file's bytes */
-	int folder;       /* O_PATH descriptor of the folder that the file lies in, -1 when parsed from memory */
+	uint8_t hash[32]; /* SHA-256 of the file's bytes; when it extends others, of all their SHA-256s */
+	int folders[1 + PROBLEM_FILE_BASES_MAX]; /* by `file` of a place: O_PATH descriptor of the folder that the file
+						    lies in, -1: none, or parsed from memory */
+	char names[1 + PROBLEM_FILE_BASES_MAX][256];      /* their names in these folders, as they are; "": none */
+	uint8_t signed_by[8];                             /* id of the key, once the signature was checked */
+	char files[PROBLEM_FILES_MAX][PROBLEM_FILE_SIZE]; /* their names, safe to show */
 };
 
 /* Reads and checks the policy at path. Every mistake is in `problems` (which then holds the file's text as well).
    The file must be regular, not a link, at most POLICY_FILE_MAX bytes, writable by its owner alone, and the owner root
-   or the caller (under sudo: the caller's own user too). Returns a policy to give to policy_free, or NULL. */
-struct policy *policy_load(const char *path, struct problems *problems);
+   or the caller (under sudo: the caller's own user too); what it extends likewise. `host` (may be NULL) gives ceilings
+   and defaults. Returns a policy to give to policy_free, or NULL. */
+struct policy *policy_load(const char *path, const struct host *host, struct problems *problems);
 
-/* The same for `size` bytes in memory, called `name` in messages. Reads no file. */
-struct policy *policy_parse_buffer(const char *name, const void *bytes, size_t size, struct problems *problems);
+/* The same for `size` bytes in memory, called `name` in messages, in this process: for tests and fuzzing. Reads no
+   file, so it can extend none. */
+struct policy *policy_parse_buffer(const char *name, const void *bytes, size_t size, const struct host *host,
+				   struct problems *problems);
+
+/* Whether this build can run it: false, with problems, where a key is checked and not yet enforced. */
+bool policy_is_available(const struct policy *policy, struct problems *problems);
 
 /* NULL is fine. */
 void policy_free(struct policy *policy);
@@ -153,12 +274,10 @@ uint64_t policy_memory_cap(const struct policy *policy);
 
 /* The effective value of one key, for `explain` and `plan`. */
 struct policy_value {
-	const char *key;         /* such as "limits.run_time" or "disks[0].access" */
-	const char *text;        /* in the policy's own notation, "" when there is none */
-	struct policy_at at;     /* line 0: default */
-	const char *fallback;    /* the default as the manual says it, NULL: none */
-	const char *help;        /* what the key is */
-	const char *enforced_by; /* who holds the VM to it, NULL: nobody needs to */
+	const char *key;     /* such as "limits.run_time" or "disks[0].access" */
+	const char *text;    /* in the policy's own notation, "" when there is none */
+	struct policy_at at; /* line 0: default */
+	const struct schema_key *schema;
 };
 /* Calls `each` once for every key in the manual's order. The strings last until `each` returns. */
 void policy_each_value(const struct policy *policy, void (*each)(const struct policy_value *value, void *context),

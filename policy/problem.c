@@ -1,6 +1,6 @@
 /* Keeps and renders the operator's mistakes. The file's text is a stranger's: it is shown escaped and cut to a window.
  * Never writes to a stream that it wasn't given; a lost message on out-of-memory is counted, not hidden. */
-#include "policy/problem.h"
+#include "policy/policy.h"
 #include "policy/utf8.h"
 
 #include <jansson.h>
@@ -22,7 +22,8 @@ void problems_init(struct problems *problems)
 
 void problems_free(struct problems *problems)
 {
-	free(problems->source);
+	for (size_t i = 0; i < PROBLEM_FILES_MAX; i++)
+		free(problems->files[i].bytes);
 	problems_init(problems);
 }
 
@@ -45,6 +46,8 @@ void problems_add(struct problems *problems, struct policy_at at, const char *hi
 
 static bool is_after(struct policy_at a, struct policy_at b)
 {
+	if (a.file != b.file)
+		return a.file > b.file;
 	return a.line != b.line ? a.line > b.line : a.column > b.column;
 }
 
@@ -83,8 +86,35 @@ static size_t escape(const uint8_t *bytes, size_t left, char shown[static ESCAPE
 	return length;
 }
 
-void problems_set_file(struct problems *problems, const char *name)
+bool problems_set_bytes(struct problems *problems, unsigned file, const void *bytes, size_t size)
 {
+	struct problem_file *source = &problems->files[file];
+	struct policy_at nowhere = {.file = file};
+
+	if (size > POLICY_FILE_MAX) {
+		problems_add(problems, nowhere, "is it the right file?", "larger than %d KiB", POLICY_FILE_MAX / 1024);
+		return false;
+	}
+	source->bytes = malloc(size + 1);
+	if (source->bytes == NULL) {
+		problems_add(problems, nowhere, NULL, "out of memory");
+		return false;
+	}
+	if (size > 0)
+		memcpy(source->bytes, bytes, size);
+	source->size = size;
+	return true;
+}
+
+char *problems_place(const struct problems *problems, struct policy_at at, char *out, size_t size)
+{
+	snprintf(out, size, "%s:%u", problems->files[at.file].name, (unsigned)at.line);
+	return out;
+}
+
+void problems_set_file(struct problems *problems, unsigned file, const char *name)
+{
+	char *out = problems->files[file].name;
 	const uint8_t *bytes = (const uint8_t *)name;
 	size_t left = strlen(name), used = 0;
 	char shown[ESCAPED_SIZE];
@@ -92,14 +122,14 @@ void problems_set_file(struct problems *problems, const char *name)
 	while (left > 0) {
 		size_t length = escape(bytes, left, shown);
 
-		if (strlen(shown) >= sizeof(problems->file) - used)
+		if (strlen(shown) >= PROBLEM_FILE_SIZE - used)
 			break;
-		memcpy(problems->file + used, shown, strlen(shown));
+		memcpy(out + used, shown, strlen(shown));
 		used += strlen(shown);
 		bytes += length;
 		left -= length;
 	}
-	problems->file[used] = '\0';
+	out[used] = '\0';
 }
 
 char *problem_quote(char *out, size_t size, const char *text)
@@ -133,10 +163,10 @@ char *problem_quote(char *out, size_t size, const char *text)
 }
 
 /* The line's bytes without its end; false when there is no such line. */
-static bool find_line(const struct problems *problems, uint32_t line, const uint8_t **start, size_t *length)
+static bool find_line(const struct problem_file *file, uint32_t line, const uint8_t **start, size_t *length)
 {
-	const uint8_t *bytes = (const uint8_t *)problems->source;
-	size_t left = problems->source_size;
+	const uint8_t *bytes = (const uint8_t *)file->bytes;
+	size_t left = file->size;
 
 	if (bytes == NULL || line == 0)
 		return false;
@@ -170,7 +200,7 @@ static void print_line(const struct problems *problems, struct policy_at at, FIL
 	size_t left, first, caret = 0;
 	char shown[ESCAPED_SIZE];
 
-	if (!find_line(problems, at.line, &bytes, &left))
+	if (!find_line(&problems->files[at.file], at.line, &bytes, &left))
 		return;
 	first = at.column > SHOWN_MAX - 20 ? at.column - SHOWN_BEFORE : 1;
 	fprintf(out, "%5u | %s", (unsigned)at.line, first > 1 ? "…" : "");
@@ -195,18 +225,19 @@ void problems_print(const struct problems *problems, FILE *out)
 {
 	for (size_t i = 0; i < problems->count; i++) {
 		const struct policy_problem *problem = &problems->list[i];
+		const char *file = problems->files[problem->at.file].name;
 
 		if (problem->at.line == 0)
-			fprintf(out, "%s: error: %s\n", problems->file, problem->message);
+			fprintf(out, "%s: error: %s\n", file, problem->message);
 		else
-			fprintf(out, "%s:%u:%u: error: %s\n", problems->file, (unsigned)problem->at.line,
+			fprintf(out, "%s:%u:%u: error: %s\n", file, (unsigned)problem->at.line,
 				(unsigned)problem->at.column, problem->message);
 		print_line(problems, problem->at, out);
 		if (problem->hint[0] != '\0')
 			fprintf(out, "hint: %s\n", problem->hint);
 	}
 	if (problems->dropped > 0)
-		fprintf(out, "%s: error: %zu more not shown\n", problems->file, problems->dropped);
+		fprintf(out, "%s: error: %zu more not shown\n", problems->files[0].name, problems->dropped);
 }
 
 char *problems_json(const struct problems *problems)
@@ -218,11 +249,12 @@ char *problems_json(const struct problems *problems)
 	for (size_t i = 0; i < problems->count; i++) {
 		const struct policy_problem *problem = &problems->list[i];
 
-		json_array_append_new(list, json_pack("{s:i, s:i, s:s, s:s}", "line", (int)problem->at.line, "column",
-						      (int)problem->at.column, "message", problem->message, "hint",
-						      problem->hint));
+		json_array_append_new(list, json_pack("{s:s, s:i, s:i, s:s, s:s}", "file",
+						      problems->files[problem->at.file].name, "line",
+						      (int)problem->at.line, "column", (int)problem->at.column,
+						      "message", problem->message, "hint", problem->hint));
 	}
-	root = json_pack("{s:s, s:o, s:I}", "file", problems->file, "problems", list, "more",
+	root = json_pack("{s:s, s:o, s:I}", "file", problems->files[0].name, "problems", list, "more",
 			 (json_int_t)problems->dropped);
 	text = root == NULL ? NULL : json_dumps(root, JSON_INDENT(2));
 	json_decref(root);

@@ -14,11 +14,27 @@
 enum {
 	PROBLEMS_MAX = 20,
 	PROBLEM_TEXT_SIZE = 512,
-	PROBLEM_FILE_SIZE = 4096,
+	PROBLEM_FILE_SIZE = 1024,
+};
+
+/* The files that decide one VM. */
+enum {
+	PROBLEM_FILE_POLICY,
+	PROBLEM_FILE_BASE, /* what it extends, what that extends, … */
+	PROBLEM_FILE_BASES_MAX = 3,
+	PROBLEM_FILE_HOST = PROBLEM_FILE_BASE + PROBLEM_FILE_BASES_MAX,
+	PROBLEM_FILES_MAX,
 };
 
 struct policy_at {
-	uint32_t line, column; /* from 1, column in characters; line 0: nowhere in the file */
+	uint32_t line;                  /* from 1; 0: nowhere in the file */
+	uint32_t column : 24, file : 8; /* column from 1, in characters; file: one of the above */
+};
+
+struct problem_file {
+	char name[PROBLEM_FILE_SIZE]; /* as the operator named it, safe to show; "": none */
+	char *bytes;                  /* owned; NULL when it could not be read, or is not at hand */
+	size_t size;
 };
 
 struct policy_problem {
@@ -28,9 +44,7 @@ struct policy_problem {
 };
 
 struct problems {
-	char file[PROBLEM_FILE_SIZE]; /* as the operator named it, safe to show */
-	char *source;                 /* the file's bytes, owned; NULL when it could not be read */
-	size_t source_size;
+	struct problem_file files[PROBLEM_FILES_MAX];
 	size_t count;
 	size_t dropped; /* found, but not kept */
 	struct policy_problem list[PROBLEMS_MAX];
@@ -40,8 +54,14 @@ struct problems {
 void problems_init(struct problems *problems);
 void problems_free(struct problems *problems);
 
-/* The name that messages begin with, escaped and cut to what fits. */
-void problems_set_file(struct problems *problems, const char *name);
+/* The name that messages about this file begin with, escaped and cut to what fits. */
+void problems_set_file(struct problems *problems, unsigned file, const char *name);
+
+/* Takes a copy of the file's bytes, at most POLICY_FILE_MAX. False: a problem says why not. */
+bool problems_set_bytes(struct problems *problems, unsigned file, const void *bytes, size_t size);
+
+/* "file:line" of a place, for messages that name a second one. Returns out. */
+char *problems_place(const struct problems *problems, struct policy_at at, char *out, size_t size);
 
 /* Adds one; `hint` may be NULL. */
 void problems_add(struct problems *problems, struct policy_at at, const char *hint, const char *format, ...)
@@ -53,8 +73,8 @@ void problems_sort(struct problems *problems);
 /* `file:line:column: error: message`, the line, a caret, `hint: …`. Writes nothing when there is none. */
 void problems_print(const struct problems *problems, FILE *out);
 
-/* {"file": …, "problems": [{"line", "column", "message", "hint"}], "more": n} as a string to free(), NULL: no memory.
- */
+/* {"file": …, "problems": [{"file", "line", "column", "message", "hint"}], "more": n} as a string to free(), NULL: no
+   memory. The first "file" is the policy's. */
 char *problems_json(const struct problems *problems);
 
 /* Puts text between backquotes into out, escaped and shortened to what fits. Returns out. */

@@ -1,13 +1,13 @@
 /* Converts one scalar by its key's type alone: `010`, `yes` and `1e3` mean nothing special. The text is a stranger's,
  * NUL-terminated and bounded by the tree. Units are written without a space and never left out; what overflows, rounds
  * or has leading zeros is an error, so a number means what a reader thinks it means. */
-#include "policy/schema.h"
+#include "policy/scalar.h"
 #include "policy/utf8.h"
 
 #include <inttypes.h>
 #include <string.h>
 
-enum { QUOTE_SIZE = 128, NUMBER_SIZE = 32, DIGEST_DIGITS = 64 };
+enum { QUOTE_SIZE = 128, DIGEST_DIGITS = 64 };
 
 _Static_assert(offsetof(struct policy_number, value) == sizeof(struct policy_at), "the value follows the place");
 _Static_assert(offsetof(struct policy_path, text) == sizeof(struct policy_at), "the text follows the place");
@@ -21,16 +21,14 @@ struct unit {
 static const struct unit size_units[] = {
     {"KiB", UINT64_C(1) << 10}, {"MiB", UINT64_C(1) << 20}, {"GiB", UINT64_C(1) << 30}, {NULL, 0}};
 static const struct unit time_units[] = {{"ms", 1}, {"s", 1000}, {"min", 60000}, {"h", 3600000}, {NULL, 0}};
+static const struct unit bytes_rate_units[] = {
+    {"KiB/s", UINT64_C(1) << 10}, {"MiB/s", UINT64_C(1) << 20}, {"GiB/s", UINT64_C(1) << 30}, {NULL, 0}};
+static const struct unit bits_rate_units[] = {{"kbit/s", 1000}, {"Mbit/s", 1000000}, {"Gbit/s", 1000000000}, {NULL, 0}};
+static const struct unit rate_units[] = {{"/s", 1}, {NULL, 0}};
 static const struct unit percent_units[] = {{"%", 1}, {NULL, 0}};
 static const struct unit no_units[] = {{"", 1}, {NULL, 0}};
 
-struct scalar {
-	const struct schema_key *key;
-	const char *text;
-	char *message, *hint;
-};
-
-static bool fail(const struct scalar *scalar, const char *hint, const char *what)
+bool scalar_fail(const struct scalar *scalar, const char *hint, const char *what)
 {
 	char quote[QUOTE_SIZE];
 
@@ -48,20 +46,35 @@ static const struct unit *units_of(const struct schema_key *key)
 		return time_units;
 	case SCHEMA_PERCENT:
 		return percent_units;
+	case SCHEMA_BYTES_RATE:
+		return bytes_rate_units;
+	case SCHEMA_BITS_RATE:
+		return bits_rate_units;
+	case SCHEMA_RATE:
+		return rate_units;
 	default:
 		return no_units;
 	}
 }
 
-/* In the largest unit that divides the value. */
-static void format_number(const struct schema_key *key, uint64_t value, char out[static NUMBER_SIZE])
+void scalar_number_text(const struct schema_key *key, uint64_t value, char out[static SCALAR_NUMBER_SIZE])
 {
 	const struct unit *units = units_of(key), *best = units;
 
 	for (const struct unit *unit = units; unit->name != NULL; unit++)
 		if (value != 0 && value % unit->factor == 0)
 			best = unit;
-	snprintf(out, NUMBER_SIZE, "%" PRIu64 "%s", value / best->factor, best->name);
+	snprintf(out, SCALAR_NUMBER_SIZE, "%" PRIu64 "%s", value / best->factor, best->name);
+}
+
+const char *scalar_unit(const struct schema_key *key, size_t index)
+{
+	const struct unit *units = units_of(key);
+
+	for (size_t i = 0; units != no_units && units[i].name != NULL; i++)
+		if (i == index)
+			return units[i].name;
+	return NULL;
 }
 
 /* How many letters two words begin with alike, in whatever case. */
@@ -81,9 +94,9 @@ static bool fail_unit(const struct scalar *scalar, const char *number, int digit
 	size_t nearness = 0;
 
 	if (units == no_units)
-		return fail(scalar, "write digits only, such as `4`", "is not a whole number");
+		return scalar_fail(scalar, "write digits only, such as `4`", "is not a whole number");
 	if (rest[0] == '.' || rest[0] == ',')
-		return fail(scalar, "write a whole number of a smaller unit", "is not a whole number");
+		return scalar_fail(scalar, "write a whole number of a smaller unit", "is not a whole number");
 	while (*rest == ' ')
 		rest++;
 	for (const struct unit *unit = units; unit->name != NULL; unit++) {
@@ -95,36 +108,37 @@ static bool fail_unit(const struct scalar *scalar, const char *number, int digit
 			nearness = alike(rest, unit->name);
 		}
 	}
-	if (meant == NULL && units == percent_units)
+	if (meant == NULL && (units == percent_units || units == rate_units))
 		meant = units;
 	if (meant != NULL)
 		snprintf(hint, sizeof(hint), "write `%.*s%s` (units: %s)", digits, number, meant->name, list);
 	else
 		snprintf(hint, sizeof(hint), "write the unit right after the number: %s", list);
-	return fail(scalar, hint, rest[0] == '\0' ? "has no unit" : "has a unit that is not known here");
+	return scalar_fail(scalar, hint, rest[0] == '\0' ? "has no unit" : "has a unit that is not known here");
 }
 
 static bool check_range(const struct scalar *scalar, uint64_t value)
 {
 	const struct schema_key *key = scalar->key;
-	char hint[PROBLEM_TEXT_SIZE], what[64], min[NUMBER_SIZE], max[NUMBER_SIZE], step[NUMBER_SIZE];
+	char hint[PROBLEM_TEXT_SIZE], what[64], min[SCALAR_NUMBER_SIZE], max[SCALAR_NUMBER_SIZE],
+	    step[SCALAR_NUMBER_SIZE];
 
-	format_number(key, key->min, min);
-	format_number(key, key->max, max);
+	scalar_number_text(key, key->min, min);
+	scalar_number_text(key, key->max, max);
 	if (value < key->min || value > key->max) {
 		if (key->min == key->max)
 			snprintf(hint, sizeof(hint), "it can only be %s", min);
 		else
 			snprintf(hint, sizeof(hint), "it can be %s to %s", min, max);
-		return fail(scalar, hint, value < key->min ? "is too small" : "is too large");
+		return scalar_fail(scalar, hint, value < key->min ? "is too small" : "is too large");
 	}
 	if (key->multiple > 1 && value % key->multiple != 0) {
-		format_number(key, key->multiple, step);
-		format_number(key, value - value % key->multiple, min);
-		format_number(key, value - value % key->multiple + key->multiple, max);
+		scalar_number_text(key, key->multiple, step);
+		scalar_number_text(key, value - value % key->multiple, min);
+		scalar_number_text(key, value - value % key->multiple + key->multiple, max);
 		snprintf(hint, sizeof(hint), "the nearest are %s and %s", min, max);
 		snprintf(what, sizeof(what), "is not a multiple of %s", step);
-		return fail(scalar, hint, what);
+		return scalar_fail(scalar, hint, what);
 	}
 	return true;
 }
@@ -143,10 +157,10 @@ static bool convert_number(const struct scalar *scalar, struct policy_number *fi
 		char hint[PROBLEM_TEXT_SIZE];
 
 		snprintf(hint, sizeof(hint), "such as `%s`", scalar->key->example);
-		return fail(scalar, hint, "is not a number");
+		return scalar_fail(scalar, hint, "is not a number");
 	}
 	if (digits > 1 && scalar->text[0] == '0')
-		return fail(scalar, "numbers are decimal", "has leading zeros");
+		return scalar_fail(scalar, "numbers are decimal", "has leading zeros");
 	while (unit->name != NULL && strcmp(scalar->text + digits, unit->name) != 0)
 		unit++;
 	if (unit->name == NULL)
@@ -182,7 +196,7 @@ static bool convert_choice(const struct scalar *scalar, struct policy_number *fi
 						  : ", ",
 			 choices[i]);
 	}
-	return fail(scalar, hint, "is not one of the choices");
+	return scalar_fail(scalar, hint, "is not one of the choices");
 }
 
 static bool is_in(char c, const char *extra, bool upper)
@@ -202,14 +216,14 @@ static bool check_letters(const struct scalar *scalar)
 
 	snprintf(hint, sizeof(hint), "it is made of 1 to %zu %s", most, kind);
 	if (length == 0)
-		return fail(scalar, hint, "is empty");
+		return scalar_fail(scalar, hint, "is empty");
 	if (length > most)
-		return fail(scalar, hint, "is too long");
+		return scalar_fail(scalar, hint, "is too long");
 	for (const char *c = scalar->text; *c != '\0'; c++)
 		if (!is_in(*c, is_name ? "-" : "._-", !is_name))
-			return fail(scalar, hint, "has a character that cannot be there");
+			return scalar_fail(scalar, hint, "has a character that cannot be there");
 	if (is_name && scalar->text[0] == '-')
-		return fail(scalar, hint, "begins with -");
+		return scalar_fail(scalar, hint, "begins with -");
 	return true;
 }
 
@@ -219,11 +233,11 @@ static bool check_text(const struct scalar *scalar)
 
 	for (const char *c = scalar->text; *c != '\0'; c++)
 		if (*c < 0x20 || *c > 0x7e)
-			return fail(scalar, "printable ASCII only", "has a character that cannot be there");
+			return scalar_fail(scalar, "printable ASCII only", "has a character that cannot be there");
 	if (strlen(scalar->text) < scalar->key->room)
 		return true;
 	snprintf(hint, sizeof(hint), "at most %zu characters", scalar->key->room - 1);
-	return fail(scalar, hint, "is too long");
+	return scalar_fail(scalar, hint, "is too long");
 }
 
 static bool check_path(const struct scalar *scalar)
@@ -233,29 +247,31 @@ static bool check_path(const struct scalar *scalar)
 	uint32_t code;
 
 	if (left == 0)
-		return fail(scalar, "name a file beneath the policy's folder", "is empty");
+		return scalar_fail(scalar, "name a file beneath the policy's folder", "is empty");
 	if (left >= POLICY_PATH_SIZE)
-		return fail(scalar, "at most 1023 bytes", "is too long");
+		return scalar_fail(scalar, "at most 1023 bytes", "is too long");
 	if (text[0] == '~')
-		return fail(scalar, "`~` means nothing here: write a path from the policy's folder", "begins with ~");
+		return scalar_fail(scalar, "`~` means nothing here: write a path from the policy's folder",
+				   "begins with ~");
 	for (const uint8_t *bytes = (const uint8_t *)text; left > 0; bytes += length, left -= length) {
 		length = utf8_next(bytes, left, &code);
 		if (length == 0 || !utf8_is_plain(code))
-			return fail(scalar, "rename the file", "has a character that cannot be there");
+			return scalar_fail(scalar, "rename the file", "has a character that cannot be there");
 	}
 	if (text[0] == '/')
 		part++;
 	for (;;) {
 		length = strcspn(part, "/");
 		if (length == 0)
-			return fail(scalar, "one / between names, none at the end", "has an empty part");
+			return scalar_fail(scalar, "one / between names, none at the end", "has an empty part");
 		if (length == 1 && part[0] == '.')
-			return fail(scalar, "leave `./` out: paths start at the policy's folder", "has a part `.`");
+			return scalar_fail(scalar, "leave `./` out: paths start at the policy's folder",
+					   "has a part `.`");
 		if (length == 2 && part[0] == '.' && part[1] == '.')
-			return fail(scalar,
-				    "move the file beneath the policy's folder, or have its folder listed under "
-				    "`roots` in the host file and write the whole path",
-				    "leads upwards by `..`");
+			return scalar_fail(scalar,
+					   "move the file beneath the policy's folder, or have its folder listed under "
+					   "`roots` in the host file and write the whole path",
+					   "leads upwards by `..`");
 		if (part[length] == '\0')
 			return true;
 		part += length + 1;
@@ -268,12 +284,12 @@ static bool convert_digest(const struct scalar *scalar, uint8_t *bytes)
 	uint8_t value[32] = {0};
 
 	if (strlen(scalar->text) != DIGEST_DIGITS)
-		return fail(scalar, hint, "is not a SHA-256");
+		return scalar_fail(scalar, hint, "is not a SHA-256");
 	for (size_t i = 0; i < DIGEST_DIGITS; i++) {
 		char c = scalar->text[i];
 
 		if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f')))
-			return fail(scalar, hint, "is not a SHA-256");
+			return scalar_fail(scalar, hint, "is not a SHA-256");
 		value[i / 2] = (uint8_t)(value[i / 2] << 4 | (c <= '9' ? c - '0' : c - 'a' + 10));
 	}
 	memcpy(bytes, value, sizeof(value));
@@ -291,7 +307,12 @@ bool scalar_convert(const struct schema_key *key, const char *text, void *field,
 	case SCHEMA_SIZE:
 	case SCHEMA_TIME:
 	case SCHEMA_PERCENT:
+	case SCHEMA_BYTES_RATE:
+	case SCHEMA_BITS_RATE:
+	case SCHEMA_RATE:
 		return convert_number(&scalar, field);
+	case SCHEMA_PORTS:
+		return scalar_ports(&scalar, field);
 	case SCHEMA_CHOICE:
 		return convert_choice(&scalar, field);
 	case SCHEMA_DIGEST:
@@ -301,14 +322,33 @@ bool scalar_convert(const struct schema_key *key, const char *text, void *field,
 		is_good = check_letters(&scalar);
 		break;
 	case SCHEMA_PATH:
-	case SCHEMA_PATHS:
 		is_good = check_path(&scalar);
 		break;
 	case SCHEMA_TEXT:
 		is_good = check_text(&scalar);
 		break;
+	case SCHEMA_MAC:
+		is_good = scalar_check_mac(&scalar);
+		break;
+	case SCHEMA_ADDRESS:
+		is_good = scalar_check_address(&scalar);
+		break;
+	case SCHEMA_NETWORK:
+		is_good = scalar_check_network(&scalar);
+		break;
+	case SCHEMA_PRINCIPAL:
+		is_good = scalar_check_principal(&scalar);
+		break;
+	case SCHEMA_PUBLIC_KEY:
+		is_good = scalar_check_public_key(&scalar);
+		break;
+	case SCHEMA_DATE:
+		is_good = scalar_check_date(&scalar);
+		break;
 	case SCHEMA_GROUP:
+	case SCHEMA_SECTION:
 	case SCHEMA_GROUPS:
+	case SCHEMA_SCALARS:
 		break;
 	}
 	if (is_good)
@@ -316,21 +356,41 @@ bool scalar_convert(const struct schema_key *key, const char *text, void *field,
 	return is_good;
 }
 
+static void format_ports(uint64_t value, char *text)
+{
+	uint64_t first = SCHEMA_PORT_FIRST(value), last = SCHEMA_PORT_LAST(value);
+
+	if (first == last)
+		snprintf(text, SCALAR_TEXT_SIZE, "%" PRIu64, first);
+	else
+		snprintf(text, SCALAR_TEXT_SIZE, "%" PRIu64 "-%" PRIu64, first, last);
+}
+
 void scalar_format(const struct schema_key *key, const void *field, char text[static SCALAR_TEXT_SIZE])
 {
 	const char *value = (const char *)field + sizeof(struct policy_at);
-	char number[NUMBER_SIZE];
+	const struct policy_number *as_number = field;
+	char number[SCALAR_NUMBER_SIZE];
 
+	text[0] = '\0';
 	switch (key->type) {
 	case SCHEMA_COUNT:
 	case SCHEMA_SIZE:
 	case SCHEMA_TIME:
 	case SCHEMA_PERCENT:
-		format_number(key, ((const struct policy_number *)field)->value, number);
+	case SCHEMA_BYTES_RATE:
+	case SCHEMA_BITS_RATE:
+	case SCHEMA_RATE:
+		if (as_number->value == 0 && as_number->at.line == 0 && key->min > 0)
+			break; /* there is none */
+		scalar_number_text(key, as_number->value, number);
 		snprintf(text, SCALAR_TEXT_SIZE, "%s", number);
 		break;
+	case SCHEMA_PORTS:
+		format_ports(as_number->value, text);
+		break;
 	case SCHEMA_CHOICE:
-		snprintf(text, SCALAR_TEXT_SIZE, "%s", key->choices[((const struct policy_number *)field)->value]);
+		snprintf(text, SCALAR_TEXT_SIZE, "%s", key->choices[as_number->value]);
 		break;
 	case SCHEMA_DIGEST:
 		for (size_t i = 0; i < 32; i++)

@@ -70,13 +70,19 @@ static const struct schema_key *nearest_key(const struct schema_key *group, cons
 	return nearest;
 }
 
+/* Sections of the host file hold all of a policy's keys, so they say nothing of where one belongs. */
+static bool has_places(const struct schema_key *group)
+{
+	return group->type == SCHEMA_GROUP || group->type == SCHEMA_GROUPS;
+}
+
 /* Appends ", `name`" for each group of the root that has the key, at most PLACES_MAX. Groups are two levels deep. */
 static unsigned list_places(const struct schema_key *root, const char *name, char *list, size_t size)
 {
 	unsigned count = 0;
 
 	for (const struct schema_key *group = root; group->name != NULL; group++)
-		for (const struct schema_key *key = group->keys; key != NULL && key->name != NULL; key++) {
+		for (const struct schema_key *key = group->keys; has_places(group) && key->name != NULL; key++) {
 			size_t used = strlen(list);
 
 			if (strcmp(key->name, name) != 0 || count == PLACES_MAX)
@@ -118,7 +124,7 @@ void schema_suggest(const struct schema_key *root, const struct schema_key *grou
 		return;
 	}
 	for (const struct schema_key *key = root; key->name != NULL; key++) {
-		nearest = key->keys == NULL ? NULL : nearest_key(key->keys, name);
+		nearest = !has_places(key) ? NULL : nearest_key(key->keys, name);
 		if (nearest != NULL) {
 			snprintf(hint, size, "did you mean `%s` under `%s`?", nearest->name, key->name);
 			return;

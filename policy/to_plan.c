@@ -20,6 +20,8 @@ static void add_disk(struct plan *plan, const struct policy_disk *disk)
 {
 	struct plan_device *device = add_device(plan, DEVICE_DISK, disk->name.text);
 
+	device->bandwidth = disk->limits.bandwidth.value;
+	device->operations = disk->limits.operations.value;
 	device->as.disk.sectors = disk->scratch.value / 512;
 	device->as.disk.read_only = disk->access.value == POLICY_READ_ONLY;
 	memcpy(device->as.disk.serial, disk->serial.text, strlen(disk->serial.text));
@@ -47,5 +49,5 @@ void policy_to_plan(const struct policy *policy, struct plan *plan)
 	console->as.console.filter_escapes = policy->console.escapes.value == POLICY_ESCAPES_FILTER;
 	for (uint32_t i = 0; i < policy->disk_count; i++)
 		add_disk(plan, &policy->disks[i]);
-	add_device(plan, DEVICE_ENTROPY, "entropy");
+	add_device(plan, DEVICE_ENTROPY, "entropy")->bandwidth = policy->entropy.limits.bandwidth.value;
 }

@@ -1,42 +1,20 @@
-/* Builds the tree from libyaml's events. The bytes are a stranger's; libyaml sees them only after tree_check_bytes.
- * Converts no scalar and knows no key: that is the schema's. Memory is taken in proportion to the file, at most
- * TREE_NODES_MAX nodes, and libyaml is stopped at the first event past a limit. */
+/* Takes what the process that reads YAML hands back, a form that a stranger may have written, and makes a tree of it:
+ * every index, kind, text and depth is checked first, and its messages are shown only if they are plain text. Parses
+ * nothing.
+ */
 #include "policy/tree.h"
 #include "policy/utf8.h"
+#include "policy/yaml_form.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <yaml.h>
+#include <sys/mman.h>
 
-#define KEY_HINT "keys are plain words, such as `name:`"
-
-enum { QUOTE_SIZE = 128 };
-
-/* A map or list that is still open. */
-struct open_node {
-	int node;
-	bool has_key; /* map: the key was read, its value comes next */
-	const char *key;
-	struct policy_at key_at;
-};
-
-struct builder {
-	struct tree *tree;
-	struct problems *problems;
-	struct open_node stack[TREE_DEPTH_MAX];
-	size_t depth;
-	bool stop, has_document;
-};
-
-static struct policy_at at_mark(yaml_mark_t mark)
-{
-	return (struct policy_at){.line = (uint32_t)mark.line + 1, .column = (uint32_t)mark.column + 1};
-}
-
-bool tree_check_bytes(const void *bytes, size_t size, struct problems *problems)
+bool tree_check_bytes(const void *bytes, size_t size, struct problems *problems, unsigned file)
 {
 	const uint8_t *next = bytes;
-	struct policy_at at = {1, 1};
+	struct policy_at at = {.line = 1, .column = 1, .file = file};
+	size_t before = problems->count;
 	uint32_t code;
 	size_t length;
 
@@ -60,331 +38,147 @@ bool tree_check_bytes(const void *bytes, size_t size, struct problems *problems)
 				     "character U+%04X is invisible or changes how the line is shown", (unsigned)code);
 		at.column++;
 		if (code == '\n')
-			at = (struct policy_at){at.line + 1, 1};
+			at = (struct policy_at){.line = at.line + 1, .column = 1, .file = file};
 	}
-	return problems->count == 0;
+	return problems->count == before;
 }
 
-/* Copies a text into the tree's memory; NULL: does not fit. */
-static const char *keep(struct tree *tree, const char *text, size_t length)
+static bool text_is_plain(const char *text, size_t size)
 {
-	char *kept = tree->texts + tree->texts_used;
+	const char *end = memchr(text, 0, size);
+	size_t left = end == NULL ? 0 : (size_t)(end - text), length;
+	uint32_t code;
 
-	if (length >= tree->texts_max - tree->texts_used)
-		return NULL;
-	memcpy(kept, text, length);
-	kept[length] = '\0';
-	tree->texts_used += length + 1;
-	return kept;
-}
-
-static const char *quoted_key(const char *key, char out[static QUOTE_SIZE])
-{
-	return key == NULL ? "the item" : problem_quote(out, QUOTE_SIZE, key);
-}
-
-/* Adds a node below the innermost open one and returns its index; -1 and stop when there is no room. */
-static int add_node(struct builder *build, enum tree_kind kind, struct policy_at at)
-{
-	struct tree *tree = build->tree;
-	struct open_node *parent = build->depth == 0 ? NULL : &build->stack[build->depth - 1];
-	struct tree_node *node;
-	int index = (int)tree->count;
-
-	if (tree->count == tree->max) {
-		problems_add(build->problems, at, NULL, "more than %d keys and values", TREE_NODES_MAX);
-		build->stop = true;
-		return -1;
-	}
-	tree->count++;
-	node = &tree->nodes[index];
-	*node = (struct tree_node){.kind = kind, .at = at, .key_at = at, .first = -1, .next = -1, .last = -1};
-	if (parent == NULL)
-		return index;
-	if (parent->has_key) {
-		node->key = parent->key;
-		node->key_at = parent->key_at;
-		parent->has_key = false;
-	}
-	if (tree->nodes[parent->node].first < 0)
-		tree->nodes[parent->node].first = index;
-	else
-		tree->nodes[tree->nodes[parent->node].last].next = index;
-	tree->nodes[parent->node].last = index;
-	return index;
-}
-
-static bool expects_key(const struct builder *build)
-{
-	const struct open_node *parent = build->depth == 0 ? NULL : &build->stack[build->depth - 1];
-
-	return parent != NULL && build->tree->nodes[parent->node].kind == TREE_MAP && !parent->has_key;
-}
-
-static bool refuse_tag_and_anchor(struct builder *build, struct policy_at at, const yaml_char_t *tag,
-				  const yaml_char_t *anchor)
-{
-	if (anchor != NULL)
-		problems_add(build->problems, at, "write the value out where it is needed", "anchors are not allowed");
-	else if (tag != NULL)
-		problems_add(build->problems, at, "remove it; quote a value that begins with `!`",
-			     "tags are not allowed");
-	return anchor != NULL || tag != NULL;
-}
-
-/* Whether the scalar is one of the subset; adds the problem otherwise. */
-static bool scalar_is_allowed(struct builder *build, const yaml_event_t *event, const char *key)
-{
-	static const char *const nulls[] = {"", "~", "null", "Null", "NULL"};
-	struct policy_at at = at_mark(event->start_mark);
-	const char *text = (const char *)event->data.scalar.value;
-	yaml_scalar_style_t style = event->data.scalar.style;
-	char quote[QUOTE_SIZE];
-
-	if (refuse_tag_and_anchor(build, at, event->data.scalar.tag, event->data.scalar.anchor))
-		return false;
-	if (style == YAML_LITERAL_SCALAR_STYLE || style == YAML_FOLDED_SCALAR_STYLE) {
-		problems_add(build->problems, at, "write the value on one line", "`|` and `>` blocks are not allowed");
-		return false;
-	}
-	if (event->start_mark.line != event->end_mark.line) {
-		problems_add(build->problems, at,
-			     "write the value on one line; a new key starts at the same indentation as its neighbours",
-			     "the value goes on for several lines");
-		return false;
-	}
-	if (event->data.scalar.length > TREE_SCALAR_MAX) {
-		problems_add(build->problems, at, NULL, "a value longer than %d bytes", TREE_SCALAR_MAX);
-		return false;
-	}
-	if (memchr(text, 0, event->data.scalar.length) != NULL) {
-		problems_add(build->problems, at, NULL, "NUL in a value");
-		return false;
-	}
-	for (size_t i = 0; style == YAML_PLAIN_SCALAR_STYLE && i < sizeof(nulls) / sizeof(nulls[0]); i++)
-		if (strcmp(text, nulls[i]) == 0) {
-			if (expects_key(build))
-				problems_add(build->problems, at, KEY_HINT, "this cannot be a key");
-			else
-				problems_add(build->problems, at, "give it a value, or leave it out", "%s has no value",
-					     quoted_key(key, quote));
+	for (; left > 0; text += length, left -= length) {
+		length = utf8_next((const uint8_t *)text, left, &code);
+		if (length == 0 || !utf8_is_plain(code))
 			return false;
-		}
+	}
+	return end != NULL;
+}
+
+static bool take_problems(const struct yaml_form *form, struct problems *problems, unsigned file)
+{
+	if (form->problem_count > PROBLEMS_MAX)
+		return false;
+	for (uint32_t i = 0; i < form->problem_count; i++) {
+		const struct policy_problem *problem = &form->problems[i];
+		struct policy_at at = problem->at;
+
+		if (problem->message[0] == '\0' || !text_is_plain(problem->message, sizeof(problem->message)) ||
+		    !text_is_plain(problem->hint, sizeof(problem->hint)))
+			return false;
+		at.file = file;
+		problems_add(problems, at, problem->hint[0] == '\0' ? NULL : problem->hint, "%s", problem->message);
+	}
+	problems->dropped += form->problems_dropped;
 	return true;
 }
 
-static void refuse_complex_key(struct builder *build, struct policy_at at)
+static bool text_is_inside(const struct yaml_form *form, uint32_t text)
 {
-	problems_add(build->problems, at, KEY_HINT, "this cannot be a key");
-	build->stop = true;
+	return text == YAML_NONE || text < form->texts_used;
 }
 
-/* Takes a scalar as the next key of the innermost map. */
-static void take_key(struct builder *build, const yaml_event_t *event)
+/* A node on its own, and in its parent: only a map's children have keys, only scalars texts. */
+static bool node_is_valid(const struct yaml_form *form, uint32_t index, const struct tree_node *nodes)
 {
-	struct tree *tree = build->tree;
-	struct open_node *parent = &build->stack[build->depth - 1];
-	const char *text = (const char *)event->data.scalar.value;
-	char quote[QUOTE_SIZE], hint[64];
+	const struct yaml_node *node = &form->nodes[index];
+	bool is_root = index == 0;
 
-	bool is_allowed = scalar_is_allowed(build, event, NULL);
-
-	parent->has_key = true;
-	parent->key_at = at_mark(event->start_mark);
-	parent->key = NULL;
-	if (!is_allowed)
-		return;
-	if (event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE && strcmp(text, "<<") == 0) {
-		problems_add(build->problems, parent->key_at, "write the keys out where they are needed",
-			     "merge keys are not allowed");
-		return;
-	}
-	for (int i = tree->nodes[parent->node].first; i >= 0; i = tree->nodes[i].next) {
-		if (tree->nodes[i].key == NULL || strcmp(tree->nodes[i].key, text) != 0)
-			continue;
-		snprintf(hint, sizeof(hint), "the first is on line %u", (unsigned)tree->nodes[i].key_at.line);
-		problems_add(build->problems, parent->key_at, hint, "key %s is written twice", quoted_key(text, quote));
-		return;
-	}
-	parent->key = keep(tree, text, event->data.scalar.length);
-	build->stop |= parent->key == NULL;
+	if (node->kind > TREE_LIST || !text_is_inside(form, node->key) || !text_is_inside(form, node->text))
+		return false;
+	if ((node->kind == TREE_SCALAR) != (node->text != YAML_NONE))
+		return false;
+	if (is_root)
+		return node->parent == YAML_NONE && node->key == YAML_NONE;
+	if (node->parent >= index)
+		return false;
+	return nodes[node->parent].kind == TREE_MAP ||
+	       (nodes[node->parent].kind == TREE_LIST && node->key == YAML_NONE);
 }
 
-static void take_scalar(struct builder *build, const yaml_event_t *event)
+static bool take_nodes(struct tree *tree, const struct yaml_form *form, unsigned file)
 {
-	const struct open_node *parent = build->depth == 0 ? NULL : &build->stack[build->depth - 1];
-	const char *key = parent != NULL && parent->has_key ? parent->key : NULL;
-	bool is_allowed = scalar_is_allowed(build, event, key);
-	int index = add_node(build, is_allowed ? TREE_SCALAR : TREE_BAD, at_mark(event->start_mark));
+	uint8_t depth[TREE_NODES_MAX] = {0};
 
-	if (index < 0 || !is_allowed)
-		return;
-	build->tree->nodes[index].text =
-	    keep(build->tree, (const char *)event->data.scalar.value, event->data.scalar.length);
-	if (build->tree->nodes[index].text == NULL) {
-		build->tree->nodes[index].kind = TREE_BAD;
-		build->stop = true;
-	}
-}
+	for (uint32_t i = 0; i < form->node_count; i++) {
+		const struct yaml_node *from = &form->nodes[i];
+		struct tree_node *node = &tree->nodes[i], *parent;
 
-static void open_collection(struct builder *build, enum tree_kind kind, struct policy_at at, const yaml_char_t *tag,
-			    const yaml_char_t *anchor)
-{
-	int index;
-
-	if (expects_key(build)) {
-		refuse_complex_key(build, at);
-		return;
-	}
-	refuse_tag_and_anchor(build, at, tag, anchor);
-	if (build->depth == TREE_DEPTH_MAX) {
-		problems_add(build->problems, at, NULL, "nested deeper than %d levels", TREE_DEPTH_MAX);
-		build->stop = true;
-		return;
-	}
-	index = add_node(build, kind, at);
-	if (index >= 0)
-		build->stack[build->depth++] = (struct open_node){.node = index};
-}
-
-static void start_document(struct builder *build, const yaml_event_t *event)
-{
-	struct policy_at at = at_mark(event->start_mark);
-
-	if (build->has_document) {
-		problems_add(build->problems, at, "keep one policy in a file", "a second document");
-		build->stop = true;
-	} else if (event->data.document_start.version_directive != NULL ||
-		   event->data.document_start.tag_directives.start != event->data.document_start.tag_directives.end) {
-		problems_add(build->problems, at, "remove it", "`%%` directives are not allowed");
-	}
-	build->has_document = true;
-}
-
-static void take_event(struct builder *build, const yaml_event_t *event)
-{
-	struct policy_at at = at_mark(event->start_mark);
-
-	switch (event->type) {
-	case YAML_DOCUMENT_START_EVENT:
-		start_document(build, event);
-		break;
-	case YAML_SCALAR_EVENT:
-		if (expects_key(build))
-			take_key(build, event);
-		else
-			take_scalar(build, event);
-		break;
-	case YAML_ALIAS_EVENT:
-		problems_add(build->problems, at, "write the value out; quote a value that begins with `*`",
-			     "aliases are not allowed");
-		if (expects_key(build))
-			build->stop = true;
-		else
-			add_node(build, TREE_BAD, at);
-		break;
-	case YAML_MAPPING_START_EVENT:
-		open_collection(build, TREE_MAP, at, event->data.mapping_start.tag, event->data.mapping_start.anchor);
-		break;
-	case YAML_SEQUENCE_START_EVENT:
-		open_collection(build, TREE_LIST, at, event->data.sequence_start.tag,
-				event->data.sequence_start.anchor);
-		break;
-	case YAML_MAPPING_END_EVENT:
-	case YAML_SEQUENCE_END_EVENT:
-		build->depth--;
-		break;
-	default:
-		break;
-	}
-}
-
-/* libyaml's own words, and ours for the mistakes that people make most. */
-static void add_syntax_problem(struct problems *problems, const yaml_parser_t *parser)
-{
-	static const struct {
-		const char *theirs, *message, *hint;
-		bool at_start; /* point to what was begun, not to where that was noticed */
-	} known[] = {
-	    {"cannot start any token", "this character cannot begin a value",
-	     "indent with spaces, not tabs; quote a value that begins with one of @ ` % & * ! | >", false},
-	    {"mapping values are not allowed", "a `:` where no key can be",
-	     "quote a value that contains `: `; check the indentation of the lines above", false},
-	    {"did not find expected key", "a key was expected here", "keys of one group start in the same column",
-	     false},
-	    {"could not find expected ':'", "a key without its `:`", "write `key: value`, with a space after the colon",
-	     false},
-	    {"did not find expected '-' indicator", "a list item was expected here",
-	     "items of one list start with `- ` in the same column", false},
-	    {"did not find expected ',' or '}'", "a map in braces is not closed",
-	     "separate keys by `, ` and close with `}`", true},
-	    {"did not find expected ',' or ']'", "a list in brackets is not closed",
-	     "separate items by `, ` and close with `]`", true},
-	    {"found unexpected end of stream", "a quoted value is not closed", NULL, true},
-	    {"block sequence entries are not allowed", "a list item where none can be",
-	     "start the list on the line below its key", false},
-	    {"found unknown escape character", "an unknown escape in double quotes",
-	     "use single quotes, or write `\\\\` for a backslash", false},
-	};
-	const char *theirs = parser->problem == NULL ? "not YAML" : parser->problem;
-
-	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
-		if (strstr(theirs, known[i].theirs) != NULL) {
-			problems_add(problems, at_mark(known[i].at_start ? parser->context_mark : parser->problem_mark),
-				     known[i].hint, "%s", known[i].message);
-			return;
-		}
-	problems_add(problems, at_mark(parser->problem_mark), NULL, "not YAML: %s", theirs);
-}
-
-static bool build_tree(struct builder *build, yaml_parser_t *parser)
-{
-	yaml_event_t event;
-	bool at_end = false;
-
-	while (!at_end && !build->stop) {
-		if (!yaml_parser_parse(parser, &event)) {
-			if (parser->error == YAML_MEMORY_ERROR)
-				problems_add(build->problems, (struct policy_at){0, 0}, NULL, "out of memory");
-			else
-				add_syntax_problem(build->problems, parser);
+		if (!node_is_valid(form, i, tree->nodes))
 			return false;
-		}
-		take_event(build, &event);
-		at_end = event.type == YAML_STREAM_END_EVENT;
-		yaml_event_delete(&event);
+		*node = (struct tree_node){.kind = (enum tree_kind)from->kind,
+					   .at = from->at,
+					   .key_at = from->key_at,
+					   .key = from->key == YAML_NONE ? NULL : form->texts + from->key,
+					   .text = from->text == YAML_NONE ? NULL : form->texts + from->text,
+					   .first = -1,
+					   .next = -1,
+					   .last = -1};
+		node->at.file = node->key_at.file = file;
+		if (i == 0)
+			continue;
+		depth[i] = depth[from->parent] + 1;
+		if (depth[i] > TREE_DEPTH_MAX)
+			return false;
+		parent = &tree->nodes[from->parent];
+		if (parent->first < 0)
+			parent->first = (int)i;
+		else
+			tree->nodes[parent->last].next = (int)i;
+		parent->last = (int)i;
 	}
-	return at_end;
+	return true;
 }
 
-bool tree_parse(struct tree *tree, const void *bytes, size_t size, struct problems *problems)
+bool tree_take(struct tree *tree, struct yaml_form *form, struct problems *problems, unsigned file)
 {
-	struct builder build = {.tree = tree, .problems = problems};
-	yaml_parser_t parser;
+	tree->form = form;
+	if (form->is_done != 1 || form->is_complete > 1 || form->node_count > TREE_NODES_MAX ||
+	    form->texts_used > YAML_TEXTS_SIZE || (form->texts_used > 0 && form->texts[form->texts_used - 1] != '\0'))
+		return false;
+	tree->nodes = calloc((size_t)form->node_count + 1, sizeof(tree->nodes[0]));
+	if (tree->nodes == NULL || !take_nodes(tree, form, file) || !take_problems(form, problems, file))
+		return false;
+	tree->count = form->node_count;
+	tree->complete = form->is_complete == 1;
+	return true;
+}
+
+bool tree_parse(struct tree *tree, enum tree_where where, struct problems *problems, unsigned file)
+{
+	const struct problem_file *source = &problems->files[file];
+	const struct policy_at nowhere = {.file = file};
+	struct yaml_form *form;
 
 	memset(tree, 0, sizeof(*tree));
-	if (!tree_check_bytes(bytes, size, problems))
+	if (!tree_check_bytes(source->bytes, source->size, problems, file))
 		return false;
-	tree->max = size + 8 < TREE_NODES_MAX ? size + 8 : TREE_NODES_MAX;
-	tree->texts_max = 3 * size + 64; /* escapes grow by half at most, each scalar adds a NUL */
-	tree->nodes = calloc(tree->max, sizeof(tree->nodes[0]));
-	tree->texts = malloc(tree->texts_max);
-	if (tree->nodes == NULL || tree->texts == NULL || !yaml_parser_initialize(&parser)) {
-		problems_add(problems, (struct policy_at){0, 0}, NULL, "out of memory");
+	form = mmap(NULL, sizeof(*form), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (form == MAP_FAILED) {
+		problems_add(problems, nowhere, NULL, "out of memory");
 		return false;
 	}
-	yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING);
-	yaml_parser_set_input_string(&parser, bytes, size);
-	tree->complete = build_tree(&build, &parser);
-	yaml_parser_delete(&parser);
+	tree->form = form;
+	if (where == TREE_HERE)
+		yaml_build(form, source->bytes, source->size);
+	else if (!yaml_build_apart(form, source->bytes, source->size, problems, file))
+		return false;
+	if (!tree_take(tree, form, problems, file)) {
+		problems_add(problems, nowhere, "do not use this file",
+			     "the process that read it did not keep to the rules, as if the file had taken it over");
+		return false;
+	}
 	if (tree->count == 0 && tree->complete)
-		problems_add(problems, (struct policy_at){0, 0}, "it begins with `cofferdam: 1`", "the file is empty");
+		problems_add(problems, nowhere, "it begins with `cofferdam: 1`", "the file is empty");
 	return tree->count > 0;
 }
 
 void tree_free(struct tree *tree)
 {
 	free(tree->nodes);
-	free(tree->texts);
+	if (tree->form != NULL)
+		munmap(tree->form, sizeof(*tree->form));
 	memset(tree, 0, sizeof(*tree));
 }

@@ -30,20 +30,29 @@ struct tree_node {
 	int last;                /* index of the last child */
 };
 
+struct yaml_form;
+
 struct tree {
 	struct tree_node *nodes; /* nodes[0] is the root */
-	size_t count, max;
-	char *texts;
-	size_t texts_used, texts_max;
+	size_t count;
 	bool complete; /* false: the syntax broke off somewhere, so a missing key means nothing */
+	struct yaml_form *form;
 };
 
-/* Parses `size` bytes (at most POLICY_FILE_MAX); problems are added. Returns false when there is no tree at all. The
-   tree is to be freed with tree_free either way. */
-bool tree_parse(struct tree *tree, const void *bytes, size_t size, struct problems *problems);
+enum tree_where {
+	TREE_APART, /* in a process of its own: for every file */
+	TREE_HERE,  /* in this process: for tests and fuzzing */
+};
+
+/* Parses the source of problems->files[file] (at most POLICY_FILE_MAX bytes); problems are added, every place is of
+   that file. Returns false when there is no tree at all. The tree is to be freed with tree_free either way. */
+bool tree_parse(struct tree *tree, enum tree_where where, struct problems *problems, unsigned file);
 void tree_free(struct tree *tree);
 
 /* Checks the bytes alone: UTF-8 and no character that hides, or makes lines, in an editor. */
-bool tree_check_bytes(const void *bytes, size_t size, struct problems *problems);
+bool tree_check_bytes(const void *bytes, size_t size, struct problems *problems, unsigned file);
+
+/* Makes the tree from a form that anybody may have written. False: it breaks the rules, or there is no memory. */
+bool tree_take(struct tree *tree, struct yaml_form *form, struct problems *problems, unsigned file);
 
 #endif

@@ -1,6 +1,6 @@
 /* `cofferdam check POLICY`: every mistake of a policy file, in one run. Opens nothing but the file. */
 #include "monitor/command/command.h"
-#include "policy/policy.h"
+#include "policy/signature.h"
 
 #include <getopt.h>
 #include <stdio.h>
@@ -21,7 +21,6 @@ int command_check(int argc, char **argv, const struct host *host)
 {
 	static const struct option words[] = {{"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {0}};
 	bool json = false;
-	(void)host;
 	for (int option; (option = next_option(argc, argv, words)) != -1;) {
 		if (option == 'h') {
 			fputs(help, stdout);
@@ -35,7 +34,7 @@ int command_check(int argc, char **argv, const struct host *host)
 		return EXIT_USAGE;
 	struct problems problems;
 	problems_init(&problems);
-	struct policy *policy = policy_load(argv[optind], &problems);
+	struct policy *policy = policy_load(argv[optind], host, &problems);
 	char *text = json ? problems_json(&problems) : NULL;
 	if (text != NULL)
 		puts(text);
@@ -43,7 +42,11 @@ int command_check(int argc, char **argv, const struct host *host)
 		problems_print(&problems, stderr);
 	if (policy != NULL && !json)
 		printf("%s: no mistakes\n", argv[optind]);
-	int status = policy != NULL ? 0 : problems.source == NULL ? EXIT_OURS : EXIT_USAGE;
+	if (policy != NULL && !json && !policy_may_run(policy, host, &problems)) {
+		say("but `run` would refuse it:");
+		problems_print(&problems, stderr);
+	}
+	int status = policy != NULL ? 0 : problems.files[PROBLEM_FILE_POLICY].bytes == NULL ? EXIT_OURS : EXIT_USAGE;
 	free(text);
 	problems_free(&problems);
 	policy_free(policy);

@@ -44,6 +44,11 @@ void close_descriptor(int *descriptor);
 int command_run(int argc, char **argv, const struct host *host);
 int command_check(int argc, char **argv, const struct host *host);
 int command_plan(int argc, char **argv, const struct host *host);
+int command_explain(int argc, char **argv, const struct host *host);
+int command_diff(int argc, char **argv, const struct host *host);
+int command_lint(int argc, char **argv, const struct host *host);
+int command_schema(int argc, char **argv, const struct host *host);
+int command_policy(int argc, char **argv, const struct host *host);
 int command_doctor(int argc, char **argv, const struct host *host);
 int command_selftest(int argc, char **argv, const struct host *host);
 

@@ -5,6 +5,8 @@
 #include "monitor/command/resources.h"
 #include "monitor/command/vm.h"
 #include "policy/open.h"
+#include "policy/schema.h"
+#include "policy/signature.h"
 
 #include <getopt.h>
 #include <jansson.h>
@@ -21,38 +23,53 @@ static const char help[] =
     "\n"
     "Exit status: 0 when `run` would start, 125 when it would be refused.\n";
 
+struct values {
+	const struct policy *policy;
+	json_t *list;
+};
+
 static void add_value(const struct policy_value *value, void *context)
 {
-	bool is_set = value->text[0] != 0 && (value->at.line != 0 || value->fallback != NULL);
+	const struct values *values = context;
+	const struct schema_key *key = value->schema;
+	bool is_set = value->text[0] != 0 && (value->at.line != 0 || key->fallback != NULL || key->derived != NULL);
 	json_t *entry = json_pack("{s:s, s:s?, s:s?}", "key", value->key, "value", is_set ? value->text : NULL,
-				  "enforced_by", value->enforced_by);
-	if (value->at.line != 0)
+				  "enforced_by", key->enforced_by);
+	if (value->at.line != 0) {
+		json_object_set_new(entry, "file", json_string(values->policy->files[value->at.file]));
 		json_object_set_new(entry, "line", json_integer(value->at.line));
-	json_array_append_new(context, entry);
+	}
+	json_array_append_new(values->list, entry);
 }
 
-static void add_file(json_t *files, const struct policy *policy, const struct host *host, const char *what,
-		     const char *path, enum policy_open how, int *refused)
+static void add_disk(json_t *files, const struct policy *policy, const struct host *host,
+		     const struct policy_disk *disk, int *refused)
 {
-	char why[POLICY_WHY_SIZE] = "";
+	bool write = disk->access.value == POLICY_READ_WRITE;
+	char why[WHY_SIZE] = "";
 	uint64_t size = 0;
-	AUTO_CLOSE int file = policy_open_file(policy, host, path, how, &size, why);
-	*refused |= file < 0;
-	json_array_append_new(files, json_pack("{s:s, s:s, s:I, s:s}", "what", what, "path", path, "bytes",
-					       (json_int_t)size, "refused", why));
+	struct vm_image image = {0};
+	snprintf(image.label, sizeof(image.label), "%s", disk->name.text);
+	snprintf(image.path, sizeof(image.path), "%s", disk->path.text);
+	AUTO_CLOSE int file = policy_open_file(policy, host, &disk->path,
+					       write ? POLICY_OPEN_DISK_WRITE : POLICY_OPEN_DISK_READ, &size, why);
+	*refused |= file < 0 || vm_check_disk_pin(disk, file, &image, why) != 0;
+	json_array_append_new(files, json_pack("{s:s, s:s, s:I, s:s}", "what", disk->name.text, "path", disk->path.text,
+					       "bytes", (json_int_t)size, "refused", why));
 }
 
 /* A kernel or initrd: copied and hashed as `run` does, for it may not fit, or not be the file that is pinned. */
 static uint64_t add_image(json_t *files, const struct policy *policy, const struct host *host, const struct plan *plan,
-			  const char *what, const char *path, const struct policy_digest *pin, int *refused)
+			  const char *what, const struct policy_path *path, const struct policy_digest *pin,
+			  int *refused)
 {
 	char why[WHY_SIZE] = "";
 	struct vm_image image = {0};
 	snprintf(image.label, sizeof(image.label), "%s", what);
-	snprintf(image.path, sizeof(image.path), "%s", path);
-	AUTO_CLOSE int copy = vm_copy_image(policy, host, plan, pin, &image, why);
+	snprintf(image.path, sizeof(image.path), "%s", path->text);
+	AUTO_CLOSE int copy = vm_copy_image(policy, host, plan, path, pin, &image, why);
 	*refused |= copy < 0;
-	json_array_append_new(files, json_pack("{s:s, s:s, s:I, s:s}", "what", what, "path", path, "bytes",
+	json_array_append_new(files, json_pack("{s:s, s:s, s:I, s:s}", "what", what, "path", path->text, "bytes",
 					       (json_int_t)image.size, "refused", why));
 	return copy < 0 ? 0 : image.size;
 }
@@ -61,18 +78,13 @@ static json_t *plan_files(const struct policy *policy, const struct host *host, 
 {
 	json_t *files = json_array();
 	if (!policy->kernel.builtin.value)
-		plan->kernel_size = add_image(files, policy, host, plan, "kernel", policy->kernel.path.text,
+		plan->kernel_size = add_image(files, policy, host, plan, "kernel", &policy->kernel.path,
 					      &policy->kernel.sha256, refused);
 	if (policy->initrd.at.line != 0)
-		add_image(files, policy, host, plan, "initrd", policy->initrd.path.text, &policy->initrd.sha256,
-			  refused);
-	for (size_t i = 0; i < policy->disk_count; i++) {
-		const struct policy_disk *disk = &policy->disks[i];
-		bool write = disk->access.value == POLICY_READ_WRITE;
-		if (disk->path.text[0] != 0)
-			add_file(files, policy, host, disk->name.text, disk->path.text,
-				 write ? POLICY_OPEN_DISK_WRITE : POLICY_OPEN_DISK_READ, refused);
-	}
+		add_image(files, policy, host, plan, "initrd", &policy->initrd.path, &policy->initrd.sha256, refused);
+	for (size_t i = 0; i < policy->disk_count; i++)
+		if (policy->disks[i].path.text[0] != 0)
+			add_disk(files, policy, host, &policy->disks[i], refused);
 	return files;
 }
 
@@ -164,12 +176,12 @@ static int make_plan(const struct policy *policy, const struct host *host, bool 
 	static struct plan plan;
 	int refused = 0;
 	policy_to_plan(policy, &plan);
-	json_t *values = json_array();
-	policy_each_value(policy, add_value, values);
+	struct values values = {policy, json_array()};
+	policy_each_value(policy, add_value, &values);
 	json_t *files = plan_files(policy, host, &plan, &refused);
 	json_t *here = plan_host(policy, host, &refused);
 	json_t *all = json_pack("{s:s, s:b, s:o, s:o, s:o, s:o}", "name", plan.name, "refused", refused, "values",
-				values, "host", here, "files", files, "processes", plan_processes(&plan));
+				values.list, "host", here, "files", files, "processes", plan_processes(&plan));
 	if (json) {
 		json_dumpf(all, stdout, JSON_INDENT(2));
 		putchar('\n');
@@ -203,9 +215,10 @@ int command_plan(int argc, char **argv, const struct host *host)
 		return EXIT_USAGE;
 	struct problems problems;
 	problems_init(&problems);
-	struct policy *policy = policy_load(argv[optind], &problems);
+	struct policy *policy = policy_load(argv[optind], host, &problems);
+	bool runs = policy != NULL && policy_may_run(policy, host, &problems);
 	problems_print(&problems, stderr);
-	int status = policy == NULL ? EXIT_OURS : make_plan(policy, host, filters, json);
+	int status = !runs ? EXIT_OURS : make_plan(policy, host, filters, json);
 	problems_free(&problems);
 	policy_free(policy);
 	return status;

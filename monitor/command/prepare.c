@@ -47,9 +47,9 @@ static int check_pin(const struct policy_digest *pin, const struct vm_image *ima
 }
 
 int vm_copy_image(const struct policy *policy, const struct host *host, const struct plan *plan,
-		  const struct policy_digest *pin, struct vm_image *image, char *why)
+		  const struct policy_path *path, const struct policy_digest *pin, struct vm_image *image, char *why)
 {
-	AUTO_CLOSE int source = policy_open_file(policy, host, image->path, POLICY_OPEN_READ, NULL, why);
+	AUTO_CLOSE int source = policy_open_file(policy, host, path, POLICY_OPEN_READ, NULL, why);
 	if (source < 0)
 		return -1;
 	int copy =
@@ -61,11 +61,11 @@ int vm_copy_image(const struct policy *policy, const struct host *host, const st
 }
 
 /* Its size goes into *size, its descriptor is held and returned. */
-static int copy_image(struct vm *vm, const char *label, const char *path, const struct policy_digest *pin,
+static int copy_image(struct vm *vm, const char *label, const struct policy_path *path, const struct policy_digest *pin,
 		      uint64_t *size, char *why)
 {
-	struct vm_image *image = record(vm, label, path);
-	int copy = vm_copy_image(vm->policy, vm->host, &vm->plan, pin, image, why);
+	struct vm_image *image = record(vm, label, path->text);
+	int copy = vm_copy_image(vm->policy, vm->host, &vm->plan, path, pin, image, why);
 	*size = image->size;
 	return vm_hold(vm, copy);
 }
@@ -84,7 +84,7 @@ static int open_kernel(struct vm *vm, char *why)
 	const struct policy_kernel *kernel = &vm->policy->kernel;
 	if (kernel->builtin.value)
 		return open_builtin(vm, why);
-	return copy_image(vm, "kernel", kernel->path.text, &kernel->sha256, &vm->plan.kernel_size, why);
+	return copy_image(vm, "kernel", &kernel->path, &kernel->sha256, &vm->plan.kernel_size, why);
 }
 
 static int open_initrd(struct vm *vm, char *why)
@@ -92,7 +92,18 @@ static int open_initrd(struct vm *vm, char *why)
 	const struct policy_initrd *initrd = &vm->policy->initrd;
 	if (initrd->at.line == 0)
 		return vm_hold(vm, resource_sealed("initrd", "", 0, why));
-	return copy_image(vm, "initrd", initrd->path.text, &initrd->sha256, &vm->plan.initrd_size, why);
+	return copy_image(vm, "initrd", &initrd->path, &initrd->sha256, &vm->plan.initrd_size, why);
+}
+
+int vm_check_disk_pin(const struct policy_disk *disk, int descriptor, struct vm_image *image, char *why)
+{
+	if (disk->sha256.at.line == 0 || descriptor < 0)
+		return 0;
+	if (!policy_image_stays(descriptor, disk->path.text, why) ||
+	    resource_hash(descriptor, image->label, image->hash, why) != 0)
+		return -1;
+	image->hashed = true;
+	return check_pin(&disk->sha256, image, why);
 }
 
 static int open_disk(struct vm *vm, const struct policy_disk *disk, struct plan_disk *plan, char *why)
@@ -105,11 +116,10 @@ static int open_disk(struct vm *vm, const struct policy_disk *disk, struct plan_
 	} else {
 		enum policy_open how =
 		    disk->access.value == POLICY_READ_WRITE ? POLICY_OPEN_DISK_WRITE : POLICY_OPEN_DISK_READ;
-		descriptor =
-		    vm_hold(vm, policy_open_file(vm->policy, vm->host, disk->path.text, how, &image->size, why));
+		descriptor = vm_hold(vm, policy_open_file(vm->policy, vm->host, &disk->path, how, &image->size, why));
 	}
 	plan->sectors = image->size / 512;
-	return descriptor;
+	return vm_check_disk_pin(disk, descriptor, image, why) == 0 ? descriptor : -1;
 }
 
 static int make_ram(struct vm *vm, char *why)
@@ -153,7 +163,7 @@ static int open_console(struct vm *vm, struct plan_console *plan, int *input, in
 	*input = own(vm, STDIN_FILENO, O_RDONLY);
 	if (console->log.text[0] != 0) {
 		*output =
-		    vm_hold(vm, policy_open_file(vm->policy, vm->host, console->log.text, POLICY_OPEN_LOG, NULL, why));
+		    vm_hold(vm, policy_open_file(vm->policy, vm->host, &console->log, POLICY_OPEN_LOG, NULL, why));
 	} else if (isatty(STDIN_FILENO) && !terminal_is_interactive()) {
 		plan->has_input = 0; /* input typed at a terminal whose output is elsewhere is for somebody else */
 	}

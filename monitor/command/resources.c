@@ -66,6 +66,7 @@ static bool is_interrupted(void)
 					     sigismember(&pending, SIGTERM) == 1 || sigismember(&pending, SIGHUP) == 1);
 }
 
+/* memfd -1: hash only. */
 static int copy_and_hash(int source, int memfd, uint64_t limit, uint64_t *size, uint8_t *hash)
 {
 	static uint8_t chunk[COPY_CHUNK];
@@ -88,7 +89,7 @@ static int copy_and_hash(int source, int memfd, uint64_t limit, uint64_t *size, 
 			return -1;
 		}
 		crypto_hash_sha256_update(&state, chunk, (unsigned long long)got);
-		if (write_all(memfd, chunk, (size_t)got) != 0)
+		if (memfd >= 0 && write_all(memfd, chunk, (size_t)got) != 0)
 			return -1;
 		*size += (uint64_t)got;
 	}
@@ -119,6 +120,14 @@ int resource_copy(int source, const char *label, uint64_t limit, uint64_t *size,
 	}
 	close(memfd);
 	return -1;
+}
+
+int resource_hash(int source, const char *label, uint8_t hash[static HASH_SIZE], char *why)
+{
+	uint64_t size;
+	if (copy_and_hash(source, -1, UINT64_MAX, &size, hash) == 0 && lseek(source, 0, SEEK_SET) == 0)
+		return 0;
+	return because(why, errno, "cannot hash %s", label);
 }
 
 int resource_memory(const char *name, uint64_t size, char *why)

@@ -15,6 +15,9 @@ int resource_sealed(const char *name, const void *bytes, size_t size, char *why)
 int resource_copy(int source, const char *label, uint64_t limit, uint64_t *size, uint8_t hash[static HASH_SIZE],
 		  char *why);
 
+/* Hashes all of `source` and winds it back. 0, or -1 with why. */
+int resource_hash(int source, const char *label, uint8_t hash[static HASH_SIZE], char *why);
+
 /* Memory of fixed size that stays writable: guest RAM, register pages, scratch disks. Seals: grow, shrink, seal. */
 int resource_memory(const char *name, uint64_t size, char *why);
 

@@ -8,9 +8,11 @@
 #include "monitor/command/failure.h"
 #include "monitor/command/log.h"
 #include "monitor/command/readiness.h"
+#include "monitor/command/revision.h"
 #include "monitor/command/terminal.h"
 #include "monitor/command/vm.h"
 #include "monitor/command/wait.h"
+#include "policy/signature.h"
 
 #include <cap-ng.h>
 #include <errno.h>
@@ -126,7 +128,7 @@ static void find_cause(const struct vm *vm, char *why)
 
 static int start(struct vm *vm, char *why)
 {
-	if (vm_claim(vm, why) != 0 || make_cgroup(vm, why) != 0)
+	if (vm_claim(vm, why) != 0 || revision_advance(vm->policy, vm->host, why) != 0 || make_cgroup(vm, why) != 0)
 		return -1;
 	vm->stage = jail_stage(&vm->ids, vm->cgroup, why); /* works beside us until jail_stage_start */
 	if (vm->stage == NULL || vm_prepare(vm, why) != 0 || vm_assemble(vm, why) != 0 || log_intent(vm, why) != 0)
@@ -245,8 +247,8 @@ int command_run(int argc, char **argv, const struct host *host)
 	signal(SIGPIPE, SIG_IGN);
 	struct problems problems;
 	problems_init(&problems);
-	struct policy *policy = policy_load(argv[optind], &problems);
-	if (policy == NULL) {
+	struct policy *policy = policy_load(argv[optind], host, &problems);
+	if (policy == NULL || !policy_may_run(policy, host, &problems)) {
 		problems_print(&problems, stderr);
 		status = EXIT_OURS;
 	} else {

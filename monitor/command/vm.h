@@ -67,11 +67,15 @@ int vm_hold(struct vm *vm, int descriptor);
    case. */
 int vm_claim(struct vm *vm, char *why);
 
-/* Copies the kernel or initrd that image->path and image->label name into a sealed memfd, and fills in the rest of
+/* Copies the kernel or initrd at `path` into a sealed memfd, and fills in the rest of
    `image`; the initrd after plan->kernel_size is known. The descriptor, which is the caller's, or -1 with why: it
    cannot be opened, does not fit into the VM's memory, or is not the file that the policy pins. */
 int vm_copy_image(const struct policy *policy, const struct host *host, const struct plan *plan,
-		  const struct policy_digest *pin, struct vm_image *image, char *why);
+		  const struct policy_path *path, const struct policy_digest *pin, struct vm_image *image, char *why);
+
+/* Holds a disk's open image to the policy's pin, if it has one: it is read once from end to end, so nobody may be able
+   to change it after that. Fills in image->hash. 0, or -1 with why. */
+int vm_check_disk_pin(const struct policy_disk *disk, int descriptor, struct vm_image *image, char *why);
 
 /* The caps of the VM's control group. */
 struct jail_caps vm_caps(const struct policy *policy);

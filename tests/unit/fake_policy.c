@@ -14,7 +14,7 @@ char folder[64];
 struct policy *parse(const char *text)
 {
 	problems_free(&problems);
-	return policy_parse_buffer("test.yaml", text, strlen(text), &problems);
+	return policy_parse_buffer("test.yaml", text, strlen(text), NULL, &problems);
 }
 
 struct policy *parse_good(const char *text)

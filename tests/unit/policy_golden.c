@@ -2,8 +2,8 @@
  * read and what comes of it is compared, to the byte, with NAME.expected.
  *
  * good-*: the effective values. host-*: the file is a host file. All others: the rendered mistakes, and no policy.
- * POLICY_GOLDEN_WRITE=1 writes the expected files anew: read the difference before you keep it.
- * POLICY_GOLDEN names another folder than tests/policy.
+ * Where there is a NAME.host, that is the host file whose ceilings and defaults hold. POLICY_GOLDEN_WRITE=1 writes the
+ * expected files anew: read the difference before you keep it. POLICY_GOLDEN names another folder than tests/policy.
  */
 #include "policy/host.h"
 #include "policy/policy.h"
@@ -12,6 +12,7 @@
 #include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { CASES_MAX = 400, NAME_SIZE = 96 };
 
@@ -54,9 +55,33 @@ static void print_value(const struct policy_value *value, void *context)
 {
 	if (value->at.line == 0)
 		fprintf(context, "%s = %s (default)\n", value->key, value->text);
+	else if (value->at.file == PROBLEM_FILE_HOST)
+		fprintf(context, "%s = %s (host %u:%u)\n", value->key, value->text, (unsigned)value->at.line,
+			(unsigned)value->at.column);
 	else
 		fprintf(context, "%s = %s (%u:%u)\n", value->key, value->text, (unsigned)value->at.line,
 			(unsigned)value->at.column);
+}
+
+/* NAME.host, or NULL. */
+static struct host *load_host(const char *name)
+{
+	struct problems problems;
+	struct host *host;
+	char path[4096];
+	char *bytes;
+	size_t size;
+
+	snprintf(path, sizeof(path), "%s/%s.host", folder(), name);
+	if (access(path, F_OK) != 0)
+		return NULL;
+	problems_init(&problems);
+	bytes = read_file(name, ".host", &size);
+	host = host_parse_buffer("host.yaml", bytes, size, &problems);
+	ck_assert_msg(host != NULL, "%s: %s", path, problems.list[0].message);
+	problems_free(&problems);
+	free(bytes);
+	return host;
 }
 
 /* What the operator sees. */
@@ -71,11 +96,13 @@ static char *render(const char *name, const char *bytes, size_t size, size_t *le
 
 	snprintf(file, sizeof(file), "%s.yaml", name);
 	problems_init(&problems);
+	if (!is_host)
+		host = load_host(name);
 	if (is_host)
 		host = host_parse_buffer(file, bytes, size, &problems);
 	else
-		policy = policy_parse_buffer(file, bytes, size, &problems);
-	is_read = host != NULL || policy != NULL;
+		policy = policy_parse_buffer(file, bytes, size, host, &problems);
+	is_read = is_host ? host != NULL : policy != NULL;
 	problems_print(&problems, out);
 	if (policy != NULL)
 		policy_each_value(policy, print_value, out);

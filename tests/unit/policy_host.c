@@ -128,7 +128,7 @@ END_TEST
 /* Loads both kinds; the reason of a refusal must hold `says`, NULL: it is read. */
 static void load_policy(const char *path, const char *says)
 {
-	struct policy *policy = policy_load(path, &problems);
+	struct policy *policy = policy_load(path, NULL, &problems);
 
 	ck_assert_msg((policy != NULL) == (says == NULL), "policy %s: %s", path, problems.list[0].message);
 	ck_assert_msg(says == NULL || strstr(problems.list[0].message, says) != NULL, "%s", problems.list[0].message);
@@ -155,10 +155,10 @@ START_TEST(good_files_are_read)
 	load_policy("p.yaml", NULL);
 	load_policy("./p.yaml", NULL);
 	snprintf(path, sizeof(path), "%s/p.yaml", folder);
-	policy = policy_load(path, &problems);
+	policy = policy_load(path, NULL, &problems);
 	ck_assert_ptr_nonnull(policy);
 	ck_assert_int_eq(stat(folder, &here), 0);
-	ck_assert_int_eq(fstat(policy->folder, &there), 0);
+	ck_assert_int_eq(fstat(policy->folders[0], &there), 0);
 	ck_assert_uint_eq(here.st_ino, there.st_ino);
 	policy_free(policy);
 	problems_free(&problems);

@@ -46,7 +46,7 @@ static void setup(void)
 	make_file("vm/p.yaml", HEAD, 0600);
 
 	problems_init(&problems);
-	policy = policy_load("vm/p.yaml", &problems);
+	policy = policy_load("vm/p.yaml", NULL, &problems);
 	ck_assert_msg(policy != NULL, "%s", problems.list[0].message);
 	problems_free(&problems);
 	snprintf(text, sizeof(text), "cofferdam: 1\nfolders: {roots: [/nonexistent, %s/roots]}\n", folder);
@@ -62,10 +62,18 @@ static void teardown(void)
 	remove_folder();
 }
 
+static int open_named(const struct host *with, const char *path, enum policy_open how, uint64_t *size)
+{
+	struct policy_path key = {0};
+
+	snprintf(key.text, sizeof(key.text), "%s", path);
+	return policy_open_file(policy, with, &key, how, size, why);
+}
+
 static int try_open(const char *path, enum policy_open how)
 {
 	uint64_t size = 0;
-	int fd = policy_open_file(policy, host, path, how, &size, why);
+	int fd = open_named(host, path, how, &size);
 	struct stat stat;
 
 	ck_assert((fd < 0) == (why[0] != '\0'));
@@ -125,7 +133,7 @@ START_TEST(whole_paths_lie_beneath_a_root_or_the_folder)
 	ck_assert_int_ge(fd = try_open(path, POLICY_OPEN_READ), 0);
 	ck_assert_int_eq(first_letter(fd), 'r');
 	close(fd);
-	ck_assert_int_eq(policy_open_file(policy, NULL, path, POLICY_OPEN_READ, NULL, why), -1);
+	ck_assert_int_eq(open_named(NULL, path, POLICY_OPEN_READ, NULL), -1);
 	snprintf(path, sizeof(path), "%s/outside/image", folder);
 	refuse(path, POLICY_OPEN_READ, "outside the policy's folder");
 	refuse("/etc/passwd", POLICY_OPEN_READ, "`folders: roots`");
@@ -187,7 +195,7 @@ START_TEST(only_regular_files_are_opened)
 	problems_init(&problems);
 	other = host_parse_buffer("h", devices, strlen(devices), &problems);
 	ck_assert_ptr_nonnull(other);
-	ck_assert_int_eq(policy_open_file(policy, other, "/dev/null", POLICY_OPEN_READ, NULL, why), -1);
+	ck_assert_int_eq(open_named(other, "/dev/null", POLICY_OPEN_READ, NULL), -1);
 	ck_assert_msg(strstr(why, "is a device") != NULL, "%s", why);
 	host_free(other);
 	problems_free(&problems);
@@ -215,7 +223,7 @@ START_TEST(rights_are_the_callers)
 {
 	if (geteuid() == 0 && seteuid(65534) != 0)
 		return;
-	ck_assert_int_eq(policy_open_file(policy, host, "image", POLICY_OPEN_DISK_WRITE, NULL, why), -1);
+	ck_assert_int_eq(open_named(host, "image", POLICY_OPEN_DISK_WRITE, NULL), -1);
 	ck_assert_msg(strstr(why, "Permission denied") != NULL && strstr(why, "access: read-only") != NULL, "%s", why);
 	ck_assert_int_eq(seteuid(0), 0);
 }

@@ -39,8 +39,8 @@ START_TEST(file_name_is_shown_safely)
 {
 	char *text;
 
-	ck_assert_ptr_null(policy_parse_buffer("a\x1b[2J\xff\n", "", 0, &problems));
-	ck_assert_str_eq(problems.file, "a\\x1b[2J\\xff\\x0a");
+	ck_assert_ptr_null(policy_parse_buffer("a\x1b[2J\xff\n", "", 0, NULL, &problems));
+	ck_assert_str_eq(problems.files[0].name, "a\\x1b[2J\\xff\\x0a");
 	text = problems_json(&problems);
 	ck_assert_ptr_nonnull(text);
 	free(text);
@@ -67,11 +67,11 @@ START_TEST(file_is_bounded)
 
 	memset(text, '#', POLICY_FILE_MAX + 1);
 	memcpy(text, HEAD, strlen(HEAD));
-	policy = policy_parse_buffer("x", text, POLICY_FILE_MAX, &problems);
+	policy = policy_parse_buffer("x", text, POLICY_FILE_MAX, NULL, &problems);
 	ck_assert_ptr_nonnull(policy);
 	policy_free(policy);
 	problems_free(&problems);
-	ck_assert_ptr_null(policy_parse_buffer("x", text, POLICY_FILE_MAX + 1, &problems));
+	ck_assert_ptr_null(policy_parse_buffer("x", text, POLICY_FILE_MAX + 1, NULL, &problems));
 	free(text);
 }
 END_TEST
@@ -92,7 +92,7 @@ START_TEST(every_cut_is_refused_or_good)
 	for (size_t size = 0; size <= strlen(EVERYTHING); size++) {
 		copy = malloc(size + 1); /* exact, so that a read past the end is seen */
 		memcpy(copy, EVERYTHING, size);
-		policy = policy_parse_buffer("x", copy, size, &problems);
+		policy = policy_parse_buffer("x", copy, size, NULL, &problems);
 		ck_assert((policy == NULL) == (problems.count > 0));
 		policy_free(policy);
 		problems_free(&problems);
@@ -112,7 +112,7 @@ START_TEST(every_changed_byte_is_refused_or_good)
 	for (size_t i = 0; i < strlen(EVERYTHING); i++)
 		for (size_t j = 0; j < sizeof(bytes); j++) {
 			text[i] = bytes[j];
-			policy = policy_parse_buffer("x", text, sizeof(text) - 1, &problems);
+			policy = policy_parse_buffer("x", text, sizeof(text) - 1, NULL, &problems);
 			ck_assert((policy == NULL) == (problems.count > 0));
 			problems_print(&problems, out);
 			policy_free(policy);

@@ -5,6 +5,7 @@
 #include "tests/unit/run_suite.h"
 
 #include <string.h>
+#include <unistd.h>
 
 static void teardown(void)
 {
@@ -200,10 +201,16 @@ static void check_keys(const struct schema_key *keys)
 	struct policy_cmdline field; /* the largest */
 
 	for (const struct schema_key *key = keys; key->name != NULL; key++) {
-		bool is_scalar = key->type != SCHEMA_GROUP && key->type != SCHEMA_GROUPS && key->type != SCHEMA_PATHS;
+		bool is_scalar = key->type != SCHEMA_GROUP && key->type != SCHEMA_GROUPS &&
+				 key->type != SCHEMA_SCALARS && key->type != SCHEMA_SECTION;
 
 		ck_assert_msg(key->help != NULL && key->example != NULL, "%s has no help or example", key->name);
-		ck_assert_msg(is_scalar || key->type == SCHEMA_PATHS || key->keys != NULL, "%s has no keys", key->name);
+		ck_assert_msg(key->enforced_by == NULL || key->unavailable != NULL || key->keys != NULL ||
+				  keys == host_keys || key->test != NULL,
+			      "%s: no test holds that it is enforced", key->name);
+		ck_assert_msg(key->test == NULL || access(key->test, R_OK) == 0, "%s: there is no %s", key->name,
+			      key->test);
+		ck_assert_msg(is_scalar || key->keys != NULL, "%s has no keys", key->name);
 		if (key->keys != NULL)
 			check_keys(key->keys);
 		if (!is_scalar || key->type == SCHEMA_DIGEST)
@@ -229,7 +236,9 @@ static void check_cap(const struct policy_value *value, void *context)
 	if (strncmp(value->key, "limits.", 7) != 0)
 		return;
 	++*(unsigned *)context;
-	ck_assert_msg(value->fallback != NULL && value->enforced_by != NULL, "%s", value->key);
+	ck_assert_msg(value->schema->fallback != NULL || value->schema->derived != NULL, "%s", value->key);
+	ck_assert_msg(value->schema->enforced_by != NULL && value->schema->test != NULL, "%s", value->key);
+	ck_assert_int_eq(value->schema->order, ORDER_AT_MOST);
 	ck_assert_msg(value->text[0] >= '1' && value->text[0] <= '9', "%s is %s", value->key, value->text);
 	ck_assert_uint_eq(value->at.line, 0);
 }

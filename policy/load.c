@@ -1,0 +1,231 @@
+/* Loads a policy and what it extends: bytes, trees, the schema, layers, checks. The files may be a stranger's: their
+ * YAML is read by a process apart (policy/reader.c), and a policy with any problem is never handed out. Opens the files
+ * themselves and nothing that they name. */
+#include "policy/file.h"
+#include "policy/host.h"
+#include "policy/layers.h"
+#include "policy/open.h"
+#include "policy/schema.h"
+
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+_Static_assert(sizeof(((struct policy *)NULL)->hash) == crypto_hash_sha256_BYTES, "SHA-256");
+
+/* The files of one policy, from the one that was named upwards. */
+struct chain {
+	struct policy *layers[1 + PROBLEM_FILE_BASES_MAX]; /* [0] becomes the policy */
+	struct tree trees[1 + PROBLEM_FILE_BASES_MAX];
+	struct file_identity identities[1 + PROBLEM_FILE_BASES_MAX];
+	unsigned count;
+	struct problems *problems;
+	const struct host *host;
+	enum tree_where where;
+};
+
+static struct policy *new_policy(void)
+{
+	struct policy *policy = calloc(1, sizeof(*policy));
+
+	for (unsigned i = 0; policy != NULL && i < sizeof(policy->folders) / sizeof(policy->folders[0]); i++)
+		policy->folders[i] = -1;
+	return policy;
+}
+
+/* What the tree's top says under `extends`; NULL: nothing that could be one. */
+static const struct tree_node *find_extends(const struct tree *tree)
+{
+	for (int i = tree->nodes[0].kind == TREE_MAP ? tree->nodes[0].first : -1; i >= 0; i = tree->nodes[i].next)
+		if (tree->nodes[i].key != NULL && strcmp(tree->nodes[i].key, "extends") == 0)
+			return tree->nodes[i].kind == TREE_SCALAR ? &tree->nodes[i] : NULL;
+	return NULL;
+}
+
+/* Parses the next file of the chain, whose bytes are there. */
+static bool take_file(struct chain *chain)
+{
+	unsigned file = chain->count++;
+	struct tree *tree = &chain->trees[file];
+
+	chain->layers[file] = new_policy();
+	if (chain->layers[file] == NULL) {
+		problems_add(chain->problems, (struct policy_at){.file = file}, NULL, "out of memory");
+		return false;
+	}
+	if (!tree_parse(tree, chain->where, chain->problems, file)) {
+		if (!tree->complete && chain->problems->count == 0)
+			problems_add(chain->problems, (struct policy_at){.file = file}, NULL,
+				     "the file could not be read to its end");
+		return false;
+	}
+	return true;
+}
+
+/* The last part of a path, to find the signature beside it. */
+static void set_name(struct policy *policy, unsigned file, const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	snprintf(policy->names[file], sizeof(policy->names[file]), "%.255s", slash == NULL ? path : slash + 1);
+}
+
+static bool is_in_chain(const struct chain *chain, const struct file_identity *identity)
+{
+	for (unsigned i = 0; i < chain->count; i++)
+		if (chain->identities[i].device == identity->device && chain->identities[i].inode == identity->inode)
+			return true;
+	return false;
+}
+
+/* Opens and parses the file that the chain's last one extends. */
+static bool take_base(struct chain *chain, const struct tree_node *node)
+{
+	static const struct schema_key key = {.name = "extends", .type = SCHEMA_PATH};
+	unsigned file = chain->count;
+	char message[PROBLEM_TEXT_SIZE], hint[PROBLEM_TEXT_SIZE], why[POLICY_WHY_SIZE];
+	struct policy_path path = {.at = node->at};
+
+	if (!scalar_convert(&key, node->text, &path, message, hint))
+		return false; /* schema_apply says why */
+	if (chain->where == TREE_HERE) {
+		problems_add(chain->problems, node->at, NULL, "a policy that is no file extends nothing");
+		return false;
+	}
+	if (file == 1 + PROBLEM_FILE_BASES_MAX) {
+		problems_add(chain->problems, node->at, "put what they say into fewer files",
+			     "more than %d files extend each other", PROBLEM_FILE_BASES_MAX);
+		return false;
+	}
+	problems_set_file(chain->problems, file, path.text);
+	if (policy_open_base(chain->layers[0], chain->host, &path, file, chain->problems, &chain->identities[file],
+			     why) != 0) {
+		if (why[0] != '\0')
+			problems_add(chain->problems, node->at, NULL, "`extends`: %s", why);
+		return false;
+	}
+	if (is_in_chain(chain, &chain->identities[file])) {
+		problems_add(chain->problems, node->at, "let one of them end the chain", "`extends` goes in a circle");
+		return false;
+	}
+	set_name(chain->layers[0], file, path.text);
+	return take_file(chain);
+}
+
+/* From the outermost layer down, each against all above it. */
+static void merge(struct chain *chain)
+{
+	const struct policy *upper = NULL;
+
+	for (unsigned i = chain->count; i-- > 0;) {
+		struct policy *layer = chain->layers[i];
+
+		if (chain->trees[i].count == 0)
+			continue;
+		schema_apply(policy_keys, &chain->trees[i], i == 0 ? SCHEMA_COMPLETE : SCHEMA_BASE, layer, upper,
+			     chain->problems);
+		if (i > 0) {
+			memset(&layer->extends, 0, sizeof(layer->extends)); /* its own affairs */
+			memset(&layer->revision, 0, sizeof(layer->revision));
+		}
+		if (upper != NULL && chain->problems->count == 0) {
+			layers_tighten_only(upper, layer, chain->problems);
+			schema_fill(policy_keys, SCHEMA_FILL_LAYER, upper, layer);
+		}
+		upper = layer;
+	}
+}
+
+/* Of one file its bytes, of several those of all their hashes, outermost last. */
+static void hash_files(const struct chain *chain)
+{
+	crypto_hash_sha256_state state;
+	uint8_t hash[crypto_hash_sha256_BYTES] = {0};
+
+	crypto_hash_sha256_init(&state);
+	for (unsigned i = 0; i < chain->count; i++) {
+		policy_hash(chain->problems->files[i].bytes, chain->problems->files[i].size, hash);
+		crypto_hash_sha256_update(&state, hash, sizeof(hash));
+	}
+	if (chain->count > 1)
+		crypto_hash_sha256_final(&state, hash);
+	memcpy(chain->layers[0]->hash, hash, sizeof(hash));
+}
+
+static struct policy *finish(struct chain *chain)
+{
+	struct policy *policy = chain->layers[0];
+
+	for (unsigned i = 0; i < chain->count; i++)
+		tree_free(&chain->trees[i]);
+	for (unsigned i = 1; i < chain->count; i++)
+		policy_free(chain->layers[i]);
+	problems_sort(chain->problems);
+	if (chain->problems->count != 0) {
+		policy_free(policy);
+		return NULL;
+	}
+	for (unsigned i = 0; i < PROBLEM_FILES_MAX; i++)
+		memcpy(policy->files[i], chain->problems->files[i].name, sizeof(policy->files[i]));
+	return policy;
+}
+
+/* The first file's bytes and folder are there. */
+static struct policy *build(struct chain *chain, int folder)
+{
+	const struct tree_node *extends;
+	bool go_on = take_file(chain);
+
+	if (chain->layers[0] == NULL) {
+		if (folder >= 0)
+			close(folder);
+		return NULL;
+	}
+	chain->layers[0]->folders[0] = folder;
+	if (chain->host != NULL)
+		problems_set_file(chain->problems, PROBLEM_FILE_HOST, chain->host->file);
+	while (go_on && (extends = find_extends(&chain->trees[chain->count - 1])) != NULL)
+		go_on = take_base(chain, extends);
+	merge(chain);
+	if (chain->trees[0].count > 0) {
+		layers_of_host(chain->host, chain->layers[0], chain->problems);
+		policy_check(chain->layers[0], chain->problems);
+		hash_files(chain);
+	}
+	return finish(chain);
+}
+
+struct policy *policy_parse_buffer(const char *name, const void *bytes, size_t size, const struct host *host,
+				   struct problems *problems)
+{
+	struct chain chain = {.problems = problems, .host = host, .where = TREE_HERE};
+
+	problems_set_file(problems, PROBLEM_FILE_POLICY, name);
+	return problems_set_bytes(problems, PROBLEM_FILE_POLICY, bytes, size) ? build(&chain, -1) : NULL;
+}
+
+struct policy *policy_load(const char *path, const struct host *host, struct problems *problems)
+{
+	struct chain chain = {.problems = problems, .host = host, .where = TREE_APART};
+	struct policy *policy;
+	int folder;
+
+	if (file_read(path, FILE_OF_OPERATOR, problems, PROBLEM_FILE_POLICY, &chain.identities[0], &folder, NULL) != 0)
+		return NULL;
+	policy = build(&chain, folder);
+	if (policy != NULL)
+		set_name(policy, PROBLEM_FILE_POLICY, path);
+	return policy;
+}
+
+void policy_free(struct policy *policy)
+{
+	if (policy == NULL)
+		return;
+	for (unsigned i = 0; i < sizeof(policy->folders) / sizeof(policy->folders[0]); i++)
+		if (policy->folders[i] >= 0)
+			close(policy->folders[i]);
+	free(policy);
+}
