@@ -1,8 +1,8 @@
 /* Shared by the launcher and every jailed program: how many descriptors a role is given, and may ever have.
  *
- * The launcher gives 0 to descriptors_given() - 1, without a gap. After lockdown_begin() the plan, the filters and the
- * report page (1 to 3) are closed; what a program opens later may take these numbers or those from descriptors_given()
- * on, below descriptors_limit(), which is its RLIMIT_NOFILE.
+ * The launcher gives 0 to descriptors_given() - 1, without a gap. After lockdown_begin() the plan and the report page
+ * (1 and 3) are closed, after lockdown_thread() the channel of the filters (2) too; what a program opens later may take
+ * these numbers or those from descriptors_given() on, below descriptors_limit(), which is its RLIMIT_NOFILE.
  */
 #ifndef JAIL_DESCRIPTORS_H
 #define JAIL_DESCRIPTORS_H

@@ -39,15 +39,18 @@ struct jail_caps {
 	uint32_t tasks;        /* 0: no cap */
 };
 
-/* The same start in two halves: the namespaces and the empty root are made beside whatever the launcher does between
-   the two calls. jail_stage returns NULL with a message in why; the stager sees descriptors opened
-   later. jail_stage_start is as jail_start; either of the last two frees the stage. */
+/* The same start in three parts, so that others work beside the launcher in between. jail_stage: the namespaces and the
+   empty root are made; NULL with a message in why on failure; the stager sees descriptors opened later. jail_stage_go:
+   the programs are started, their descriptors must stay open until the end; 0, or -1 with a message.
+   jail_stage_finish: all are their programs; as jail_start. jail_stage_abandon: everything started is gone again.
+   Either of the last two frees the stage. */
 struct jail_cgroup;
 struct jail_stage;
 struct jail_stage *jail_stage(const struct jail_ids *ids, const struct jail_cgroup *cgroup,
 			      char why[static JAIL_WHY_SIZE]);
-int jail_stage_start(struct jail_stage *stage, struct jail_program *programs, size_t count,
-		     char why[static JAIL_WHY_SIZE]);
+int jail_stage_go(struct jail_stage *stage, const struct jail_program *programs, size_t count,
+		  char why[static JAIL_WHY_SIZE]);
+int jail_stage_finish(struct jail_stage *stage, struct jail_program *programs, char why[static JAIL_WHY_SIZE]);
 void jail_stage_abandon(struct jail_stage *stage);
 
 /* A start without programs: namespaces, id maps, empty root, all gone again. 0, or -1 with the message that a start
@@ -77,6 +80,9 @@ bool jail_cgroup_collect(const char *vm_name);
 /* Compiles the role's filters (libseccomp) from its table and the plan, into a sealed memfd as jail/lockdown.h has it.
    Returns the descriptor (close-on-exec), or -1 with a message in why. */
 int jail_filters(unsigned role, const struct plan *plan, char why[static JAIL_WHY_SIZE]);
+/* Sends what is in the memfd as one packet to a program whose FD_FILTERS is the channel's other end. A program that is
+   gone is no failure here: who waits for it hears of that. Returns 0, or -1 with a message in why. */
+int jail_filters_send(int channel, int filters, char why[static JAIL_WHY_SIZE]);
 
 /* The compiled filters of a process, from the descriptor that jail_filters returned: what `plan --filters` shows and
    the log records. instructions 0: no such thread. False when the descriptor cannot be mapped. */

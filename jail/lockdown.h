@@ -41,7 +41,8 @@ enum lockdown_thread {
 	THREAD_KINDS = 2,
 };
 
-/* FD_FILTERS: this header, then the instructions (struct sock_filter) of each thread kind one after the other. */
+/* One packet on FD_FILTERS: this header, then the instructions (struct sock_filter) of each thread kind one after the
+   other. The launcher compiles them while the programs start, and lets go of the other end. */
 struct filters_header {
 	uint32_t magic;               /* FILTERS_MAGIC */
 	uint32_t count[THREAD_KINDS]; /* instructions of each; 0: this role has no such thread */
@@ -64,11 +65,12 @@ struct violation {
 
 /* Checks and maps the plan (FD_PLAN is closed), then all layers but seccomp. `role`: ROLE_… plus the device's index
    for devices, from the program's argv[1] as the launcher gave it. Never returns on failure. The plan stays mapped,
-   read-only, for the process's life; FD_PLAN, FD_FILTERS and FD_REPORT are closed (their numbers may be taken again:
+   read-only, for the process's life; FD_PLAN and FD_REPORT are closed (their numbers may be taken again:
    jail/descriptors.h). */
 const struct plan *lockdown_begin(unsigned role);
 
-/* Alternative stack for the SIGSYS handler, the filter, the sentinel. `thread`: THREAD_MAIN, or THREAD_VCPU plus the
+/* Waits for the filters, the first time, and closes FD_FILTERS. Then: alternative stack for the SIGSYS handler, the
+   filter, the sentinel. `thread`: THREAD_MAIN, or THREAD_VCPU plus the
    vCPU's index. In the main thread it also sends MESSAGE_LOCKED on FD_CHANNEL (all layers), once the filter is in.
    Never returns on failure. */
 void lockdown_thread(unsigned thread);

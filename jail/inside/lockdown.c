@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <pthread.h>
 #include <stddef.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -29,9 +30,17 @@ static const uint64_t layers_always = LAYER_NAMESPACES | LAYER_ROOT | LAYER_IDS 
 				      LAYER_LANDLOCK | LAYER_SECCOMP;
 
 /* Written by lockdown_begin, before there are threads; read afterwards. */
-static const struct filters_header *filters;
 static uint64_t layers_optional;
+static unsigned own_role;
 static uint32_t own_index; /* those who talk to the launcher say who they are; the supervisor does it for its members */
+
+/* Received by the first thread that locks itself. As large as they may be: what is not used is not there either. */
+static pthread_once_t filters_received = PTHREAD_ONCE_INIT;
+static struct {
+	struct filters_header header;
+	struct sock_filter instructions[THREAD_KINDS * FILTER_MAX];
+} filters;
+_Static_assert(offsetof(__typeof__(filters), instructions) == sizeof(struct filters_header), "as in the packet");
 
 static long channel_send(const struct message *message)
 {
@@ -85,20 +94,24 @@ static void *map_and_close(int descriptor, bool sealed, size_t least, size_t *si
 	return map;
 }
 
-static void map_filters(unsigned role)
+/* What arrives is ours alone from then on; it must be just what its header says. */
+static void receive_filters(void)
 {
-	size_t size;
-	const struct filters_header *header = map_and_close(FD_FILTERS, true, sizeof(*header), &size);
+	ssize_t size;
+	do
+		size = recv(FD_FILTERS, &filters, sizeof(filters), MSG_TRUNC);
+	while (size < 0 && errno == EINTR);
+	if (size < (ssize_t)sizeof(filters.header) || close(FD_FILTERS) != 0)
+		lockdown_fail(FAILURE_DESCRIPTORS, size < 0 ? errno : 0, FD_FILTERS);
 	size_t instructions = 0;
-	bool good = header->magic == FILTERS_MAGIC && header->sentinel == FILTERS_SENTINEL;
+	bool good = filters.header.magic == FILTERS_MAGIC && filters.header.sentinel == FILTERS_SENTINEL;
 	for (unsigned i = 0; good && i < THREAD_KINDS; i++) {
-		good = header->count[i] <= FILTER_MAX &&
-		       (header->count[i] > 0) == (i == THREAD_MAIN || role == ROLE_MONITOR);
-		instructions += header->count[i];
+		good = filters.header.count[i] <= FILTER_MAX &&
+		       (filters.header.count[i] > 0) == (i == THREAD_MAIN || own_role == ROLE_MONITOR);
+		instructions += filters.header.count[i];
 	}
-	if (!good || size - sizeof(*header) != instructions * sizeof(struct sock_filter))
+	if (!good || (size_t)size - sizeof(filters.header) != instructions * sizeof(struct sock_filter))
 		lockdown_fail(FAILURE_DESCRIPTORS, 0, FD_FILTERS);
-	filters = header;
 }
 
 static void name_process(unsigned role)
@@ -116,6 +129,7 @@ const struct plan *lockdown_begin(unsigned role)
 {
 	if (role < ROLE_SUPERVISOR || role >= ROLE_IDS)
 		lockdown_fail(FAILURE_DESCRIPTORS, 0, role);
+	own_role = role;
 	own_index = role == ROLE_SUPERVISOR ? MEMBER_SUPERVISOR : role == ROLE_AUDITOR ? MEMBER_AUDITOR : 0;
 	layer_not_dumpable();
 	layer_signals();
@@ -126,7 +140,6 @@ const struct plan *lockdown_begin(unsigned role)
 	if (size != sizeof(*plan) || !plan_is_valid(plan) ||
 	    (role >= ROLE_DEVICE && role - ROLE_DEVICE >= plan->device_count))
 		lockdown_fail(FAILURE_PLAN, 0, role);
-	map_filters(role);
 	violation_handler_install(map_and_close(FD_REPORT, false, REPORT_SIZE, &size));
 
 	verify_descriptors(role, plan);
@@ -152,12 +165,13 @@ const struct plan *lockdown_begin(unsigned role)
 void lockdown_thread(unsigned thread)
 {
 	enum lockdown_thread kind = thread == THREAD_MAIN ? THREAD_MAIN : THREAD_VCPU;
-	const struct sock_filter *instructions = (const struct sock_filter *)(filters + 1);
+	pthread_once(&filters_received, receive_filters);
+	struct sock_filter *instructions = filters.instructions;
 	for (unsigned i = 0; i < kind; i++)
-		instructions += filters->count[i];
+		instructions += filters.header.count[i];
 	struct sock_fprog program = {
-	    .len = (unsigned short)filters->count[kind],
-	    .filter = (struct sock_filter *)(uintptr_t)instructions,
+	    .len = (unsigned short)filters.header.count[kind],
+	    .filter = instructions,
 	};
 	violation_stack(thread);
 	inside_require(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) == 0, LAYER_SECCOMP);

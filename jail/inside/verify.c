@@ -42,7 +42,7 @@ void verify_descriptors(unsigned role, const struct plan *plan)
 	errno = 0;
 	for (unsigned i = 0; i < DESCRIPTORS_SEEN; i++) {
 		bool open = !(numbers[i].revents & POLLNVAL);
-		bool wanted = i == FD_CHANNEL || (i >= FD_ROLE && i < given);
+		bool wanted = i == FD_CHANNEL || i == FD_FILTERS || (i >= FD_ROLE && i < given);
 		if (open != wanted)
 			lockdown_fail(FAILURE_DESCRIPTORS, open ? EEXIST : EBADF, i);
 	}

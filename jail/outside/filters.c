@@ -17,6 +17,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 _Static_assert((int)PLAN_VCPUS_MAX <= (int)EACH_MAX && 1 + PLAN_DEVICES_MAX <= (int)EACH_MAX &&
@@ -210,5 +212,22 @@ int jail_filters(unsigned role, const struct plan *plan, char why[static JAIL_WH
 	snprintf(why, JAIL_WHY_SIZE, "cannot compile the system-call filters of role %u: %s", role, strerror(-result));
 	if (memfd >= 0)
 		close(memfd);
+	return -1;
+}
+
+int jail_filters_send(int channel, int filters, char why[static JAIL_WHY_SIZE])
+{
+	struct stat status;
+	void *packet = fstat(filters, &status) == 0
+			   ? mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_PRIVATE, filters, 0)
+			   : MAP_FAILED;
+	ssize_t sent = -1;
+	if (packet != MAP_FAILED) {
+		sent = send(channel, packet, (size_t)status.st_size, MSG_NOSIGNAL);
+		munmap(packet, (size_t)status.st_size);
+	}
+	if (sent >= 0 || errno == EPIPE || errno == ECONNRESET)
+		return 0;
+	snprintf(why, JAIL_WHY_SIZE, "cannot hand over a system-call filter: %s", strerror(errno));
 	return -1;
 }

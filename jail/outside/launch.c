@@ -178,16 +178,6 @@ static int map_ids(const struct jail_stage *stage, char why[static JAIL_WHY_SIZE
 	return -1;
 }
 
-void jail_stage_abandon(struct jail_stage *stage)
-{
-	if (stage == NULL)
-		return;
-	siginfo_t info;
-	kill(stage->stager, SIGKILL);
-	reap(P_PID, (id_t)stage->stager, &info);
-	stage_free(stage);
-}
-
 /* What the stager or a child left in the staging page, as a message. */
 static int failure_why(const struct staging *shared, const siginfo_t *stager, char why[static JAIL_WHY_SIZE])
 {
@@ -201,8 +191,8 @@ static int failure_why(const struct staging *shared, const siginfo_t *stager, ch
 }
 
 /* The last are reaped first: the VM's PID 1 cannot end while a process of its namespace waits to be reaped. One that
-   had fallen over its own filter is the cause of it all. */
-static void kill_started(struct staging *shared, char why[static JAIL_WHY_SIZE])
+   had fallen over its own filter is the cause of it all, told where `why` is not NULL. */
+static void kill_started(struct staging *shared, char *why)
 {
 	for (uint32_t i = 0; i < shared->count; i++)
 		if (shared->programs[i].pidfd >= 0)
@@ -211,22 +201,44 @@ static void kill_started(struct staging *shared, char why[static JAIL_WHY_SIZE])
 		siginfo_t info = {0};
 		if (shared->programs[i].pidfd >= 0)
 			reap(P_PIDFD, (id_t)shared->programs[i].pidfd, &info);
-		if (info.si_code != CLD_EXITED && info.si_status == SIGSYS)
+		if (why != NULL && info.si_code != CLD_EXITED && info.si_status == SIGSYS)
 			snprintf(why, JAIL_WHY_SIZE, "%s made a forbidden system call and was killed",
 				 shared->programs[i].name);
 		close_own(&shared->programs[i].pidfd);
 	}
 }
 
-/* The second half: what is in the page is started. Frees the stage. */
-static int go_on(struct jail_stage *stage, struct jail_program *programs, size_t count, char why[static JAIL_WHY_SIZE])
+void jail_stage_abandon(struct jail_stage *stage)
+{
+	if (stage == NULL)
+		return;
+	siginfo_t info;
+	kill(stage->stager, SIGKILL);
+	reap(P_PID, (id_t)stage->stager, &info);
+	kill_started(stage->shared, NULL);
+	stage_free(stage);
+}
+
+/* What is in the page is started. */
+static int go(const struct jail_stage *stage, char why[static JAIL_WHY_SIZE])
+{
+	if (map_ids(stage, why) != 0)
+		return -1;
+	say_go(stage);
+	return 0;
+}
+
+int jail_stage_go(struct jail_stage *stage, const struct jail_program *programs, size_t count,
+		  char why[static JAIL_WHY_SIZE])
+{
+	if (!fill_programs(stage->shared, programs, count))
+		return step_why(STEP_DESCRIPTORS, EINVAL, NULL, why);
+	return go(stage, why);
+}
+
+int jail_stage_finish(struct jail_stage *stage, struct jail_program *programs, char why[static JAIL_WHY_SIZE])
 {
 	struct staging *shared = stage->shared;
-	if (map_ids(stage, why) != 0) {
-		jail_stage_abandon(stage);
-		return -1;
-	}
-	say_go(stage);
 	siginfo_t info;
 	char byte;
 	reap(P_PID, (id_t)stage->stager, &info);
@@ -236,7 +248,7 @@ static int go_on(struct jail_stage *stage, struct jail_program *programs, size_t
 	int result = failure_why(shared, &info, why);
 	if (result != 0)
 		kill_started(shared, why);
-	for (size_t i = 0; result == 0 && i < count; i++) {
+	for (size_t i = 0; result == 0 && i < shared->count; i++) {
 		programs[i].pid = shared->programs[i].pid;
 		programs[i].pidfd = shared->programs[i].pidfd;
 	}
@@ -244,24 +256,26 @@ static int go_on(struct jail_stage *stage, struct jail_program *programs, size_t
 	return result;
 }
 
-int jail_stage_start(struct jail_stage *stage, struct jail_program *programs, size_t count,
-		     char why[static JAIL_WHY_SIZE])
-{
-	if (fill_programs(stage->shared, programs, count))
-		return go_on(stage, programs, count, why);
-	jail_stage_abandon(stage);
-	return step_why(STEP_DESCRIPTORS, EINVAL, NULL, why);
-}
-
 int jail_try(const struct jail_ids *ids, char why[static JAIL_WHY_SIZE])
 {
+	struct jail_program none;
 	struct jail_stage *stage = jail_stage(ids, NULL, why);
-	return stage == NULL ? -1 : go_on(stage, NULL, 0, why);
+	if (stage == NULL)
+		return -1;
+	if (go(stage, why) == 0)
+		return jail_stage_finish(stage, &none, why);
+	jail_stage_abandon(stage);
+	return -1;
 }
 
 int jail_start(const struct jail_ids *ids, const struct jail_cgroup *cgroup, struct jail_program *programs,
 	       size_t count, char why[static JAIL_WHY_SIZE])
 {
 	struct jail_stage *stage = jail_stage(ids, cgroup, why);
-	return stage == NULL ? -1 : jail_stage_start(stage, programs, count, why);
+	if (stage == NULL)
+		return -1;
+	if (jail_stage_go(stage, programs, count, why) == 0)
+		return jail_stage_finish(stage, programs, why);
+	jail_stage_abandon(stage);
+	return -1;
 }

@@ -120,6 +120,7 @@ static void start_program(struct staging *staging, struct child *child, unsigned
 	int pid = clone(child_run, stack + CHILD_STACK_SIZE, CLONE_VM | CLONE_PARENT | CLONE_PIDFD | flags, child,
 			&program->pidfd);
 	if (pid < 0) {
+		program->pidfd = -1; /* may have been filled in before it failed, and taken by the launcher since */
 		staging_fail(staging, STEP_CLONE, errno, child->index);
 		_exit(EXIT_STAGING);
 	}

@@ -1,4 +1,4 @@
-/* Gives each program its descriptors, in the order of monitor/protocol.h, and its compiled filters.
+/* Gives each program its descriptors, in the order of monitor/protocol.h, and then its compiled filters.
  *
  * The one place that says which process holds what. A descriptor that is not put in a table here does not exist for
  * that process.
@@ -117,12 +117,9 @@ static int common(struct vm *vm, size_t program, int plan, char *why)
 	if (connect_programs(vm, program, member ? VM_PROGRAM_SUPERVISOR : VM_PROGRAMS_MAX, ours, why) != 0)
 		return -1;
 	*next(vm, program) = plan;
-	int filters = vm_hold(vm, jail_filters(vm->programs[program].role, &vm->plan, why));
-	if (filters < 0)
+	if (connect_programs(vm, program, VM_PROGRAMS_MAX, &vm->filter_channels[program], why) != 0)
 		return -1;
-	if (!jail_filter_facts(filters, vm->filters[program]))
-		return because(why, errno, "cannot hash a filter");
-	*next(vm, program) = filters;
+	vm_hold(vm, vm->filter_channels[program]);
 	int report = vm_hold(vm, resource_memory("report", 4096, why));
 	if (report < 0)
 		return -1;
@@ -178,6 +175,24 @@ int vm_assemble(struct vm *vm, char *why)
 		*next(vm, VM_PROGRAM_MONITOR) = *monitor[i];
 	for (size_t i = 0; i < vm->plan.device_count; i++)
 		if (device(vm, i, why) != 0)
+			return -1;
+	return 0;
+}
+
+static int give_filters(struct vm *vm, size_t program, char *why)
+{
+	AUTO_CLOSE int filters = jail_filters(vm->programs[program].role, &vm->plan, why);
+	if (filters < 0)
+		return -1;
+	if (!jail_filter_facts(filters, vm->filters[program]))
+		return because(why, errno, "cannot hash a filter");
+	return jail_filters_send(vm->filter_channels[program], filters, why);
+}
+
+int vm_give_filters(struct vm *vm, size_t first, size_t end, char *why)
+{
+	for (size_t i = first; i < end; i++)
+		if (give_filters(vm, i, why) != 0)
 			return -1;
 	return 0;
 }

@@ -130,12 +130,18 @@ static int start(struct vm *vm, char *why)
 {
 	if (vm_claim(vm, why) != 0 || revision_advance(vm->policy, vm->host, why) != 0 || make_cgroup(vm, why) != 0)
 		return -1;
-	vm->stage = jail_stage(&vm->ids, vm->cgroup, why); /* works beside us until jail_stage_start */
-	if (vm->stage == NULL || vm_prepare(vm, why) != 0 || vm_assemble(vm, why) != 0 || log_intent(vm, why) != 0)
+	vm->stage = jail_stage(&vm->ids, vm->cgroup, why); /* works beside us */
+	if (vm->stage == NULL || vm_prepare(vm, why) != 0 || vm_assemble(vm, why) != 0 ||
+	    vm_give_filters(vm, VM_PROGRAM_AUDITOR, VM_PROGRAM_MONITOR, why) != 0 || log_intent(vm, why) != 0 ||
+	    jail_stage_go(vm->stage, vm->programs, vm->program_count, why) != 0)
+		return -1;
+	/* The programs run beside us from here on; the monitor has most to do before it wants its filters. */
+	if (vm_give_filters(vm, VM_PROGRAM_DEVICE, vm->program_count, why) != 0 ||
+	    vm_give_filters(vm, VM_PROGRAM_MONITOR, VM_PROGRAM_DEVICE, why) != 0)
 		return -1;
 	struct jail_stage *stage = vm->stage;
 	vm->stage = NULL;
-	if (jail_stage_start(stage, vm->programs, vm->program_count, why) != 0) {
+	if (jail_stage_finish(stage, vm->programs, why) != 0) {
 		find_cause(vm, why);
 		return -1;
 	}

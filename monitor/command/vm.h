@@ -48,6 +48,7 @@ struct vm {
 
 	struct jail_program programs[VM_PROGRAMS_MAX];
 	int descriptors[VM_PROGRAMS_MAX][VM_DESCRIPTORS_EACH]; /* borrowed from `held` */
+	int filter_channels[VM_PROGRAMS_MAX];                  /* borrowed from `held` */
 	size_t program_count;
 	struct jail_filter filters[VM_PROGRAMS_MAX][THREAD_KINDS];
 	const struct violation *reports[VM_PROGRAMS_MAX]; /* each process's report page, read-only here */
@@ -86,8 +87,12 @@ int vm_programs_check(const struct host *host, char *why);
 /* Opens and makes everything the plan needs; starts nothing. 0, or -1 with why; vm_close in either case. */
 int vm_prepare(struct vm *vm, char *why);
 
-/* Fills in vm->programs with the descriptors of each, compiled filters included. 0, or -1 with why. */
+/* Fills in vm->programs with the descriptors of each. 0, or -1 with why. */
 int vm_assemble(struct vm *vm, char *why);
+
+/* Compiles the filters of these programs and sends them: a program waits for its own before it locks itself. 0, or -1
+   with why. */
+int vm_give_filters(struct vm *vm, size_t first, size_t end, char *why);
 
 /* Closes what only the programs need. */
 void vm_hand_over(struct vm *vm);

@@ -31,6 +31,18 @@ int fake_sealed(const void *bytes, size_t size)
 	return memfd;
 }
 
+int fake_sent(int memfd)
+{
+	char why[JAIL_WHY_SIZE];
+	int pair[2];
+	ck_assert_int_ge(memfd, 0);
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+	ck_assert_msg(jail_filters_send(pair[1], memfd, why) == 0, "%s", why);
+	close(pair[1]);
+	close(memfd);
+	return pair[0];
+}
+
 const char *fake_probe(void)
 {
 	static char path[600];
@@ -98,8 +110,7 @@ void fake_vm_make(struct fake_vm *vm)
 		ck_assert_int_ge(program->program, 0);
 		given[FD_CHANNEL] = pair[0];
 		given[FD_PLAN] = fake_sealed(&vm->plan, sizeof(vm->plan));
-		given[FD_FILTERS] = jail_filters(roles[i], &vm->plan, vm->why);
-		ck_assert_msg(given[FD_FILTERS] >= 0, "%s", vm->why);
+		given[FD_FILTERS] = fake_sent(jail_filters(roles[i], &vm->plan, vm->why));
 		given[FD_REPORT] = memfd_create("report", MFD_CLOEXEC);
 		ck_assert_int_eq(ftruncate(given[FD_REPORT], 4096), 0);
 		vm->reports[i] = mmap(NULL, 4096, PROT_READ, MAP_SHARED, given[FD_REPORT], 0);

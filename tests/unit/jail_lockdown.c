@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -155,7 +156,7 @@ START_TEST(another_roles_filters_are_refused)
 	if (!fake_may_jail())
 		return;
 	fake_vm_make(&vm);
-	replace(FAKE_DEVICE, FD_FILTERS, jail_filters(ROLE_MONITOR, &vm.plan, vm.why));
+	replace(FAKE_DEVICE, FD_FILTERS, fake_sent(jail_filters(ROLE_MONITOR, &vm.plan, vm.why)));
 	expect_refusal(FAILURE_DESCRIPTORS, FD_FILTERS);
 }
 END_TEST
@@ -166,7 +167,7 @@ START_TEST(cut_filters_are_refused)
 		return;
 	fake_vm_make(&vm);
 	struct filters_header header = {.magic = FILTERS_MAGIC, .count = {10, 0}, .sentinel = FILTERS_SENTINEL};
-	replace(FAKE_DEVICE, FD_FILTERS, fake_sealed(&header, sizeof(header)));
+	replace(FAKE_DEVICE, FD_FILTERS, fake_sent(fake_sealed(&header, sizeof(header))));
 	expect_refusal(FAILURE_DESCRIPTORS, FD_FILTERS);
 }
 END_TEST
@@ -185,8 +186,43 @@ START_TEST(a_filter_without_the_sentinel_is_refused)
 			uint32_t k;
 		} allow;
 	} filters = {{.magic = FILTERS_MAGIC, .count = {1, 0}, .sentinel = FILTERS_SENTINEL}, {0x06, 0, 0, 0x7fff0000}};
-	replace(FAKE_DEVICE, FD_FILTERS, fake_sealed(&filters, sizeof(filters)));
+	replace(FAKE_DEVICE, FD_FILTERS, fake_sent(fake_sealed(&filters, sizeof(filters))));
 	expect_refusal(FAILURE_JAIL, LAYER_SECCOMP);
+}
+END_TEST
+
+START_TEST(filters_that_come_late_are_waited_for)
+{
+	if (!fake_may_jail())
+		return;
+	int pair[2];
+	fake_vm_make(&vm);
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+	replace(FAKE_DEVICE, FD_FILTERS, pair[0]);
+	ck_assert_msg(fake_vm_start(&vm, NULL) == 0, "%s", vm.why);
+	ck_assert_uint_eq(fake_vm_hear(&vm, FAKE_DISK).type, MESSAGE_LOCKED);
+	int filters = jail_filters(vm.programs[FAKE_DEVICE].role, &vm.plan, vm.why);
+	ck_assert_int_eq(recv(vm.ours[FAKE_DEVICE], &(struct message){0}, sizeof(struct message), MSG_DONTWAIT), -1);
+	ck_assert_msg(jail_filters_send(pair[1], filters, vm.why) == 0, "%s", vm.why);
+	ck_assert_uint_eq(fake_vm_hear(&vm, FAKE_DEVICE).type, MESSAGE_LOCKED);
+	ck_assert_msg(jail_filters_send(pair[1], filters, vm.why) == 0, "a program that no longer listens");
+	close(pair[1]);
+	close(filters);
+	fake_vm_end(&vm);
+}
+END_TEST
+
+/* The launcher is gone, or gave up. */
+START_TEST(without_filters_there_is_no_program)
+{
+	if (!fake_may_jail())
+		return;
+	int pair[2];
+	fake_vm_make(&vm);
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+	replace(FAKE_DEVICE, FD_FILTERS, pair[0]);
+	close(pair[1]);
+	expect_refusal(FAILURE_DESCRIPTORS, FD_FILTERS);
 }
 END_TEST
 
@@ -318,6 +354,8 @@ int main(void)
 	tcase_add_test(jail, another_roles_filters_are_refused);
 	tcase_add_test(jail, cut_filters_are_refused);
 	tcase_add_test(jail, a_filter_without_the_sentinel_is_refused);
+	tcase_add_test(jail, filters_that_come_late_are_waited_for);
+	tcase_add_test(jail, without_filters_there_is_no_program);
 	tcase_add_loop_test(jail, a_forbidden_call_kills_and_is_written_down, 0, 5);
 	tcase_add_test(jail, a_vcpu_threads_forbidden_call_kills_the_process);
 	tcase_add_test(jail, a_forbidden_call_without_a_stack_is_written_down);

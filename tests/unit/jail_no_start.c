@@ -215,6 +215,26 @@ START_TEST(a_stage_can_be_abandoned)
 }
 END_TEST
 
+/* Whatever the stager has started by then. */
+START_TEST(a_start_can_be_abandoned)
+{
+	if (!fake_may_jail())
+		return;
+	const struct jail_ids ids = {.first = FAKE_FIRST_ID};
+	fake_vm_make(&vm);
+	struct jail_stage *stage = jail_stage(&ids, NULL, vm.why);
+	ck_assert_msg(stage != NULL, "%s", vm.why);
+	ck_assert_msg(jail_stage_go(stage, vm.programs, FAKE_PROGRAMS, vm.why) == 0, "%s", vm.why);
+	if (_i > 0) {
+		struct message message = fake_vm_hear(&vm, FAKE_SUPERVISOR);
+		ck_assert_uint_eq(message.type, MESSAGE_LOCKED);
+	}
+	jail_stage_abandon(stage);
+	ck_assert_int_eq(waitid(P_ALL, 0, &(siginfo_t){0}, WEXITED | WNOHANG), -1);
+	fake_vm_end(&vm);
+}
+END_TEST
+
 int main(void)
 {
 	TCase *jail = tcase_create("jail");
@@ -229,6 +249,7 @@ int main(void)
 	tcase_add_test(jail, a_launcher_killed_at_any_moment_leaves_nothing);
 	tcase_add_test(jail, a_trial_is_a_start_without_programs);
 	tcase_add_test(jail, a_stage_can_be_abandoned);
+	tcase_add_loop_test(jail, a_start_can_be_abandoned, 0, 2);
 	Suite *suite = suite_create("jail/outside: no start");
 	suite_add_tcase(suite, jail);
 	return run_suite(suite);
