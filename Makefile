@@ -16,10 +16,15 @@ Q := $(if $(filter 1,$(V)),,@)
 WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla -Wwrite-strings \
         -Wformat=2 -Wundef
 BASE := -std=c17 -D_GNU_SOURCE -O2 -g -I. $(WARN) -fPIE -fstack-protector-strong -fcf-protection=full \
-        -fno-strict-aliasing -ftrivial-auto-var-init=$(if $(findstring clang,$(CC)),pattern,zero) -fno-common -MMD -MP
-LINK := -Wl,-z,relro,-z,now,-z,noexecstack,-z,separate-code,--as-needed
+        -fno-strict-aliasing -ftrivial-auto-var-init=$(if $(findstring clang,$(CC)),pattern,zero) -fno-common \
+        -ffunction-sections -fdata-sections -MMD -MP
+LINK := -Wl,--gc-sections,-z,relro,-z,now,-z,noexecstack,-z,separate-code,--as-needed
 EXTRA_CFLAGS ?=
 GLIBC := $(BASE) -D_FORTIFY_SOURCE=2 $(EXTRA_CFLAGS)
+
+# The launcher's libraries go into it, all but libc: five fewer to find, map and relocate at each launch, and a fifth of
+# its memory less. Who wants them shared, as distributions do: make LIBRARIES="-lseccomp -lcap-ng -lyaml -ljansson -lsodium"
+LIBRARIES ?= -l:libseccomp.a -l:libcap-ng.a -l:libyaml.a -l:libjansson.a -l:libsodium.a
 
 # Every jailed program links musl; those that face the guest nothing else. musl-gcc gives static-pie programs an
 # interpreter, so the start files and the libraries are named here. Kernel headers come after musl's own.
@@ -61,7 +66,7 @@ $(B)/musl/%.o: %.c
 	$(Q)$(CC) $(MUSL) -c -o $@ $<
 
 $(B)/cofferdam: $(call glibc,$(COMMAND_SRC)) $(B)/guest/builtin.o
-	$(Q)$(CC) -pie $(LINK) -o $@ $^ -lseccomp -lcap-ng -lyaml -ljansson -lsodium
+	$(Q)$(CC) -pie $(LINK) -o $@ $^ $(LIBRARIES)
 $(B)/cofferdam-supervisor: $(call musl,$(SUPERVISOR_SRC) $(FORTIFIED))
 	$(Q)$(CC) $(MUSL_LINK) -o $@ $(MUSL_START) $^ -l:libjansson.a $(MUSL_END)
 $(B)/cofferdam-auditor: $(call musl,$(AUDITOR_SRC) $(FORTIFIED))
@@ -123,7 +128,7 @@ $(B)/trial/filters.o: jail/outside/filters.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(GLIBC) -DFILTER_TRIAL -c -o $@ $<
 $(B)/trial/cofferdam: $(B)/trial/filters.o $(filter-out %/jail/outside/filters.o,$(call glibc,$(COMMAND_SRC))) $(B)/guest/builtin.o
-	$(Q)$(CC) -pie $(LINK) -o $@ $^ -lseccomp -lcap-ng -lyaml -ljansson -lsodium
+	$(Q)$(CC) -pie $(LINK) -o $@ $^ $(LIBRARIES)
 trial: all $(B)/trial/cofferdam ## each rule of each system call filter is needed
 	@B=$(B) tests/system/rules.py
 

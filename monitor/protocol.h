@@ -29,10 +29,9 @@ _Static_assert(ROLE_DEVICE + PLAN_DEVICES_MAX <= ROLE_IDS, "every process has a 
 enum {
 	FD_CHANNEL = 0, /* supervisor, auditor: to the launcher; monitor, devices: to the supervisor */
 	FD_PLAN = 1,    /* sealed memfd with struct plan */
-	FD_FILTERS =
-	    2, /* socket on which the role's compiled seccomp filters arrive (jail/lockdown.h); closed after use */
-	FD_REPORT = 3, /* memfd of one page: struct violation (jail/lockdown.h) */
-	FD_ROLE = 4,   /* the first that depends on the role */
+	FD_FILTERS = 2, /* socket on which the role's compiled seccomp filters arrive (jail/lockdown.h); then closed */
+	FD_REPORT = 3,  /* memfd of one page: struct violation (jail/lockdown.h) */
+	FD_ROLE = 4,    /* the first that depends on the role */
 };
 
 /* Supervisor. */

@@ -245,16 +245,15 @@ static int check(const struct cgroup_places *places, const struct jail_caps *cap
 
 int jail_cgroup_check(const struct jail_caps *caps, char why[static JAIL_WHY_SIZE])
 {
-	static struct cgroup_places places;
-	cgroup_places_find(&places);
-	if (check(&places, caps, why) != 0)
+	const struct cgroup_places *places = cgroup_places();
+	if (check(places, caps, why) != 0)
 		return -1;
 	why[0] = 0;
 	for (int i = 0; i < CONTROLLERS; i++) {
 		size_t used = strlen(why);
 		if (wanted(caps, i))
 			snprintf(why + used, JAIL_WHY_SIZE - used, "%s%s: %s", used > 0 ? ", " : "",
-				 controller_names[i], places.in_unified[i] ? "v2" : "v1");
+				 controller_names[i], places->in_unified[i] ? "v2" : "v1");
 	}
 	return 0;
 }
@@ -262,19 +261,18 @@ int jail_cgroup_check(const struct jail_caps *caps, char why[static JAIL_WHY_SIZ
 static int fill(struct jail_cgroup *cgroup, const char *name, const struct jail_caps *caps,
 		char why[static JAIL_WHY_SIZE])
 {
-	static struct cgroup_places places;
-	cgroup_places_find(&places);
+	const struct cgroup_places *places = cgroup_places();
 	bool unified = false;
-	if (check(&places, caps, why) != 0)
+	if (check(places, caps, why) != 0)
 		return -1;
 	for (int i = 0; i < CONTROLLERS; i++)
-		unified |= wanted(caps, i) && places.in_unified[i];
-	if (unified && open_unified(cgroup, &places, name, caps) != 0)
-		return explain(places.unified, name, why);
+		unified |= wanted(caps, i) && places->in_unified[i];
+	if (unified && open_unified(cgroup, places, name, caps) != 0)
+		return explain(places->unified, name, why);
 	for (int i = 0; i < CONTROLLERS; i++)
-		if (wanted(caps, i) && !places.in_unified[i] &&
-		    open_own_mount(cgroup, places.own_mount[i], name, caps, i) != 0)
-			return explain(places.own_mount[i], name, why);
+		if (wanted(caps, i) && !places->in_unified[i] &&
+		    open_own_mount(cgroup, places->own_mount[i], name, caps, i) != 0)
+			return explain(places->own_mount[i], name, why);
 	return 0;
 }
 
@@ -330,14 +328,13 @@ void jail_cgroup_remove(struct jail_cgroup *cgroup)
 
 bool jail_cgroup_collect(const char *vm_name)
 {
-	static struct cgroup_places places;
+	const struct cgroup_places *places = cgroup_places();
 	char path[GROUP_PATH_SIZE];
 	bool gone = true;
 	if (!name_is_one_component(vm_name))
 		return true; /* no VM can have it */
-	cgroup_places_find(&places);
 	for (int i = -1; i < CONTROLLERS; i++) {
-		const char *place = i < 0 ? places.unified : places.own_mount[i];
+		const char *place = i < 0 ? places->unified : places->own_mount[i];
 		if (place[0] == 0)
 			continue;
 		snprintf(path, sizeof(path), "%s/cofferdam/%s", place, vm_name);

@@ -16,8 +16,9 @@ struct cgroup_places {
 	char own_mount[CONTROLLERS][CGROUP_PATH_SIZE];
 };
 
-/* Reads /proc/self/mountinfo, and for an ordinary user /proc/self/cgroup. Never changes anything. */
-void cgroup_places_find(struct cgroup_places *places);
+/* Reads /proc/self/mountinfo, and for an ordinary user /proc/self/cgroup, the first time that this user asks. Never
+   changes anything. */
+const struct cgroup_places *cgroup_places(void);
 
 /* Whether a space-separated list such as cgroup.controllers has the name. */
 bool cgroup_list_has(const char *list, const char *name);

@@ -104,11 +104,10 @@ static void find_delegated(struct cgroup_places *places)
 	places->unified[0] = 0;
 }
 
-void cgroup_places_find(struct cgroup_places *places)
+static void find(struct cgroup_places *places)
 {
 	char controllers[CGROUP_PATH_SIZE], *line = NULL;
 	size_t size = 0;
-	memset(places, 0, sizeof(*places));
 	FILE *stream = fopen("/proc/self/mountinfo", "re");
 	while (stream != NULL && getline(&line, &size, stream) > 0)
 		take_mount(places, line);
@@ -122,4 +121,16 @@ void cgroup_places_find(struct cgroup_places *places)
 	cgroup_read(places->unified, "cgroup.controllers", controllers);
 	for (int i = 0; i < CONTROLLERS; i++)
 		places->in_unified[i] = cgroup_list_has(controllers, controller_names[i]);
+}
+
+const struct cgroup_places *cgroup_places(void)
+{
+	static struct cgroup_places places;
+	static uid_t found_as = (uid_t)-1;
+	if (geteuid() != found_as) {
+		memset(&places, 0, sizeof(places));
+		find(&places);
+		found_as = geteuid();
+	}
+	return &places;
 }

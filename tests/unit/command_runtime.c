@@ -69,10 +69,9 @@ END_TEST
 /* The VM's group, with one process in it that outlives the launcher. False: no group can be had here. */
 static bool make_busy_group(char group[static GROUP_SIZE], pid_t *member)
 {
-	static struct cgroup_places places;
+	const struct cgroup_places *places = cgroup_places();
 	char path[GROUP_SIZE + 32];
-	cgroup_places_find(&places);
-	const char *place = places.unified[0] != 0 ? places.unified : places.own_mount[CONTROLLER_PIDS];
+	const char *place = places->unified[0] != 0 ? places->unified : places->own_mount[CONTROLLER_PIDS];
 	if (place[0] == 0 || geteuid() != 0) {
 		fputs("skipped: needs root and a control group\n", stderr);
 		return false;

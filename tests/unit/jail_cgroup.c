@@ -24,7 +24,7 @@ static struct cgroup_places places;
 static void setup(void)
 {
 	snprintf(name, sizeof(name), "test-%d", (int)getpid());
-	cgroup_places_find(&places);
+	places = *cgroup_places();
 }
 
 /* Once, after all: what a failed test could not take away. */
