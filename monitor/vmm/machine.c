@@ -149,6 +149,17 @@ static void bind_kick(int vm, int descriptor, uint32_t index)
 	machine_ioctl(vm, KVM_IOEVENTFD, &bound);
 }
 
+/* Writes of a queue's addresses change nothing that the guest could read, so nothing need be done before its next exit:
+   KVM keeps them in its ring. What a read shows, or a device waits for, is never among them. */
+static void coalesce_addresses(int vm, uint32_t index)
+{
+	const struct kvm_coalesced_mmio_zone zone = {
+	    .addr = LAYOUT_DEVICES + (uint64_t)index * TRANSPORT_PAGE_SIZE + REGISTER_QUEUE_DESC_LOW,
+	    .size = REGISTER_QUEUE_DEVICE_HIGH + sizeof(uint32_t) - REGISTER_QUEUE_DESC_LOW,
+	};
+	machine_ioctl(vm, KVM_REGISTER_COALESCED_MMIO, &zone);
+}
+
 void machine_connect(struct machine *machine)
 {
 	int event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -162,6 +173,7 @@ void machine_connect(struct machine *machine)
 		machine->links[i].irq = device_descriptor(i, MONITOR_FD_DEVICE_IRQ);
 		bind_interrupt(machine->vm, machine->links[i].irq, GSI_DEVICE + i);
 		bind_kick(machine->vm, device_descriptor(i, MONITOR_FD_DEVICE_KICK), i);
+		coalesce_addresses(machine->vm, i);
 	}
 }
 
@@ -173,7 +185,8 @@ static void check_host(void)
 
 	if (machine_ioctl(MONITOR_FD_KVM, KVM_GET_API_VERSION, NULL) != KVM_API_VERSION)
 		lockdown_fail(FAILURE_KVM, 0, KVM_GET_API_VERSION);
-	if ((extension(KVM_CAP_SYNC_REGS) & registers) != registers || !extension(KVM_CAP_READONLY_MEM))
+	if ((extension(KVM_CAP_SYNC_REGS) & registers) != registers || !extension(KVM_CAP_READONLY_MEM) ||
+	    extension(KVM_CAP_COALESCED_MMIO) != KVM_COALESCED_MMIO_PAGE_OFFSET)
 		lockdown_fail(FAILURE_KVM, ENOTSUP, KVM_CHECK_EXTENSION);
 }
 

@@ -6,6 +6,7 @@
 #include "monitor/vmm/cpuid.h"
 #include "monitor/vmm/device_link.h"
 #include "monitor/vmm/platform.h"
+#include "monitor/vmm/ring.h"
 #include "policy/plan.h"
 
 #include <linux/kvm.h>
@@ -27,6 +28,7 @@ struct machine {
 	uint8_t *registers; /* the devices' pages next to each other */
 	struct cpuid cpuid; /* the first vCPU's thread, until `cpuid_known` */
 	struct platform platform;
+	struct ring ring; /* its page: the first vCPU's thread, until it is locked */
 	struct device_link links[PLAN_DEVICES_MAX];
 	struct vcpu vcpus[PLAN_VCPUS_MAX];
 	uint32_t cpuid_known;     /* atomic: 1 when `cpuid` is complete */

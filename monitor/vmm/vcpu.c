@@ -52,11 +52,20 @@ static struct ending on_io(struct machine *machine, struct kvm_run *run)
 	return (struct ending){.outcome = OUTCOME_NONE};
 }
 
+static void write_device(void *context, uint64_t address, const uint8_t *data, uint32_t size)
+{
+	struct machine *machine = context;
+	uint64_t at = address - LAYOUT_DEVICES, devices = (uint64_t)machine->plan->device_count * TRANSPORT_PAGE_SIZE;
+	uint32_t offset = at % TRANSPORT_PAGE_SIZE;
+
+	if (address >= LAYOUT_DEVICES && at < devices && size <= TRANSPORT_PAGE_SIZE - offset)
+		link_write(&machine->links[at / TRANSPORT_PAGE_SIZE], offset, data, size);
+}
+
 static struct ending on_mmio(struct machine *machine, struct kvm_run *run)
 {
 	uint64_t address = run->mmio.phys_addr, offset = address % LAYOUT_PAGE;
 	uint32_t size = run->mmio.len;
-	uint64_t devices = (uint64_t)machine->plan->device_count * TRANSPORT_PAGE_SIZE;
 
 	if (size > LAYOUT_PAGE - offset) /* over the end of a page: there is nothing that wide */
 		offset = LAYOUT_PAGE;
@@ -67,9 +76,8 @@ static struct ending on_mmio(struct machine *machine, struct kvm_run *run)
 			platform_read(&machine->platform, (uint32_t)offset, run->mmio.data, size);
 	} else if (platform) {
 		return platform_write((uint32_t)offset, run->mmio.data, size);
-	} else if (offset < LAYOUT_PAGE && address >= LAYOUT_DEVICES && address - LAYOUT_DEVICES < devices) {
-		link_write(&machine->links[(address - LAYOUT_DEVICES) / TRANSPORT_PAGE_SIZE], (uint32_t)offset,
-			   run->mmio.data, size);
+	} else {
+		write_device(machine, address, run->mmio.data, size);
 	}
 	return (struct ending){.outcome = OUTCOME_NONE};
 }
@@ -159,10 +167,12 @@ static _Noreturn void run_guest(struct vcpu *vcpu, struct kvm_run *run)
 	struct ending ending = {.outcome = OUTCOME_NONE};
 
 	while (ending.outcome == OUTCOME_NONE) {
-		if (syscall(SYS_ioctl, vcpu->descriptor, KVM_RUN, 0) == 0)
+		if (syscall(SYS_ioctl, vcpu->descriptor, KVM_RUN, 0) == 0) {
+			ring_take(&machine->ring, write_device, machine);
 			ending = answer(machine, run);
-		else if (errno != EINTR && errno != EAGAIN) /* EAGAIN: another vCPU has just started this one */
+		} else if (errno != EINTR && errno != EAGAIN) { /* EAGAIN: another vCPU has just started this one */
 			lockdown_fail(FAILURE_KVM, errno, KVM_RUN);
+		}
 	}
 	last_word(machine, &(struct message){
 			       .type = MESSAGE_ENDED,
@@ -228,6 +238,9 @@ static struct kvm_run *map_run(const struct vcpu *vcpu)
 	struct kvm_run *run = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu->descriptor, 0);
 	if (run == MAP_FAILED)
 		lockdown_fail(FAILURE_MEMORY, errno, (uint64_t)vcpu->descriptor);
+	if (vcpu->index == 0)
+		vcpu->machine->ring.page =
+		    (void *)((uint8_t *)run + (size_t)KVM_COALESCED_MMIO_PAGE_OFFSET * LAYOUT_PAGE);
 	return run;
 }
 
