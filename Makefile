@@ -45,11 +45,13 @@ AUDITOR_SRC := $(wildcard monitor/audit/*.c) $(INSIDE)
 FORTIFIED := monitor/fortified.c # what glibc's archives miss in musl
 MONITOR_SRC := $(wildcard monitor/vmm/*.c) devices/guest_memory.c $(INSIDE)
 DEVICE_SRC := $(wildcard devices/*.c) $(INSIDE)
+PROBER_SRC := $(wildcard jail/prober/*.c) $(INSIDE)
 
 glibc = $(patsubst %.c,$(B)/glibc/%.o,$(1))
 musl = $(patsubst %.c,$(B)/musl/%.o,$(1))
 
-JAILED := $(B)/cofferdam-supervisor $(B)/cofferdam-auditor $(B)/cofferdam-monitor $(B)/cofferdam-device
+JAILED := $(B)/cofferdam-supervisor $(B)/cofferdam-auditor $(B)/cofferdam-monitor $(B)/cofferdam-device \
+          $(B)/cofferdam-prober
 PROGRAMS := $(B)/cofferdam $(JAILED)
 
 all: $(PROGRAMS) $(B)/cofferdam-policy.5 ## build everything
@@ -72,6 +74,8 @@ $(B)/cofferdam-supervisor: $(call musl,$(SUPERVISOR_SRC) $(FORTIFIED))
 $(B)/cofferdam-auditor: $(call musl,$(AUDITOR_SRC) $(FORTIFIED))
 	$(Q)$(CC) $(MUSL_LINK) -o $@ $(MUSL_START) $^ -l:libsodium.a $(MUSL_END)
 $(B)/cofferdam-monitor: $(call musl,$(MONITOR_SRC))
+	$(Q)$(CC) $(MUSL_LINK) -o $@ $(MUSL_START) $^ $(MUSL_END)
+$(B)/cofferdam-prober: $(call musl,$(PROBER_SRC))
 	$(Q)$(CC) $(MUSL_LINK) -o $@ $(MUSL_START) $^ $(MUSL_END)
 $(B)/cofferdam-device: $(call musl,$(DEVICE_SRC))
 	$(Q)$(CC) $(MUSL_LINK) -o $@ $(MUSL_START) $^ $(MUSL_END)
@@ -119,6 +123,18 @@ PROBE_SRC := tests/jail/probe.c $(filter-out jail/inside/violation.c,$(INSIDE))
 PROBE := $(B)/probe
 $(PROBE): $(call musl,$(PROBE_SRC))
 	$(Q)$(CC) $(MUSL_LINK) -o $@ $(MUSL_START) $^ $(MUSL_END)
+
+# The prober's attempts without a jail, and a prober that is let through.
+ATTEMPTS := $(filter-out jail/prober/main.c,$(wildcard jail/prober/*.c))
+HOLED := $(patsubst jail/prober/kvm.c,tests/jail/hole.c,$(PROBER_SRC))
+$(B)/holed/cofferdam-prober: $(call musl,$(HOLED))
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(MUSL_LINK) -o $@ $(MUSL_START) $^ $(MUSL_END)
+$(B)/jail-control: $(call glibc,tests/jail/control.c tests/jail/place.c $(ATTEMPTS))
+	$(Q)$(CC) -pie $(LINK) -o $@ $^
+
+JAIL_TESTS := $(B)/jail-control $(B)/holed/cofferdam-prober
+jail-tests: all $(JAIL_TESTS)
 
 unit: $(UNIT) $(PROGRAMS) $(PROBE) ## build and run the unit tests
 	@tests/unit/run $(B)/unit $(notdir $(UNIT))
@@ -216,4 +232,4 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
 
 -include $(shell find $(B)/glibc $(B)/musl $(B)/test $(B)/guest/builtin -name "*.d" -type f 2>/dev/null)
-.PHONY: all clean help unit trial fuzz fuzz-replay deps deps-build deps-demo check check-all check-run demo bench check-layers check-programs format lint install
+.PHONY: all clean help unit jail-tests trial fuzz fuzz-replay deps deps-build deps-demo check check-all check-run demo bench check-layers check-programs format lint install

@@ -28,7 +28,7 @@ static const struct {
 enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };
 
 /* The host file's folder; else the one `cofferdam` itself lies in (a build), else ../libexec/cofferdam (installed). */
-static int programs_folder(const struct host *host, char *why)
+int vm_programs_folder(const struct host *host, char *why)
 {
 	char self[PATH_MAX], path[PATH_MAX + 32];
 	if (host->folders.programs.text[0] != 0)
@@ -49,7 +49,7 @@ static int programs_folder(const struct host *host, char *why)
 
 static int open_kinds(const struct host *host, int opened[static KINDS], char *why)
 {
-	AUTO_CLOSE int folder = programs_folder(host, why);
+	AUTO_CLOSE int folder = vm_programs_folder(host, why);
 	for (size_t i = 0; i < KINDS; i++)
 		opened[i] = folder < 0 ? -1 : openat(folder, kinds[i].name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	for (size_t i = 0; folder >= 0 && i < KINDS; i++)

@@ -94,7 +94,7 @@ struct jail_caps vm_caps(const struct policy *policy)
 	};
 }
 
-static int make_cgroup(struct vm *vm, char *why)
+int vm_cap(struct vm *vm, char *why)
 {
 	const struct jail_caps caps = vm_caps(vm->policy);
 	vm->cgroup = jail_cgroup_create(vm->plan.name, &caps, why);
@@ -128,7 +128,7 @@ static void find_cause(const struct vm *vm, char *why)
 
 static int start(struct vm *vm, char *why)
 {
-	if (vm_claim(vm, why) != 0 || revision_advance(vm->policy, vm->host, why) != 0 || make_cgroup(vm, why) != 0)
+	if (vm_claim(vm, why) != 0 || revision_advance(vm->policy, vm->host, why) != 0 || vm_cap(vm, why) != 0)
 		return -1;
 	vm->stage = jail_stage(&vm->ids, vm->cgroup, why); /* works beside us */
 	if (vm->stage == NULL || vm_prepare(vm, why) != 0 || vm_assemble(vm, why) != 0 ||

@@ -1,8 +1,9 @@
 /* `cofferdam selftest`: runs the built-in guest in the real jail, once for each way a VM can end, and checks exit
- * status, output and log of each run. Works in a folder of its own that it removes, also when a signal ends it; SIGKILL
- * leaves the folder behind, and even then not the VM.
+ * status, output and log of each run; then attacks every jail from inside (probe.h). Works in a folder of its own that
+ * it removes, also when a signal ends it; SIGKILL leaves the folder behind, and even then not the VM.
  */
 #include "monitor/command/command.h"
+#include "monitor/command/probe.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -21,7 +22,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { RUN_S = 60, OUTPUT_MAX = 16384 };
+enum { RUN_S = 60, OUTPUT_MAX = 16384, DISK_SIZE = 1 << 20 };
 
 static const struct trial {
 	const char *name;
@@ -44,12 +45,15 @@ static sigset_t held_signals;             /* while a child runs, but for the wai
 static sigset_t usual_signals;            /* before that, and while we wait */
 
 static const char help[] =
-    "Usage: cofferdam selftest [--json]\n"
+    "Usage: cofferdam selftest [--verbose] [--json]\n"
     "\n"
     "Runs the built-in guest in the real jail, once for each way a VM can end, and checks exit\n"
-    "status, output and log of each. Takes some seconds; ends at the first VM that cannot be run.\n"
+    "status, output and log of each. Then starts an attacker in place of every process of a VM,\n"
+    "each in that process's jail, and shows by what its attempts to get out were stopped.\n"
+    "Takes some seconds; ends at the first VM that cannot be run.\n"
     "\n"
-    "  --json  for scripts\n"
+    "  --verbose  every attempt, not only their classes\n"
+    "  --json     for scripts: every attempt in every jail\n"
     "\n"
     "Exit status: 0 when all is as it should be, 1 when not, 125 when it could not be tried.\n";
 
@@ -222,7 +226,7 @@ static void show(const struct place *place, const char *name, const char *wrong,
 	fflush(stdout);
 }
 
-static int run_trials(struct place *place, json_t *list)
+static int run_trials(struct place *place, json_t *list, bool *usable)
 {
 	const size_t count = sizeof(trials) / sizeof(trials[0]);
 	size_t tried = 0, failures = 0;
@@ -238,8 +242,71 @@ static int run_trials(struct place *place, json_t *list)
 		       count, failures);
 	else if (list == NULL)
 		printf("%zu trials, %zu failed\n", count, failures);
+	*usable = tried == count;
 	return failures != 0;
 }
+
+/* ---- attempts to get out ---- */
+
+/* Two disks, for a read-only one has another filter; the console has input. */
+static int write_attacked(const struct place *place)
+{
+	static const char *const images[] = {"data.img", "image.img"};
+	char text[512], path[128];
+	for (size_t i = 0; i < sizeof(images) / sizeof(images[0]); i++) {
+		snprintf(path, sizeof(path), "%s/%s", place->folder, images[i]);
+		AUTO_CLOSE int file = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+		if (file < 0 || ftruncate(file, DISK_SIZE) != 0)
+			return -1;
+	}
+	snprintf(text, sizeof(text),
+		 "cofferdam: 1\nname: selftest-%d\nkernel: builtin\nmachine: {vcpus: 1, memory: 64MiB}\n"
+		 "console: {input: stdin}\ndisks:\n"
+		 "  - {name: data, path: data.img, access: read-write}\n"
+		 "  - {name: image, path: image.img, access: read-only}\n",
+		 (int)getpid());
+	return write_file(place, "policy.yaml", text);
+}
+
+static int probe(const struct place *place, const struct host *host, struct probe *results, char *why)
+{
+	char path[128];
+	struct problems problems;
+	struct host own = *host;
+	problems_init(&problems);
+	snprintf(path, sizeof(path), "%s/policy.yaml", place->folder);
+	snprintf(own.folders.audit.text, sizeof(own.folders.audit.text), "%s", place->folder);
+	struct policy *policy = write_attacked(place) == 0 ? policy_load(path, host, &problems) : NULL;
+	int result = policy != NULL ? probe_run(results, policy, path, &own, why)
+				    : because(why, errno, "cannot write the policy that is attacked");
+	policy_free(policy);
+	problems_free(&problems);
+	return result;
+}
+
+/* The exit status of this part. */
+static int attack(const struct place *place, const struct host *host, bool each, json_t *report)
+{
+	static struct probe results;
+	char why[WHY_SIZE] = "";
+	if (probe(place, host, &results, why) != 0) {
+		if (report == NULL)
+			printf("FAILED getting out: %s\n", why);
+		else
+			json_object_set_new(report, "reason", json_string(why));
+		return 1;
+	}
+	size_t holes = probe_holes(&results);
+	if (report != NULL) {
+		json_object_set_new(report, "attempts", probe_json(&results));
+		return holes != 0;
+	}
+	probe_print(&results, each);
+	printf("%zu attempts to get out of %zu jails, %zu not refused\n", results.count, results.jails, holes);
+	return holes != 0;
+}
+
+/* ---- the command ---- */
 
 /* A folder below $TMPDIR, if that can stand in a YAML string, else below /tmp. */
 static int make_folder(struct place *place)
@@ -251,20 +318,41 @@ static int make_folder(struct place *place)
 	return mkdtemp(place->folder) == NULL ? -1 : 0;
 }
 
+static void print_report(json_t *report, int status)
+{
+	json_object_set_new(report, "passed", json_boolean(status == 0));
+	json_dumpf(report, stdout, JSON_INDENT(2));
+	putchar('\n');
+	json_decref(report);
+}
+
+static int run_all(struct place *place, const struct host *host, bool each, json_t *report)
+{
+	bool usable = true;
+	int status = run_trials(place, report == NULL ? NULL : json_object_get(report, "trials"), &usable);
+	if (usable && !interrupted && attack(place, host, each, report) != 0)
+		status = 1;
+	return status;
+}
+
 int command_selftest(int argc, char **argv, const struct host *host)
 {
-	static const struct option words[] = {{"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {0}};
+	static const struct option words[] = {{"json", no_argument, NULL, 'j'},
+					      {"verbose", no_argument, NULL, 'v'},
+					      {"help", no_argument, NULL, 'h'},
+					      {0}};
 	static struct place place;
 	char path[PATH_MAX];
-	bool json = false;
+	bool json = false, each = false;
 	for (int option; (option = next_option(argc, argv, words)) != -1;) {
 		if (option == 'h') {
 			fputs(help, stdout);
 			return 0;
 		}
-		if (option != 'j')
+		if (option != 'j' && option != 'v')
 			return EXIT_USAGE;
-		json = true;
+		json |= option == 'j';
+		each |= option == 'v';
 	}
 	if (!has_arguments(argc, argv, 0, "no argument"))
 		return EXIT_USAGE;
@@ -274,18 +362,15 @@ int command_selftest(int argc, char **argv, const struct host *host)
 		rmdir(place.folder);
 		return EXIT_OURS;
 	}
-	json_t *list = json ? json_array() : NULL;
-	int status = run_trials(&place, list);
+	json_t *report = json ? json_pack("{s:[]}", "trials") : NULL;
+	int status = run_all(&place, host, each, report);
 	each_file(&place, "", true, path);
 	rmdir(place.folder);
 	if (interrupted) {
 		say("selftest: ended by signal %d (%s)", interrupted, strsignal(interrupted));
 		return 128 + interrupted;
 	}
-	if (list != NULL) {
-		json_dumpf(list, stdout, JSON_INDENT(2));
-		putchar('\n');
-		json_decref(list);
-	}
+	if (report != NULL)
+		print_report(report, status);
 	return status;
 }

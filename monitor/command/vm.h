@@ -81,11 +81,17 @@ int vm_check_disk_pin(const struct policy_disk *disk, int descriptor, struct vm_
 /* The caps of the VM's control group. */
 struct jail_caps vm_caps(const struct policy *policy);
 
+/* Makes that control group. 0, or -1 with why. */
+int vm_cap(struct vm *vm, char *why);
+
 /* Whether the programs that vm_assemble opens are where they should be. 0, or -1 with the same why. */
 int vm_programs_check(const struct host *host, char *why);
 
 /* Opens and makes everything the plan needs; starts nothing. 0, or -1 with why; vm_close in either case. */
 int vm_prepare(struct vm *vm, char *why);
+
+/* The folder of the jailed programs: an O_PATH descriptor, or -1 with why. */
+int vm_programs_folder(const struct host *host, char *why);
 
 /* Fills in vm->programs with the descriptors of each. 0, or -1 with why. */
 int vm_assemble(struct vm *vm, char *why);

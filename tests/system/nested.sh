@@ -1,9 +1,11 @@
 #!/bin/bash
-# What the nested host runs: the built-in guest's tests on real kvm-amd with cgroup v2, then Debian's kernel.
+# What the nested host runs: the built-in guest's tests on real kvm-amd with cgroup v2, the attempts to
+# get out of the jails, then Debian's kernel.
 cd "$(dirname "$0")/../.." || exit 1
 status=0
 tests/system/builtin.sh || status=1
 tests/system/endings.sh || status=1
 tests/system/readiness.sh || status=1
+tests/system/prober.sh || status=1
 tests/system/linux.sh || status=1
 exit $status

@@ -1,0 +1,49 @@
+/* Attempts to get out of the jails: `cofferdam selftest` starts cofferdam-prober in place of every program of a VM and
+ * collects what became of each attempt.
+ */
+#ifndef MONITOR_COMMAND_PROBE_H
+#define MONITOR_COMMAND_PROBE_H
+
+#include "jail/prober/page.h"
+#include "monitor/command/vm.h"
+
+#include <jansson.h>
+
+enum {
+	PROBE_PROCESSES = VM_PROGRAM_DEVICE + 4, /* the device processes of the policy that is probed */
+	PROBE_JAILS = PROBE_PROCESSES + 1,       /* the monitor's vCPU thread has a filter of its own */
+	PROBE_NAMES_SIZE = 32768,
+	PROBE_NAME_SIZE = 24,
+};
+
+struct probe_answer {
+	uint8_t state; /* enum prober_state; PROBER_TRYING: the process ended in it, as `ended` says */
+	uint8_t error;
+	int ended; /* the signal that killed the process, or minus its exit status */
+};
+
+struct probe {
+	size_t count; /* of attempts */
+	struct {
+		const char *class, *name; /* in `names` */
+	} attempts[PROBER_ATTEMPTS_MAX];
+	size_t jails;
+	char jail[PROBE_JAILS][PROBE_NAME_SIZE];
+	struct probe_answer answers[PROBE_JAILS][PROBER_ATTEMPTS_MAX];
+	uint32_t next[PROBE_JAILS]; /* the first attempt not yet made */
+	char names[PROBE_NAMES_SIZE];
+};
+
+/* Makes every attempt in every jail of the policy's VM, in a few runs: an attempt may end its process. 0, or -1 with
+ * why.
+ */
+int probe_run(struct probe *probe, const struct policy *policy, const char *policy_path, const struct host *host,
+	      char *why);
+
+/* Attempts that were not refused, over all jails. */
+size_t probe_holes(const struct probe *probe);
+/* A line for each class, or for each attempt. */
+void probe_print(const struct probe *probe, bool each);
+json_t *probe_json(const struct probe *probe);
+
+#endif

@@ -1,0 +1,34 @@
+/* A place without a jail, where the prober's attempts must succeed: root of the host's user namespace, with every
+ * capability, in namespaces of its own so that what succeeds harms nobody, and with everything there that an attempt
+ * wants: files, devices, a network with somebody who listens, another process, descriptors of every kind.
+ */
+#ifndef TESTS_JAIL_PLACE_H
+#define TESTS_JAIL_PLACE_H
+
+#include "jail/prober/prober.h"
+
+enum {
+	PLACE_BROKEN = -1,   /* the attempt's process was killed, or did not end in time */
+	PLACE_NO_LAYER = -2, /* this kernel does not have the layer */
+};
+
+/* What a test does to the process before the attempt. Exits by place_fail when it cannot. */
+struct place_step {
+	void (*before)(struct prober *prober); /* in either case: what the layer needs in order to matter */
+	void (*layer)(struct prober *prober);  /* NULL: without */
+};
+
+/* The namespaces, the network; this process and those it makes have the place for the rest of their lives. Returns in a
+   child that is the place's process 1. Root only. */
+void place_make(void);
+bool place_has_kvm(void);
+
+/* Makes the attempt in a process of its own, in a fresh root. Returns as attempt_make does, or PLACE_…. */
+int place_attempt(const struct attempt *attempt, const struct place_step *step);
+
+/* Ends the attempt's process: the test, not the attempt, has failed. */
+_Noreturn void place_fail(const char *what);
+/* Ends it: this kernel does not have the layer. */
+_Noreturn void place_lacks(void);
+
+#endif

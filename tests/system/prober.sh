@@ -1,0 +1,40 @@
+#!/bin/bash
+# Getting out of the jails: the prober's attempts are real, `cofferdam selftest` makes them in every jail, and one that
+# succeeds fails it.
+. "$(dirname "$0")/lib.sh"
+
+echo "- without a jail every attempt succeeds"
+expect_status "control" 0 ' 0 wrong|skipped' "$B/jail-control"
+if ! [ -w /dev/kvm ]; then
+	skip "no usable /dev/kvm"
+	finish
+	exit
+fi
+
+echo "- in the jails none does"
+expect_status "selftest" 0 '^[0-9]+ attempts to get out of 8 jails, 0 not refused' cf selftest
+cf selftest --json >"$place/evidence.json" 2>"$place/said" || fail "selftest --json" "$(cat "$place/said")"
+count() { python3 -c '
+import json, sys
+evidence = json.load(open(sys.argv[1]))
+attempts = evidence["attempts"]
+assert evidence["passed"] and all(a["refused"] and a["stopped_by"] for a in attempts), "not all refused"
+assert len({(a["class"], a["attempt"]) for a in attempts}) == len(attempts), "two of the same name"
+jails = {jail for a in attempts for jail in a["stopped_by"]}
+assert jails == {"auditor", "supervisor", "monitor", "vcpu", "console", "entropy", "data", "image"}, jails
+print(len(attempts))' "$place/evidence.json"; }
+if [ "$(count)" -ge 120 ]; then pass "evidence: $(count) different attempts, all refused"; else fail "evidence"; fi
+expect_status "--verbose shows each" 0 'files: openat / +seccomp 8' cf selftest --verbose
+
+echo "- a jail with holes is found"
+programs=$place/programs
+mkdir -p "$programs"
+cp "$B"/cofferdam-{supervisor,auditor,monitor,device} "$B/holed/cofferdam-prober" "$programs"
+sed "/^folders:/a\  programs: \"$programs\"" "$place/host.yaml" >"$place/holed.yaml"
+expect_status "holes fail the selftest" 1 '16 not refused' "$cofferdam" --host "$place/holed.yaml" selftest
+expect_status "and are named" 1 'holes: an allowed call, in the jail of vcpu: NOT STOPPED' "$cofferdam" --host "$place/holed.yaml" selftest
+expect_status "so is a program that ran" 1 'holes: a program, in the jail of entropy: NOT STOPPED: it was executed' "$cofferdam" --host "$place/holed.yaml" selftest
+rm "$programs/cofferdam-prober"
+expect_status "no prober, no selftest" 1 'FAILED getting out: cannot open the program' "$cofferdam" --host "$place/holed.yaml" selftest
+[ -z "$(ls "$place/run" 2>/dev/null | grep -v slots)" ] && pass "nothing is left" || fail "files are left" "$(ls -la "$place/run")"
+finish
