@@ -133,7 +133,12 @@ $(B)/holed/cofferdam-prober: $(call musl,$(HOLED))
 $(B)/jail-control: $(call glibc,tests/jail/control.c tests/jail/place.c $(ATTEMPTS))
 	$(Q)$(CC) -pie $(LINK) -o $@ $^
 
-JAIL_TESTS := $(B)/jail-control $(B)/holed/cofferdam-prober
+$(B)/jail-layers: $(call glibc,$(wildcard tests/jail/layer*.c) tests/jail/place.c $(ATTEMPTS) $(INSIDE) \
+                    jail/outside/steps.c $(wildcard jail/outside/filter*.c jail/outside/tables.c))
+	$(Q)$(CC) -pie $(LINK) -o $@ $^ -lseccomp -lcap-ng -lsodium
+$(B)/jail-more: $(call musl,tests/jail/more.c)
+	$(Q)$(CC) $(MUSL_LINK) -o $@ $(MUSL_START) $^ $(MUSL_END)
+JAIL_TESTS := $(B)/jail-control $(B)/jail-layers $(B)/jail-more $(B)/holed/cofferdam-prober
 jail-tests: all $(JAIL_TESTS)
 
 unit: $(UNIT) $(PROGRAMS) $(PROBE) ## build and run the unit tests

@@ -76,7 +76,7 @@ static const struct {
 	void *restorer;
 	uint64_t mask;
 } ignore = {(void *)1, 0, NULL, 0};
-static struct timex unchanged;
+static struct timex impossible = {.modes = ADJ_TICK};
 static struct termios terminal;
 static struct winsize window;
 static const char select_paste[] = {TIOCL_PASTESEL};
@@ -266,8 +266,8 @@ static const struct attempt list[] = {
     CALL("host", "read the kernel's messages", HOST_HAS, __NR_syslog, CTRL_LOG_READ_ALL, BOTH(page)),
     CALL("host", "settimeofday", MUST, __NR_settimeofday, 0, 0),
     PAST("host", "clock_settime", MUST, EINVAL, __NR_clock_settime, 0, P(&(const int64_t[2]){0})),
-    CALL("host", "adjtimex", MUST, __NR_adjtimex, P(&unchanged)),
-    CALL("host", "clock_adjtime", MUST, __NR_clock_adjtime, 0, P(&unchanged)),
+    PAST("host", "adjtimex", MUST, EINVAL, __NR_adjtimex, P(&impossible)),
+    PAST("host", "clock_adjtime", MUST, EINVAL, __NR_clock_adjtime, 0, P(&impossible)),
     CALL("host", "iopl", HOST_HAS, __NR_iopl, 3),
     CALL("host", "ioperm", HOST_HAS, __NR_ioperm, 0x80, 1, 1),
     CALL("host", "sethostname", MUST, __NR_sethostname, P("cofferdam"), 9),

@@ -42,10 +42,11 @@ int main(void)
 				     [NOBODY] = false};
 	place_make();
 	unsigned succeeded = 0, wrong = 0, lacking = 0, nobody = 0;
+	const struct place_step nothing = {0};
 	const struct attempt *attempt;
 	for (size_t i = 0; (attempt = attempt_at(i)) != NULL; i++) {
 		char text[NAME_SIZE];
-		int answer = place_attempt(attempt, NULL);
+		int answer = place_attempt(attempt, &nothing, false);
 		bool must = must_succeed[attempt->control];
 		succeeded += answer == 0;
 		nobody += attempt->control == NOBODY;

@@ -178,7 +178,7 @@ static int make_listener(void)
 static int make_file(void)
 {
 	int file = opened(open("/files", O_RDWR | O_TMPFILE, 0600), "file");
-	need(ftruncate(file, 4096) == 0, "file");
+	need(ftruncate(file, PLACE_FILE_SIZE) == 0, "file");
 	return file;
 }
 
@@ -272,7 +272,13 @@ static int make_victim(void)
 	return victim;
 }
 
-static _Noreturn void attempt_here(const struct attempt *attempt, const struct place_step *step, int victim)
+static void take(void (*part)(struct prober *prober), struct prober *prober)
+{
+	if (part != NULL)
+		part(prober);
+}
+
+static _Noreturn void attempt_here(const struct attempt *attempt, const struct place_step *step, bool layer, int victim)
 {
 	const bool monitor = attempt->roles == 1U << ROLE_MONITOR;
 	struct prober prober = {.role = monitor ? ROLE_MONITOR : ROLE_DEVICE, .victim = victim, .vm = -1, .vcpu = -1};
@@ -281,22 +287,21 @@ static _Noreturn void attempt_here(const struct attempt *attempt, const struct p
 	make_root();
 	make_descriptors(&prober);
 	trap_install();
-	if (step != NULL && step->before != NULL)
-		step->before(&prober);
-	if (step != NULL && step->layer != NULL)
-		step->layer(&prober);
+	take(step->before, &prober);
+	take(layer ? step->layer : step->without, &prober);
+	take(step->after, &prober);
 	*answer = attempt_make(attempt, &prober);
 	syscall(SYS_exit_group, 0);
 	__builtin_unreachable();
 }
 
-int place_attempt(const struct attempt *attempt, const struct place_step *step)
+int place_attempt(const struct attempt *attempt, const struct place_step *step, bool layer)
 {
 	int status;
 	pid_t victim = make_victim(), child = fork();
 	*answer = PLACE_BROKEN;
 	if (child == 0)
-		attempt_here(attempt, step, victim);
+		attempt_here(attempt, step, layer, victim);
 	need(victim > 0 && child > 0 && waitpid(child, &status, 0) == child, "fork");
 	kill(victim, SIGKILL);
 	while (waitpid(-1, NULL, WNOHANG) > 0 || waitpid(victim, NULL, 0) == victim) /* the victim, and orphans */
@@ -305,5 +310,7 @@ int place_attempt(const struct attempt *attempt, const struct place_step *step)
 		return 0;
 	if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_LACKS)
 		return PLACE_NO_LAYER;
+	if (WIFEXITED(status) && WEXITSTATUS(status) == PLACE_EXIT_REFUSED)
+		return EPERM;
 	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? *answer : PLACE_BROKEN;
 }

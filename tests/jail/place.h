@@ -10,12 +10,18 @@
 enum {
 	PLACE_BROKEN = -1,   /* the attempt's process was killed, or did not end in time */
 	PLACE_NO_LAYER = -2, /* this kernel does not have the layer */
+
+	PLACE_FILE_SIZE = 4096, /* of a file that is open */
+	PLACE_EXIT_REFUSED = 5, /* of a program that the attempt executed: it has no more than before */
 };
 
-/* What a test does to the process before the attempt. Exits by place_fail when it cannot. */
+/* What a test does to the process before the attempt, in this order; NULL: nothing. The layer may return in another
+   process. Each ends the process by place_fail when it cannot. */
 struct place_step {
-	void (*before)(struct prober *prober); /* in either case: what the layer needs in order to matter */
-	void (*layer)(struct prober *prober);  /* NULL: without */
+	void (*before)(struct prober *prober);  /* what the layer needs in order to matter */
+	void (*layer)(struct prober *prober);   /* the layer; */
+	void (*without)(struct prober *prober); /* what is done in its place where it is left out */
+	void (*after)(struct prober *prober);
 };
 
 /* The namespaces, the network; this process and those it makes have the place for the rest of their lives. Returns in a
@@ -23,8 +29,9 @@ struct place_step {
 void place_make(void);
 bool place_has_kvm(void);
 
-/* Makes the attempt in a process of its own, in a fresh root. Returns as attempt_make does, or PLACE_…. */
-int place_attempt(const struct attempt *attempt, const struct place_step *step);
+/* Makes the attempt in a process of its own, in a fresh root, with the step's layer or without. Returns as attempt_make
+ * does, or PLACE_…. */
+int place_attempt(const struct attempt *attempt, const struct place_step *step, bool layer);
 
 /* Ends the attempt's process: the test, not the attempt, has failed. */
 _Noreturn void place_fail(const char *what);

@@ -1,10 +1,11 @@
 #!/bin/bash
-# Getting out of the jails: the prober's attempts are real, `cofferdam selftest` makes them in every jail, and one that
-# succeeds fails it.
+# Getting out of the jails: the prober's attempts are real, each layer refuses its own by itself, `cofferdam selftest`
+# makes them in every jail, and one that succeeds fails it.
 . "$(dirname "$0")/lib.sh"
 
-echo "- without a jail every attempt succeeds"
-expect_status "control" 0 ' 0 wrong|skipped' "$B/jail-control"
+echo "- without a jail every attempt succeeds, with a single layer those that it is for do not"
+expect_status "control" 0 ' 0 wrong|skipped' timeout -k 5 900 "$B/jail-control"
+expect_status "layers" 0 'layers: each by itself; 0 wrong|skipped' timeout -k 5 900 "$B/jail-layers"
 if ! [ -w /dev/kvm ]; then
 	skip "no usable /dev/kvm"
 	finish
