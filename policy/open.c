@@ -358,12 +358,26 @@ int policy_open_base(struct policy *policy, const struct host *host, const struc
 	return result;
 }
 
+/* Before Linux 6.3 a memory file may be executed by everybody, unless its mode says otherwise. */
+int policy_memory_file(const char *name)
+{
+	int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
+
+	if (fd >= 0 || errno != EINVAL)
+		return fd;
+	fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (fd >= 0 && fchmod(fd, 0600) != 0) {
+		int error = errno;
+		close(fd);
+		errno = error;
+		return -1;
+	}
+	return fd;
+}
+
 int policy_open_scratch(uint64_t size, char why[static POLICY_WHY_SIZE])
 {
-	int fd = memfd_create("cofferdam-scratch", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
-
-	if (fd < 0 && errno == EINVAL) /* before Linux 6.3 */
-		fd = memfd_create("cofferdam-scratch", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int fd = policy_memory_file("cofferdam-scratch");
 	if (size <= INT64_MAX && fd >= 0 && ftruncate(fd, (off_t)size) == 0 &&
 	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0)
 		return fd;

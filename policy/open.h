@@ -39,6 +39,10 @@ bool policy_image_stays(int image, const char *path, char why[static POLICY_WHY_
 int policy_open_base(struct policy *policy, const struct host *host, const struct policy_path *path, unsigned file,
 		     struct problems *problems, struct file_identity *identity, char why[static POLICY_WHY_SIZE]);
 
+/* A memory file that can be sealed and that nobody can execute: guest RAM, images, scratch disks lie in such, and who
+   holds one may write a program into it. Close-on-exec. -1 with errno. */
+int policy_memory_file(const char *name);
+
 /* An empty scratch disk of `size` bytes in memory (a memfd that can neither grow nor shrink). */
 int policy_open_scratch(uint64_t size, char why[static POLICY_WHY_SIZE]);
 

@@ -1,6 +1,7 @@
 /* Memfds, channels, events and KVM. Copies images without looking at them: they are interpreted in the jail only. */
 #include "monitor/command/resources.h"
 #include "monitor/command/command.h"
+#include "policy/open.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,20 +15,7 @@
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
-#ifndef MFD_NOEXEC_SEAL
-#define MFD_NOEXEC_SEAL 0x0008U
-#endif
-
 enum { COPY_CHUNK = 1 << 18 };
-
-/* Kernels before 6.3 do not know MFD_NOEXEC_SEAL. */
-static int make_memfd(const char *name)
-{
-	int memfd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
-	if (memfd < 0 && errno == EINVAL)
-		memfd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	return memfd;
-}
 
 static int seal(int memfd, int seals)
 {
@@ -50,7 +38,7 @@ static int write_all(int memfd, const uint8_t *bytes, size_t size)
 
 int resource_sealed(const char *name, const void *bytes, size_t size, char *why)
 {
-	int memfd = make_memfd(name);
+	int memfd = policy_memory_file(name);
 	if (memfd < 0 || write_all(memfd, bytes, size) != 0 || seal(memfd, F_SEAL_WRITE) != 0) {
 		because(why, errno, "cannot make the memory file '%s'", name);
 		close_descriptor(&memfd);
@@ -100,7 +88,7 @@ static int copy_and_hash(int source, int memfd, uint64_t limit, uint64_t *size, 
 int resource_copy(int source, const char *label, uint64_t limit, uint64_t *size, uint8_t hash[static HASH_SIZE],
 		  char *why)
 {
-	int memfd = make_memfd(label);
+	int memfd = policy_memory_file(label);
 	if (memfd < 0) {
 		because(why, errno, "cannot make a memory file for the %s", label);
 		return -1;
@@ -132,7 +120,7 @@ int resource_hash(int source, const char *label, uint8_t hash[static HASH_SIZE],
 
 int resource_memory(const char *name, uint64_t size, char *why)
 {
-	int memfd = make_memfd(name);
+	int memfd = policy_memory_file(name);
 	if (memfd < 0 || ftruncate(memfd, (off_t)size) != 0 || seal(memfd, 0) != 0) {
 		because(why, errno, "cannot make the memory file '%s'", name);
 		close_descriptor(&memfd);

@@ -9,6 +9,8 @@
 #include "jail/outside/child.c"
 #undef give_up
 
+#include "policy/open.h"
+
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <stdio.h>
@@ -147,6 +149,23 @@ void layer_bounding_set(struct prober *prober)
 {
 	(void)prober;
 	drop_bounding_set(&staging);
+}
+
+static void replace_ram(struct prober *prober, int memory)
+{
+	must(memory >= 0 && ftruncate(memory, PLACE_FILE_SIZE) == 0, "memory file");
+	prober->ram = mmap(NULL, PLACE_FILE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
+	must(prober->ram != MAP_FAILED && dup2(memory, DEVICE_FD_RAM) == DEVICE_FD_RAM, "memory file");
+}
+
+void layer_memory_file(struct prober *prober)
+{
+	replace_ram(prober, policy_memory_file("ram"));
+}
+
+void plain_memory_file(struct prober *prober)
+{
+	replace_ram(prober, memfd_create("ram", MFD_CLOEXEC | MFD_ALLOW_SEALING));
 }
 
 /* Keeps the channel and three more; the program and the pipe follow, as they do until exec. */

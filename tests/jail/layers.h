@@ -23,6 +23,8 @@ void layer_victim_not_dumpable(struct prober *prober);
 void victim_dumpable(struct prober *prober);
 void layer_no_writable_code(struct prober *prober);
 void layer_no_speculation(struct prober *prober);
+void layer_memory_file(struct prober *prober); /* guest RAM as the launcher makes it */
+void plain_memory_file(struct prober *prober);
 void layer_descriptors(struct prober *prober);
 void layer_filter(struct prober *prober);
 
