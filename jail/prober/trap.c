@@ -18,10 +18,10 @@ static _Thread_local volatile bool trying;
 
 static long call_kernel(const long call[static 7])
 {
-	long result;
-	register long r10 __asm__("r10") = call[4];
-	register long r8 __asm__("r8") = call[5];
-	register long r9 __asm__("r9") = call[6];
+	long result, fourth = call[4], fifth = call[5], sixth = call[6];
+	register long r10 __asm__("r10") = fourth;
+	register long r8 __asm__("r8") = fifth;
+	register long r9 __asm__("r9") = sixth;
 	__asm__ volatile("syscall"
 			 : "=a"(result)
 			 : "a"(call[0]), "D"(call[1]), "S"(call[2]), "d"(call[3]), "r"(r10), "r"(r8), "r"(r9)
@@ -32,9 +32,9 @@ static long call_kernel(const long call[static 7])
 /* A new task goes straight to its end and touches no memory, for it may share ours, the stack included. */
 static long call_kernel_for_task(const long call[static 7], long end)
 {
-	long result;
-	register long r10 __asm__("r10") = call[4];
-	register long r8 __asm__("r8") = call[5];
+	long result, fourth = call[4], fifth = call[5];
+	register long r10 __asm__("r10") = fourth;
+	register long r8 __asm__("r8") = fifth;
 	register long r9 __asm__("r9") = end;
 	__asm__ volatile("syscall\n\t"
 			 "test %%rax, %%rax\n\t"

@@ -43,6 +43,9 @@ mount --make-rprivate /
 mount -t tmpfs -o mode=755 dev /dev
 mknod -m 666 /dev/null c 1 3
 mknod -m 666 /dev/kvm c 10 232
+mkdir /dev/pts
+mount -t devpts -o newinstance,ptmxmode=0666 devpts /dev/pts
+ln -s pts/ptmx /dev/ptmx
 [[ $lacks == *kvm* ]] && chmod 600 /dev/kvm
 subids=$place/subids
 [[ $lacks == *subids* ]] && subids=$place/nobody
@@ -88,6 +91,7 @@ if [ -w $top/cgroup.subtree_control ] && grep -qw memory $top/cgroup.controllers
 	expect_status "doctor with a delegated group" 0 'good +control group' delegated '' "$cofferdam" doctor
 	expect_status "plan with a delegated group" 0 'memory: v2' delegated '' "$cofferdam" plan "$place/user.yaml"
 	expect_status "run with a delegated group" 0 'all well' delegated '' "$cofferdam" run "$place/user.yaml"
+	expect_status "selftest with a delegated group" 0 'attempts to get out of 8 jails, 0 not refused' delegated '' "$cofferdam" selftest
 	expect_status "newuidmap lacks, run" 125 'cannot run /usr/bin/newuidmap' delegated newuidmap "$cofferdam" run "$place/user.yaml"
 	rmdir "$group/cofferdam" "$group/session" "$group"
 else
