@@ -106,8 +106,8 @@ struct policy_machine {
 enum policy_access { POLICY_READ_ONLY, POLICY_READ_WRITE };
 struct policy_disk_limits {
 	struct policy_at at;
-	struct policy_number bandwidth;  /* bytes a second, both directions together; 0: no cap of its own */
-	struct policy_number operations; /* requests a second; 0: the same */
+	struct policy_number bandwidth;  /* bytes a second, both directions together */
+	struct policy_number operations; /* requests a second */
 };
 struct policy_disk {
 	struct policy_at at;
@@ -160,7 +160,7 @@ struct policy_vsock { /* none when at.line is 0 */
 
 struct policy_entropy_limits {
 	struct policy_at at;
-	struct policy_number bandwidth; /* bytes a second; 0: no cap of its own */
+	struct policy_number bandwidth; /* bytes a second */
 };
 struct policy_entropy {
 	struct policy_at at;
