@@ -38,7 +38,7 @@ MUSL_LINK := -nostdlib -static-pie -Wl,--no-dynamic-linker,-z,text $(LINK)
 
 # ---- programs: a folder is a privilege ---------------------------------------------------------------------------
 INSIDE := $(wildcard jail/inside/*.c) policy/plan.c
-AUDIT_SHARED := $(filter-out monitor/audit/main.c,$(wildcard monitor/audit/*.c))
+AUDIT_SHARED := $(filter-out monitor/audit/main.c monitor/audit/writer.c,$(wildcard monitor/audit/*.c))
 COMMAND_SRC := $(wildcard monitor/command/*.c jail/outside/*.c policy/*.c) $(AUDIT_SHARED)
 SUPERVISOR_SRC := $(wildcard monitor/supervisor/*.c) monitor/audit/event.c $(INSIDE)
 AUDITOR_SRC := $(wildcard monitor/audit/*.c) $(INSIDE)
@@ -227,6 +227,7 @@ install: all ## install to DESTDIR and PREFIX
 	install -m 755 $(JAILED) $(DESTDIR)$(PREFIX)/libexec/cofferdam/
 	install -m 644 docs/cofferdam.1 $(DESTDIR)$(PREFIX)/share/man/man1/
 	install -m 644 $(B)/cofferdam-policy.5 $(DESTDIR)$(PREFIX)/share/man/man5/
+	install -m 755 docs/verify.py $(DESTDIR)$(PREFIX)/share/doc/cofferdam/
 	install -m 644 README.md SECURITY.md LICENSE $(DESTDIR)$(PREFIX)/share/doc/cofferdam/
 	install -m 644 examples/*.yaml $(DESTDIR)$(PREFIX)/share/doc/cofferdam/examples/
 

@@ -55,7 +55,14 @@ enum audit_event {
 	/* either, for events that it could not send; and the auditor, for packets that it could not accept */
 	AUDIT_RECORDS_DROPPED, /* [COUNT PROCESS] */
 
-	/* auditor */
+	/* the host's log alone (monitor/command/host_log.h); its sender is no channel's */
+	AUDIT_RUN_STARTED,  /* [RUN_ID VM LOG KEY] POLICY_HASH: the first key of a run's log */
+	AUDIT_RUN_SEALED,   /* [RUN_ID VM LOG COUNT ROOT]: its log ended as it should, with so many records */
+	AUDIT_RUN_UNSEALED, /* [RUN_ID VM LOG COUNT ROOT] REASON: it ended otherwise; REASON is a verdict's word */
+	AUDIT_LOG_REPAIRED, /* [SIZE]: bytes of a session that was cut short were cut off */
+
+	/* auditor; host's log */
+	AUDIT_CHECKPOINT, /* EPOCH; the signed note follows (monitor/audit/signer.h) */
 	AUDIT_LOG_CLOSED,
 
 	AUDIT_EVENTS,
@@ -96,6 +103,7 @@ enum audit_field {
 	AUDIT_DEVICES,
 	AUDIT_RUN_TIME, /* ms, 0: no cap */
 	AUDIT_GRACE,    /* ms */
+	AUDIT_EPOCH,    /* of the log's key, from 0 */
 	AUDIT_CLOCK,    /* 1: the host's clock is synchronised, 0: not, left out: unknown */
 
 	/* bytes of exactly this size */
@@ -103,6 +111,7 @@ enum audit_field {
 	AUDIT_BOOT_ID,     /* 16 */
 	AUDIT_POLICY_HASH, /* 32 */
 	AUDIT_HASH,        /* 32: SHA-256 of the resource */
+	AUDIT_ROOT,        /* 32: of the Merkle tree over COUNT records */
 	AUDIT_FILTER_MAIN, /* 32: SHA-256 of the main thread's compiled filter */
 	AUDIT_FILTER_VCPU, /* 32: and of the vCPU threads' */
 	AUDIT_ARGUMENTS,   /* 48: six uint64_t */
@@ -120,6 +129,7 @@ enum audit_field {
 	AUDIT_CALL,      /* 31: a system call's name */
 	AUDIT_OPERATION, /* 31 */
 	AUDIT_REASON,    /* 511 */
+	AUDIT_KEY,       /* 96: the log's first public key, as monitor/audit/note.h writes it; the auditor adds it */
 
 	AUDIT_FIELDS,
 };

@@ -3,37 +3,36 @@
  * Trusts the launcher's events to be true; the supervisor's are believed only for what the supervisor may say, and only
  * at a bounded rate, for it may have been taken over. Assigns time, sequence and salt itself. Writes a batch of records
  * at once, and answers a sender that asked only when they are on disk. After the first write or fdatasync that fails it
- * writes nothing more, so that a torn line is always the last, and says so to both senders.
+ * writes nothing more, so that a torn line is always the last, and says so to both senders. The log itself, its
+ * signatures and its keys are monitor/audit/writer.c's.
  *
  * It never opens anything, never reads the log, never allocates, never uses stdio, and has no clock but the kernel's.
  *
  * System calls after the lockdown, as musl makes them; nothing else is needed:
- *     ppoll        271   2 descriptors, no signal mask; no timeout, THROTTLE_MS while the supervisor is held back, or
- *                        up to LAST_MS when the launcher is gone
+ *     ppoll        271   2 descriptors, no signal mask; until the next signature is due, THROTTLE_MS while the
+ *                        supervisor is held back, or up to LAST_MS when the launcher is gone
  *     recvfrom      45   fd FD_CHANNEL or AUDITOR_FD_SUPERVISOR; AUDIT_PACKET_MAX; MSG_DONTWAIT|MSG_TRUNC; no address
  *     sendto        44   fd FD_CHANNEL or AUDITOR_FD_SUPERVISOR; one message; MSG_NOSIGNAL|MSG_DONTWAIT, or on
  *                        FD_CHANNEL MSG_NOSIGNAL; no address
- *     write          1   fd AUDITOR_FD_LOG; at most BATCH_SIZE
+ *     write          1   fd AUDITOR_FD_LOG; at most WRITER_BATCH
  *     fdatasync     75   fd AUDITOR_FD_LOG
  *     clock_gettime 228  CLOCK_REALTIME or CLOCK_MONOTONIC, where the vDSO cannot answer
- *     getrandom    318   16 bytes, flags 0
+ *     getrandom    318   16 bytes, flags 0: a salt, half of a key's seed
  *     exit_group   231   0 or 125
  */
 #include "jail/lockdown.h"
 #include "monitor/audit/event.h"
-#include "monitor/audit/record.h"
+#include "monitor/audit/writer.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
 enum {
-	BATCH_SIZE = 4 * RECORD_MAX,
 	TURN_MAX = 64,                  /* packets read from one sender before the other has its turn */
 	TICKETS_MAX = 2 * TURN_MAX + 1, /* in one batch: a turn of each sender, and the packet held back */
 	ALLOWANCE_MAX = 1 << 20,        /* bytes of records the supervisor may cause at once … */
@@ -63,9 +62,8 @@ struct ticket {
 static struct auditor {
 	struct sender launcher, supervisor;
 	bool opened; /* AUDIT_LOG_OPENED came; context is valid */
-	int error;   /* errno of the first write that failed, 0: none */
-	struct record_context context;
-	struct chain chain;
+	bool told;   /* that the log cannot be written */
+	struct writer writer;
 	int64_t allowance; /* bytes, may fall below 0 by what was accepted in one turn */
 	uint64_t allowance_at;
 	uint64_t last_until; /* monotonic ms when the supervisor's channel is closed, 0: the launcher lives */
@@ -74,18 +72,9 @@ static struct auditor {
 	uint8_t held_packet[AUDIT_PACKET_MAX];
 	struct ticket tickets[TICKETS_MAX];
 	size_t ticket_count;
-	size_t used;
-	char batch[BATCH_SIZE];
 	uint8_t packet[AUDIT_PACKET_MAX];
 	struct audit_view view;
 } auditor;
-
-static uint64_t clock_ms(clockid_t clock)
-{
-	struct timespec now = {0};
-	clock_gettime(clock, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 /* ---- answers ---- */
 
@@ -98,94 +87,46 @@ static void answer(int channel, const struct message *message)
 static void answer_failed(int channel)
 {
 	const struct message message = {
-	    .type = MESSAGE_FAILED, .index = MEMBER_AUDITOR, .code = FAILURE_LOG, .error = auditor.error};
+	    .type = MESSAGE_FAILED, .index = MEMBER_AUDITOR, .code = FAILURE_LOG, .error = auditor.writer.error};
 	answer(channel, &message);
 }
 
-static void fail(int error)
+/* Tells both, once, when the log cannot be written any more. */
+static void tell_failure(void)
 {
-	if (auditor.error != 0)
+	if (auditor.writer.error == 0 || auditor.told)
 		return;
-	auditor.error = error != 0 ? error : EIO;
+	auditor.told = true;
 	answer_failed(auditor.launcher.channel);
 	answer_failed(auditor.supervisor.channel);
 }
 
-/* ---- the log ---- */
-
-static void flush(void)
-{
-	size_t done = 0;
-	while (done < auditor.used && auditor.error == 0) {
-		ssize_t written = write(AUDITOR_FD_LOG, auditor.batch + done, auditor.used - done);
-		if (written > 0)
-			done += (size_t)written;
-		else if (written == 0 || errno != EINTR)
-			fail(written == 0 ? EIO : errno);
-	}
-	auditor.used = 0;
-}
-
-static void make_durable(void)
-{
-	flush();
-	while (auditor.error == 0 && fdatasync(AUDITOR_FD_LOG) != 0)
-		if (errno != EINTR)
-			fail(errno);
-}
-
-/* What was read in this round goes out in one write, and to the disk if anyone waits for that. */
+/* What was read in this round goes out in one write, and, signed, to the disk if anyone waits for that or it is time.
+   What the supervisor's tickets cost counts against it. */
 static void commit(void)
 {
-	if (auditor.ticket_count == 0) {
-		flush();
+	bool supervisors = false;
+	if (auditor.ticket_count == 0 && clock_ms(CLOCK_MONOTONIC) < writer_due(&auditor.writer)) {
+		writer_flush(&auditor.writer);
+		tell_failure();
 		return;
 	}
-	make_durable();
+	size_t cost = writer_sign(&auditor.writer);
+	tell_failure();
 	for (size_t i = 0; i < auditor.ticket_count; i++) {
 		const struct ticket *ticket = &auditor.tickets[i];
 		const struct message durable = {.type = MESSAGE_DURABLE,
 						.index = MEMBER_AUDITOR,
 						.code = ticket->number,
 						.value = {ticket->sequence}};
-		if (auditor.error == 0)
+		supervisors |= ticket->channel == auditor.supervisor.channel;
+		if (auditor.writer.error == 0)
 			answer(ticket->channel, &durable);
 		else
 			answer_failed(ticket->channel);
 	}
 	auditor.ticket_count = 0;
-}
-
-static bool stamp_next(struct record_stamp *stamp)
-{
-	stamp->sequence = auditor.chain.count + 1;
-	memcpy(stamp->previous, auditor.chain.head, sizeof(stamp->previous));
-	stamp->time_ms = clock_ms(CLOCK_REALTIME);
-	stamp->monotonic_ms = clock_ms(CLOCK_MONOTONIC);
-	ssize_t got;
-	do
-		got = getrandom(stamp->salt, sizeof(stamp->salt), 0);
-	while (got < 0 && errno == EINTR);
-	return got == (ssize_t)sizeof(stamp->salt);
-}
-
-/* Adds the record to the batch. Returns its size in bytes. */
-static size_t append(const struct audit_view *view, enum record_sender sender)
-{
-	struct record_stamp stamp;
-	if (sizeof(auditor.batch) - auditor.used < RECORD_MAX)
-		flush();
-	if (auditor.error != 0)
-		return 0;
-	char *line = auditor.batch + auditor.used;
-	size_t size = stamp_next(&stamp) ? record_write(line, &auditor.context, &stamp, view, sender) : 0;
-	if (size == 0) {
-		fail(EIO);
-		return 0;
-	}
-	chain_add(&auditor.chain, line, size - 1);
-	auditor.used += size;
-	return size;
+	auditor.allowance -= supervisors ? (int64_t)cost : 0;
 }
 
 /* ---- senders ---- */
@@ -203,7 +144,7 @@ static size_t append_refused(struct sender *sender)
 	    (struct audit_value){.bytes = (const uint8_t *)&count, .size = sizeof(count), .number = count};
 	view->fields[AUDIT_PROCESS] =
 	    (struct audit_value){.bytes = (const uint8_t *)sender->name, .size = (uint16_t)strlen(sender->name)};
-	return append(view, SENDER_AUDITOR);
+	return writer_append(&auditor.writer, view, SENDER_AUDITOR);
 }
 
 static bool tells_the_end(enum audit_event event)
@@ -243,14 +184,14 @@ static size_t take(struct sender *sender, size_t packet_size)
 	}
 	auditor.ended |= tells_the_end(view->event);
 	if (view->event == AUDIT_LOG_OPENED) {
-		record_context_from(&auditor.context, view);
+		writer_open(&auditor.writer, view);
 		auditor.opened = true;
 	}
 	uint32_t number = view->ticket;
-	size_t size = append(view, sender->who);
+	size_t size = writer_append(&auditor.writer, view, sender->who);
 	if (number != AUDIT_NO_TICKET)
-		auditor.tickets[auditor.ticket_count++] =
-		    (struct ticket){.channel = sender->channel, .number = number, .sequence = auditor.chain.count};
+		auditor.tickets[auditor.ticket_count++] = (struct ticket){
+		    .channel = sender->channel, .number = number, .sequence = auditor.writer.signer.tree.count};
 	return size;
 }
 
@@ -297,19 +238,23 @@ static void refill(void)
 	auditor.allowance_at = now;
 }
 
-/* How long to wait for either, in ms. */
+/* How long to wait for either, in ms: until something is due. */
 static int patience(bool held_back)
 {
-	if (auditor.last_until == 0)
-		return held_back ? THROTTLE_MS : -1;
-	uint64_t now = clock_ms(CLOCK_MONOTONIC);
-	return now < auditor.last_until ? (int)(auditor.last_until - now) : 0;
+	uint64_t now = clock_ms(CLOCK_MONOTONIC), until = writer_due(&auditor.writer);
+	if (auditor.last_until != 0 && auditor.last_until < until)
+		until = auditor.last_until;
+	else if (auditor.last_until == 0 && held_back && now + THROTTLE_MS < until)
+		until = now + THROTTLE_MS;
+	if (until == UINT64_MAX)
+		return -1;
+	return now < until ? (int)(until - now) : 0;
 }
 
 /* Whether the supervisor may still speak after the launcher's end. */
 static void close_in_time(void)
 {
-	if (auditor.last_until != 0 && (auditor.allowance <= 0 || patience(false) == 0))
+	if (auditor.last_until != 0 && (auditor.allowance <= 0 || clock_ms(CLOCK_MONOTONIC) >= auditor.last_until))
 		auditor.supervisor.open = false;
 }
 
@@ -342,16 +287,14 @@ static int run(void)
 {
 	auditor.launcher = (struct sender){FD_CHANNEL, SENDER_LAUNCHER, "launcher", true, 0};
 	auditor.supervisor = (struct sender){AUDITOR_FD_SUPERVISOR, SENDER_SUPERVISOR, "supervisor", true, 0};
+	writer_begin(&auditor.writer);
 	auditor.allowance = ALLOWANCE_MAX;
 	auditor.allowance_at = clock_ms(CLOCK_MONOTONIC);
 	while (auditor.launcher.open || (auditor.supervisor.open && auditor.opened))
 		serve();
-	if (auditor.opened) {
-		const struct audit_view closed = {.event = AUDIT_LOG_CLOSED};
-		append(&closed, SENDER_AUDITOR);
-		make_durable();
-	}
-	return auditor.error == 0 ? 0 : EXIT_NOT_DURABLE;
+	if (auditor.opened)
+		writer_close(&auditor.writer);
+	return auditor.writer.error == 0 ? 0 : EXIT_NOT_DURABLE;
 }
 
 int main(int argc, char **argv)

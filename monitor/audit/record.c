@@ -145,12 +145,12 @@ static void write_own(struct text *text, const struct record_source *source)
 	record_key_literal(text, "sender",
 			   source->sender == SENDER_LAUNCHER     ? "launcher"
 			   : source->sender == SENDER_SUPERVISOR ? "supervisor"
+			   : source->sender == SENDER_HOST       ? "host"
 								 : "auditor");
 	record_open_object(text, "details");
-	if (source->view->event != AUDIT_LOG_OPENED)
-		for (unsigned i = 1; i < AUDIT_FIELDS; i++)
-			if (source->view->fields[i].size > 0)
-				write_detail(text, i, &source->view->fields[i]);
+	for (unsigned i = 1; i < AUDIT_FIELDS; i++) /* what opens the log is in every record, but for the key */
+		if (source->view->fields[i].size > 0 && (source->view->event != AUDIT_LOG_OPENED || i == AUDIT_KEY))
+			write_detail(text, i, &source->view->fields[i]);
 	record_close_object(text);
 	record_close_object(text);
 	record_close_object(text);

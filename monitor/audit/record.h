@@ -3,16 +3,16 @@
  * The table in record_table.c says what each event is in OCSF's terms, who may send it and what it must carry; no
  * sender can choose any of that. What OCSF has no place for is under `unmapped`, in the object `cofferdam`:
  *
- *     sequence previous salt       the place in the chain (monitor/audit/chain.h)
+ *     sequence previous salt       the place in the chain (monitor/audit/tree.h)
  *     monotonic_ms boot clock      when, beside `time`: CLOCK_MONOTONIC, the host's boot id, its clock's state
  *     run vm policy actor sender   on whose behalf, and which process said so
- *     details                      the event's fields
+ *     details                      the event's fields; last of a checkpoint's is the signed note
  */
 #ifndef MONITOR_AUDIT_RECORD_H
 #define MONITOR_AUDIT_RECORD_H
 
-#include "monitor/audit/chain.h"
 #include "monitor/audit/event.h"
+#include "monitor/audit/tree.h"
 
 enum {
 	RECORD_MAX = 32768, /* bytes of a line with its newline */
@@ -25,6 +25,7 @@ enum record_sender {
 	SENDER_LAUNCHER = 1 << 0,
 	SENDER_SUPERVISOR = 1 << 1,
 	SENDER_AUDITOR = 1 << 2,
+	SENDER_HOST = 1 << 3, /* the writer of the host's log */
 };
 
 enum record_clock { CLOCK_UNKNOWN, CLOCK_SYNCHRONISED, CLOCK_FREE };
@@ -44,7 +45,7 @@ struct record_context {
 /* What the auditor assigns. */
 struct record_stamp {
 	uint64_t sequence;
-	uint8_t previous[CHAIN_HASH_SIZE];
+	uint8_t previous[TREE_HASH_SIZE];
 	uint8_t salt[RECORD_SALT_SIZE];
 	uint64_t time_ms;      /* since 1970, UTC */
 	uint64_t monotonic_ms; /* CLOCK_MONOTONIC */

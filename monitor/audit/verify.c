@@ -7,7 +7,7 @@ enum { BEFORE_LAST = 0, LAST = 1, BREAK = 2, NEXT = 3, AFTER_NEXT = 4 };
 
 static bool same(const uint8_t *a, const uint8_t *b)
 {
-	return memcmp(a, b, CHAIN_HASH_SIZE) == 0;
+	return memcmp(a, b, TREE_HASH_SIZE) == 0;
 }
 
 static bool same_run(const struct verify_line *a, const struct verify_line *b)
@@ -24,7 +24,7 @@ static bool fits(const struct verify_line *before, const struct verify_line *lin
 
 void verify_begin(struct verify *verify)
 {
-	*verify = (struct verify){.good_last = {.is_record = true}};
+	*verify = (struct verify){.good_last = {.is_record = true}, .bad_note = VERDICTS};
 	verify->window[LAST] = verify->good_last;
 	verify->known[LAST] = true;
 }
@@ -38,8 +38,76 @@ static void look_for_displaced(struct verify *verify, const struct verify_line *
 		verify->displaced = true;
 }
 
+/* ---- signatures ---- */
+
+/* Signed by this epoch's key, over the lines before it and its own. VERDICTS: good. */
+static enum verdict judge_note(const struct verify *verify, const struct verify_line *line,
+			       struct checkpoint *checkpoint)
+{
+	uint8_t root[TREE_HASH_SIZE];
+	enum note_verdict verdict = !verify->has_key || line->note_size == 0
+					? NOTE_MALFORMED
+					: note_open(line->note, line->note_size, verify->key, checkpoint);
+	if (verdict == NOTE_MALFORMED)
+		return verify->has_key ? VERDICT_REWRITTEN : VERDICT_UNKNOWN_KEY;
+	if (verdict == NOTE_OTHER_KEY)
+		return checkpoint->epoch < verify->epoch ? VERDICT_OLD_EPOCH : VERDICT_UNKNOWN_KEY;
+	tree_root(&verify->tree, root);
+	bool agrees = verdict == NOTE_GOOD && checkpoint->size == verify->tree.count &&
+		      checkpoint->epoch == verify->epoch && same(checkpoint->root, root) &&
+		      same(checkpoint->line, line->before_note) &&
+		      memcmp(checkpoint->log, line->run, sizeof(line->run)) == 0;
+	return agrees ? VERDICTS : VERDICT_REWRITTEN;
+}
+
+/* The first record names the key of the first epoch. VERDICTS: good. */
+static enum verdict judge_key(struct verify *verify, const struct verify_line *line)
+{
+	bool pinned_one = line->has_key && memcmp(line->key, verify->key, sizeof(line->key)) == 0;
+	if (verify->pinned && !pinned_one)
+		return VERDICT_UNKNOWN_KEY;
+	verify->has_key = line->has_key;
+	memcpy(verify->key, line->key, sizeof(verify->key));
+	return VERDICTS;
+}
+
+static void look_at_point(const struct verify *verify, struct verify_point *point)
+{
+	uint8_t root[TREE_HASH_SIZE];
+	const uint8_t *log = verify->good_last.run;
+	if (!point->given || point->reached || verify->tree.count != point->size)
+		return;
+	tree_root(&verify->tree, root);
+	point->reached = true;
+	point->differs = !same(root, point->root) || memcmp(point->log, log, sizeof(point->log)) != 0;
+}
+
+static void add_good(struct verify *verify, const struct verify_line *line, const struct checkpoint *checkpoint)
+{
+	verify->good++;
+	verify->window[BEFORE_LAST] = verify->good_last;
+	verify->known[BEFORE_LAST] = true;
+	verify->window[LAST] = verify->good_last = *line;
+	tree_add(&verify->tree, line->hash);
+	look_at_point(verify, &verify->final);
+	look_at_point(verify, &verify->anchor);
+	if (line->is_checkpoint) {
+		verify->signed_to = verify->good;
+		verify->signed_ms = line->time_ms;
+		memcpy(verify->last_note, line->note, line->note_size);
+		verify->last_note_size = line->note_size;
+		if (checkpoint->has_next) {
+			verify->epoch++;
+			memcpy(verify->key, checkpoint->next, sizeof(verify->key));
+		}
+	}
+	verify->sealed = verify->closing && line->is_checkpoint;
+	verify->closing = line->closes;
+}
+
 void verify_add(struct verify *verify, const struct verify_line *line)
 {
+	struct checkpoint checkpoint = {0};
 	verify->lines++;
 	if (verify->broken) {
 		for (unsigned i = NEXT; i <= AFTER_NEXT; i++)
@@ -49,23 +117,32 @@ void verify_add(struct verify *verify, const struct verify_line *line)
 				break;
 			}
 		look_for_displaced(verify, line);
-	} else if (fits(&verify->good_last, line) && !verify->good_last.closes) {
-		verify->good++;
-		verify->window[BEFORE_LAST] = verify->good_last;
-		verify->known[BEFORE_LAST] = true;
-		verify->window[LAST] = verify->good_last = *line;
-	} else {
-		verify->broken = true;
-		verify->window[BREAK] = *line;
-		verify->known[BREAK] = true;
+		return;
 	}
+	bool good = fits(&verify->good_last, line) && !verify->sealed && (!verify->closing || line->is_checkpoint);
+	if (good && verify->good == 0)
+		verify->bad_note = judge_key(verify, line);
+	else if (good && line->is_checkpoint)
+		verify->bad_note = judge_note(verify, line, &checkpoint);
+	if (good && verify->bad_note == VERDICTS) {
+		add_good(verify, line, &checkpoint);
+		return;
+	}
+	verify->broken = true;
+	verify->window[BREAK] = *line;
+	verify->known[BREAK] = true;
 }
 
 /* ---- what the break means ---- */
 
 static struct verify_result found(const struct verify *verify, enum verdict verdict, uint64_t line)
 {
-	return (struct verify_result){.verdict = verdict, .line = line, .lines = verify->lines, .good = verify->good};
+	return (struct verify_result){.verdict = verdict,
+				      .line = line,
+				      .lines = verify->lines,
+				      .good = verify->good,
+				      .signed_to = verify->signed_to,
+				      .signed_ms = verify->signed_ms};
 }
 
 /* The line's number and its place agree, the hash of the line before it does not. If the line after it still names this
@@ -84,6 +161,16 @@ static bool swapped(const struct verify *verify)
 	return fits(next, first) && !(verify->known[AFTER_NEXT] && fits(next, &verify->window[AFTER_NEXT]));
 }
 
+/* A checkpoint that fits the chain and is not good. If the line after it names another hash, this line alone was
+   edited; otherwise the chain was made anew, and the lines since the last good signature with it. */
+static struct verify_result bad_note(const struct verify *verify, uint64_t line)
+{
+	const struct verify_line *first = &verify->window[BREAK], *next = &verify->window[NEXT];
+	bool edited = verify->known[NEXT] && next->is_record && next->sequence == first->sequence + 1 &&
+		      !same(next->previous, first->hash);
+	return found(verify, edited ? VERDICT_EDITED : verify->bad_note, line);
+}
+
 static struct verify_result judge_break(const struct verify *verify)
 {
 	const struct verify_line *before_last = &verify->window[BEFORE_LAST], *last = &verify->window[LAST];
@@ -92,7 +179,9 @@ static struct verify_result judge_break(const struct verify *verify)
 
 	if (line == 1 && !first->is_record)
 		return found(verify, VERDICT_NOT_A_LOG, line);
-	if (last->closes)
+	if (verify->bad_note != VERDICTS)
+		return bad_note(verify, line);
+	if (verify->sealed || (verify->closing && !first->is_checkpoint))
 		return found(verify, VERDICT_INSERTED, line);
 	if (first->is_record && line > 1 && !same_run(last, first))
 		return found(verify, VERDICT_SPLICED, line);
@@ -113,15 +202,33 @@ static struct verify_result judge_break(const struct verify *verify)
 	return missing;
 }
 
+/* An unbroken log: how far it is signed. */
+static enum verdict judge_end(const struct verify *verify, bool torn)
+{
+	if (torn)
+		return VERDICT_TORN;
+	if (verify->signed_to < verify->good)
+		return VERDICT_UNSIGNED;
+	if (!verify->sealed)
+		return VERDICT_UNSEALED;
+	return verify->pinned ? VERDICT_SEALED : VERDICT_SELF_SIGNED;
+}
+
 struct verify_result verify_end(const struct verify *verify, bool torn)
 {
-	if (verify->lines == 0 && !torn)
-		return found(verify, VERDICT_EMPTY, 0);
 	if (verify->broken)
 		return judge_break(verify);
-	if (torn)
-		return found(verify, verify->good_last.closes ? VERDICT_INSERTED : VERDICT_TORN, verify->lines + 1);
-	return found(verify, verify->good_last.closes ? VERDICT_CLOSED : VERDICT_UNCLOSED, verify->lines);
+	if (torn && verify->sealed)
+		return found(verify, VERDICT_INSERTED, verify->lines + 1);
+	if (verify->final.given && verify->final.differs)
+		return found(verify, VERDICT_REPLACED, 0);
+	if (verify->final.given && !verify->final.reached)
+		return found(verify, VERDICT_CUT, 0);
+	if (verify->anchor.given && (verify->anchor.differs || !verify->anchor.reached))
+		return found(verify, VERDICT_ROLLED_BACK, 0);
+	if (verify->lines == 0 && !torn)
+		return found(verify, VERDICT_EMPTY, 0);
+	return found(verify, judge_end(verify, torn), verify->lines + (torn ? 1 : 0));
 }
 
 /* ---- names ---- */
@@ -130,11 +237,15 @@ static const struct {
 	const char *word;
 	int status;
 } verdicts[VERDICTS] = {
-    [VERDICT_CLOSED] = {"closed", 0},       [VERDICT_UNCLOSED] = {"unclosed", 10},
-    [VERDICT_TORN] = {"torn", 11},          [VERDICT_EDITED] = {"edited", 12},
-    [VERDICT_MISSING] = {"missing", 13},    [VERDICT_INSERTED] = {"inserted", 14},
-    [VERDICT_ORDER] = {"out-of-order", 15}, [VERDICT_SPLICED] = {"spliced", 16},
-    [VERDICT_EMPTY] = {"empty", 17},        [VERDICT_NOT_A_LOG] = {"not-a-log", 18},
+    [VERDICT_SEALED] = {"sealed", 0},        [VERDICT_SELF_SIGNED] = {"self-signed", 10},
+    [VERDICT_UNSEALED] = {"unsealed", 11},   [VERDICT_UNSIGNED] = {"unsigned-tail", 12},
+    [VERDICT_TORN] = {"torn", 13},           [VERDICT_EDITED] = {"edited", 20},
+    [VERDICT_MISSING] = {"missing", 21},     [VERDICT_INSERTED] = {"inserted", 22},
+    [VERDICT_ORDER] = {"out-of-order", 23},  [VERDICT_SPLICED] = {"spliced", 24},
+    [VERDICT_REWRITTEN] = {"rewritten", 25}, [VERDICT_UNKNOWN_KEY] = {"unknown-key", 26},
+    [VERDICT_OLD_EPOCH] = {"old-epoch", 27}, [VERDICT_CUT] = {"cut", 30},
+    [VERDICT_REPLACED] = {"replaced", 31},   [VERDICT_ROLLED_BACK] = {"rolled-back", 32},
+    [VERDICT_EMPTY] = {"empty", 40},         [VERDICT_NOT_A_LOG] = {"not-a-log", 41},
 };
 
 const char *verdict_word(enum verdict verdict)

@@ -3,6 +3,7 @@
 #define MONITOR_COMMAND_AUDIT_H
 
 /* argv[0] is "audit". Exit statuses: see its --help. */
-int command_audit(int argc, char **argv);
+struct host;
+int command_audit(int argc, char **argv, const struct host *host);
 
 #endif

@@ -67,7 +67,7 @@ int audit_log_next(struct audit_log *log, const char **line, size_t *size, char 
 	}
 }
 
-static bool read_hex(const json_t *text, uint8_t *bytes, size_t size)
+bool audit_log_hex(const json_t *text, uint8_t *bytes, size_t size)
 {
 	static const char digits[] = "0123456789abcdef";
 	if (!json_is_string(text) || json_string_length(text) != 2 * size)
@@ -82,25 +82,60 @@ static bool read_hex(const json_t *text, uint8_t *bytes, size_t size)
 	return true;
 }
 
+/* What the first record and a checkpoint carry beside. */
+static void read_signing(const char *line, size_t size, const char *code, const json_t *own, struct verify_line *claim)
+{
+	uint8_t log[NOTE_LOG_ID_SIZE];
+	const char *key = json_string_value(json_object_get(json_object_get(own, "details"), "key"));
+	claim->has_key = strcmp(code, record_rules[AUDIT_LOG_OPENED].code) == 0 && key != NULL &&
+			 note_key_parse(key, strlen(key), log, claim->key) && memcmp(log, claim->run, sizeof(log)) == 0;
+	claim->is_checkpoint = strcmp(code, record_rules[AUDIT_CHECKPOINT].code) == 0;
+	if (claim->is_checkpoint && !signer_find_note(line, size, claim->note, &claim->note_size, claim->before_note))
+		claim->note_size = 0;
+}
+
 json_t *audit_log_read(const char *line, size_t size, struct verify_line *claim)
 {
 	json_error_t error;
 	*claim = (struct verify_line){0};
 	if (line == NULL)
 		return NULL;
-	chain_hash(line, size, claim->hash);
+	tree_leaf(line, size, claim->hash);
 	json_t *record = json_loadb(line, size, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
 	const json_t *own = json_object_get(json_object_get(record, "unmapped"), "cofferdam");
-	const json_t *sequence = json_object_get(own, "sequence");
+	const json_t *sequence = json_object_get(own, "sequence"), *time = json_object_get(record, "time");
 	const char *code = json_string_value(json_object_get(json_object_get(record, "metadata"), "event_code"));
-	if (!json_is_integer(sequence) || json_integer_value(sequence) < 1 || code == NULL ||
-	    !read_hex(json_object_get(own, "previous"), claim->previous, sizeof(claim->previous)) ||
-	    !read_hex(json_object_get(own, "run"), claim->run, sizeof(claim->run))) {
+	if (!json_is_integer(sequence) || json_integer_value(sequence) < 1 || !json_is_integer(time) || code == NULL ||
+	    !audit_log_hex(json_object_get(own, "previous"), claim->previous, sizeof(claim->previous)) ||
+	    !audit_log_hex(json_object_get(own, "run"), claim->run, sizeof(claim->run))) {
 		json_decref(record);
 		return NULL;
 	}
 	claim->is_record = true;
 	claim->sequence = (uint64_t)json_integer_value(sequence);
+	claim->time_ms = json_integer_value(time) < 0 ? 0 : (uint64_t)json_integer_value(time);
 	claim->closes = strcmp(code, record_rules[AUDIT_LOG_CLOSED].code) == 0;
+	read_signing(line, size, code, own, claim);
 	return record;
+}
+
+int audit_log_text(const char *path, char *text, size_t size, char *why)
+{
+	AUTO_CLOSE int file = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	if (file < 0)
+		return because(why, errno, "cannot open %s", path);
+	size_t used = 0;
+	for (ssize_t got = 1; got > 0 && used < size - 1;) {
+		got = read(file, text + used, size - 1 - used);
+		if (got < 0 && errno == EINTR)
+			got = 1;
+		else if (got < 0)
+			return because(why, errno, "cannot read %s", path);
+		else
+			used += (size_t)got;
+	}
+	if (used == size - 1)
+		return because(why, 0, "%s is too long for what it should be", path);
+	text[used] = 0;
+	return (int)used;
 }

@@ -4,7 +4,7 @@
 #ifndef MONITOR_COMMAND_AUDIT_LOG_H
 #define MONITOR_COMMAND_AUDIT_LOG_H
 
-#include "monitor/audit/record.h"
+#include "monitor/audit/signer.h"
 #include "monitor/audit/verify.h"
 
 #include <jansson.h>
@@ -27,5 +27,11 @@ int audit_log_next(struct audit_log *log, const char **line, size_t *size, char 
 /* Fills what the line claims. Returns the record, to be given to json_decref; NULL when it is none. `line` may be NULL.
  */
 json_t *audit_log_read(const char *line, size_t size, struct verify_line *claim);
+
+/* Exactly `size` bytes from lower-case hexadecimal. */
+bool audit_log_hex(const json_t *text, uint8_t *bytes, size_t size);
+
+/* A short text file (a key, an anchor, a proof), NUL-terminated. Its size, or -1 with why. */
+int audit_log_text(const char *path, char *text, size_t size, char *why);
 
 #endif

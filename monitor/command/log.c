@@ -24,7 +24,7 @@ static int send_event(const struct vm *vm, struct audit_packet *packet)
 }
 
 /* The kernel's text form of a UUID, as bytes. */
-static bool boot_id(uint8_t id[static 16])
+bool host_boot_id(uint8_t id[static 16])
 {
 	char text[64] = "";
 	AUTO_CLOSE int file = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
@@ -41,15 +41,20 @@ static bool boot_id(uint8_t id[static 16])
 	return true;
 }
 
+enum record_clock host_clock(void)
+{
+	struct timex clock = {0};
+	return adjtimex(&clock) == TIME_ERROR ? CLOCK_FREE : CLOCK_SYNCHRONISED;
+}
+
 static int open_log(const struct vm *vm)
 {
 	struct audit_packet packet;
-	struct timex clock = {0};
 	uint8_t boot[16] = {0};
 	char host[65] = "", file[sizeof(vm->log_path)];
 	const struct passwd *user = getpwuid(getuid());
 	gethostname(host, sizeof(host) - 1);
-	boot_id(boot);
+	host_boot_id(boot);
 	snprintf(file, sizeof(file), "%s", vm->log_path);
 	audit_begin(&packet, AUDIT_LOG_OPENED);
 	audit_add_bytes(&packet, AUDIT_RUN_ID, vm->plan.run_id, sizeof(vm->plan.run_id));
@@ -63,7 +68,7 @@ static int open_log(const struct vm *vm)
 	audit_add_string(&packet, AUDIT_USER, user == NULL ? "" : user->pw_name);
 	audit_add_string(&packet, AUDIT_VERSION, COFFERDAM_VERSION);
 	audit_add_string(&packet, AUDIT_LOG, basename(file));
-	audit_add_u64(&packet, AUDIT_CLOCK, adjtimex(&clock) != TIME_ERROR);
+	audit_add_u64(&packet, AUDIT_CLOCK, host_clock() == CLOCK_SYNCHRONISED);
 	return send_event(vm, &packet);
 }
 

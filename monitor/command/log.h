@@ -2,6 +2,7 @@
 #ifndef MONITOR_COMMAND_LOG_H
 #define MONITOR_COMMAND_LOG_H
 
+#include "monitor/audit/record.h"
 #include "monitor/command/vm.h"
 #include "monitor/command/wait.h"
 
@@ -11,6 +12,10 @@
 int log_intent(const struct vm *vm, char *why);
 /* Waits until all of log_intent is on disk. 0, or -1 with why. */
 int log_intent_durable(const struct vm *vm, char *why);
+
+/* The host's boot id; whether its clock is synchronised. */
+bool host_boot_id(uint8_t id[static 16]);
+enum record_clock host_clock(void);
 
 void log_process_started(const struct vm *vm, const struct message *locked);
 /* Whether a process that ended so broke its jail's rules, or faulted in trying. */

@@ -34,8 +34,7 @@ static int stop(int argc, char **argv, const struct host *host)
 
 static int audit(int argc, char **argv, const struct host *host)
 {
-	(void)host;
-	return command_audit(argc, argv);
+	return command_audit(argc, argv, host);
 }
 
 static const struct command {
@@ -55,7 +54,7 @@ static const struct command {
     {"ps", ps, EXIT_OURS, "list running VMs"},
     {"inspect", inspect, EXIT_OURS, "show one VM: its plan, its processes, their jails"},
     {"stop", stop, EXIT_OURS, "press a VM's power button, end it by force after a grace period"},
-    {"audit", audit, EXIT_OURS, "verify or show an audit log"},
+    {"audit", audit, EXIT_OURS, "verify, show, anchor or prove from an audit log"},
     {"doctor", command_doctor, EXIT_OURS, "what this host offers, and what to do about what it lacks"},
     {"selftest", command_selftest, EXIT_OURS, "run the built-in guest in the real jail and check every step"},
 };

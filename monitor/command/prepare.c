@@ -14,6 +14,7 @@
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -145,7 +146,10 @@ static int open_log(struct vm *vm, char *why)
 	int log = openat(folder, file, O_WRONLY | O_APPEND | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0640);
 	if (log < 0)
 		return because(why, errno, "cannot make the log %s", vm->log_path);
-	return vm_hold(vm, log);
+	vm_hold(vm, log);
+	if (flock(log, LOCK_EX | LOCK_NB) != 0) /* for as long as anybody can write to it */
+		return because(why, errno, "cannot lock the log %s", vm->log_path);
+	return log;
 }
 
 /* So that one who does not read cannot keep the console's process from answering its monitor. */

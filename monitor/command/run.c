@@ -6,6 +6,7 @@
 #include "monitor/command/command.h"
 #include "monitor/command/ending.h"
 #include "monitor/command/failure.h"
+#include "monitor/command/host_log.h"
 #include "monitor/command/log.h"
 #include "monitor/command/readiness.h"
 #include "monitor/command/revision.h"
@@ -176,11 +177,14 @@ static int run(const char *path, const struct policy *policy, const struct host 
 	if (start(&vm, end.reason) != 0) {
 		end.outcome = OUTCOME_FAILURE;
 	} else {
-		if (let_go(&vm, end.reason) != 0) {
+		if (let_go(&vm, end.reason) != 0 || host_log_started(&vm, end.reason) != 0) {
 			end.outcome = OUTCOME_FAILURE;
 			close_descriptor(&vm.supervisor);
 		}
 		vm_wait(&vm, &end, started, (void *)(uintptr_t)options);
+		char why[WHY_SIZE];
+		if (host_log_settle(host, why) != 0)
+			say("%s", why);
 	}
 	terminal_restore();
 	vm_close(&vm);

@@ -165,30 +165,38 @@ static int run_self(struct place *place, const char *const words[])
 	return waited && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-/* Each file in our folder whose name ends so: removed, or its path kept in `path`. */
+/* Each file in our folder whose name ends so, those of the host's log aside: removed, or its path kept in `path`. With
+   no ending all of them. */
 static void each_file(const struct place *place, const char *ending, bool removed, char path[static PATH_MAX])
 {
 	DIR *entries = opendir(place->folder);
 	size_t end = strlen(ending);
 	for (const struct dirent *entry; entries != NULL && (entry = readdir(entries)) != NULL;) {
 		size_t size = strlen(entry->d_name);
-		if (entry->d_name[0] == '.' || size < end || strcmp(entry->d_name + size - end, ending) != 0)
+		bool of_host = end > 0 && strncmp(entry->d_name, "host.", 5) == 0;
+		if (entry->d_name[0] == '.' || of_host || size < end || strcmp(entry->d_name + size - end, ending) != 0)
 			continue;
 		snprintf(path, PATH_MAX, "%s/%s", place->folder, entry->d_name);
-		if (removed)
-			unlink(path);
+		if (removed && unlink(path) != 0)
+			rmdir(path);
 	}
 	if (entries != NULL)
 		closedir(entries);
 }
 
-/* The one log of the run just made: verified, then removed. */
-static int verify_log(struct place *place)
+/* The one log of the run just made: verified with the key and the log of the host, then removed. */
+static int verify_log(struct place *place, const char *host)
 {
-	char path[PATH_MAX] = "";
+	char path[PATH_MAX] = "", key[128], host_log[sizeof(place->folder) + 16];
 	each_file(place, ".jsonl", false, path);
-	const char *const words[] = {"cofferdam", "audit", "verify", path, NULL};
-	int status = path[0] == 0 ? -1 : run_self(place, words);
+	const char *const keygen[] = {"cofferdam", "--host", host, "audit", "keygen", NULL};
+	if (path[0] == 0 || run_self(place, keygen) != 0)
+		return -1;
+	snprintf(key, sizeof(key), "%.*s", (int)strcspn(place->output, "\n"), place->output);
+	snprintf(host_log, sizeof(host_log), "%s/host.jsonl", place->folder);
+	const char *const words[] = {"cofferdam",  "audit",  "verify", "--pubkey", key,
+				     "--host-log", host_log, path,     NULL};
+	int status = run_self(place, words);
 	each_file(place, ".jsonl", true, path);
 	return status;
 }
@@ -208,7 +216,7 @@ static const char *try(struct place *place, const struct trial *trial, bool *unu
 		return *unusable ? "no VM could be run" : status < 0 ? "it did not end by itself" : "wrong exit status";
 	if (trial->output != NULL && strstr(place->output, trial->output) == NULL)
 		return "the guest did not say what it should";
-	return verify_log(place) == 0 ? NULL : "the log does not verify";
+	return verify_log(place, host) == 0 ? NULL : "the log does not verify";
 }
 
 static void show(const struct place *place, const char *name, const char *wrong, json_t *list)

@@ -97,6 +97,16 @@ expect_clean() {
 	if [ -z "$left" ]; then pass "$1"; else fail "$1: left behind" "$left"; fi
 }
 
+# The first public key that a log names, and whether the log is sealed with it, by both verifiers.
+log_key() { sed -n '1s/.*"key":"\([^"]*\)".*/\1/p' "$1"; }
+expect_sealed() {
+	local log
+	for log in "$@"; do
+		expect_status "$(basename "$log") is sealed" 0 'sealed' cf audit verify --pubkey "$(log_key "$log")" "$log"
+		expect_status "$(basename "$log"), by docs/verify.py" 0 'sealed' "$top/docs/verify.py" --pubkey "$(log_key "$log")" "$log"
+	done
+}
+
 finish() {
 	echo "$passed passed, $failed failed, $skipped skipped"
 	[ "$failed" = 0 ]

@@ -38,7 +38,8 @@ for i in $(seq "$rounds"); do
 done
 [ "$i" = "$rounds" ] && pass "$rounds boots in a row"
 for log in "$place"/log/*.jsonl; do
-	cf audit verify "$log" >/dev/null || fail "log $log does not verify"
+	[ "${log##*/}" = host.jsonl ] && continue
+	cf audit verify --pubkey "$(cf audit keygen)" --host-log "$place/log/host.jsonl" "$log" >/dev/null || fail "log $log is not sealed"
 done
 expect_clean "nothing left" many
 finish

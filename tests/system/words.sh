@@ -75,10 +75,10 @@ expect_status "the log's messages have units" 0 'plan made: vCPUs: 1, memory: 64
 expect_status "audit show into a full device" 125 "$lost" full cf audit show "$log"
 expect_status "audit verify into a full device" 125 "$lost" full cf audit verify "$log"
 seq 100 >"$place/numbers"
-expect_status "audit show of no log" 18 'not an audit log' cf audit show "$place/numbers"
+expect_status "audit show of no log" 41 'not an audit log' cf audit show "$place/numbers"
 [ "$(cf audit show "$place/numbers" 2>&1 | wc -l)" = 1 ] && pass "says so once" || fail "audit show of no log: more than a line" "$(cf audit show "$place/numbers" 2>&1)"
 : >"$place/nothing"
-expect_status "audit verify of an empty file" 17 'no record at all' cf audit verify "$place/nothing"
+expect_status "audit verify of an empty file" 40 'no record at all' cf audit verify "$place/nothing"
 if grep -q 00000000 <<<"$(cf audit verify "$place/nothing"; cf audit verify --json "$place/nothing")"; then fail "an empty file has a last record" "$(cf audit verify "$place/nothing")"; else pass "an empty file has no last record"; fi
 
 policy lost 'cmdline: list end=button' >/dev/null

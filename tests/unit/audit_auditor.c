@@ -21,10 +21,11 @@ START_TEST(a_run_s_log_is_whole_and_closed)
 	ck_assert_uint_eq(hear(supervisor, SOON_MS).code, 9);
 	send_event(launcher, AUDIT_VM_STOPPED, AUDIT_NO_TICKET);
 	ck_assert_int_eq(end(), 0);
-	ck_assert_int_eq(read_log().verdict, VERDICT_CLOSED);
+	ck_assert_int_eq(read_log().verdict, VERDICT_SELF_SIGNED);
 	static const char *const codes[] = {"log_opened", "policy_loaded", "vm_starting",
 					    "vm_running", "vm_stopped",    "log_closed"};
 	ck_assert_uint_eq(log_.count, 6);
+	ck_assert_uint_eq(checkpoints, 3); /* one for each answer, and the last */
 	for (size_t i = 0; i < 6; i++)
 		ck_assert_msg(says(i, codes[i]), "%s", log_.lines[i]);
 	ck_assert(says(3, "\"sender\":\"supervisor\"") && says(5, "\"sender\":\"auditor\""));
@@ -40,8 +41,8 @@ START_TEST(what_was_answered_survives_the_auditor)
 	kill(process, SIGKILL);
 	ck_assert_int_eq(waitpid(process, NULL, 0), process);
 	struct verify_result result = read_log();
-	ck_assert_int_eq(result.verdict, VERDICT_UNCLOSED);
-	ck_assert_uint_eq(result.good, 1);
+	ck_assert_int_eq(result.verdict, VERDICT_UNSEALED);
+	ck_assert_uint_eq(result.signed_to, 2); /* it and its checkpoint */
 	ck_assert_uint_eq(shared->syncs, 1);
 }
 END_TEST
@@ -61,7 +62,50 @@ START_TEST(a_batch_costs_one_sync)
 	ck_assert_int_eq(audit_wait(supervisor, 219, SOON_MS, NULL, NULL), 0);
 	ck_assert_uint_eq(shared->syncs, 2);
 	ck_assert_int_eq(end(), 0);
-	ck_assert_int_eq(read_log().verdict, VERDICT_CLOSED);
+	ck_assert_int_eq(read_log().verdict, VERDICT_SELF_SIGNED);
+}
+END_TEST
+
+START_TEST(what_nobody_waits_for_is_signed_soon_all_the_same)
+{
+	start(-1);
+	send_event(launcher, AUDIT_LOG_OPENED, 1);
+	ck_assert_int_eq(audit_wait(launcher, 1, SOON_MS, NULL, NULL), 0);
+	send_event(launcher, AUDIT_POLICY_LOADED, AUDIT_NO_TICKET);
+	struct verify_result result = read_log();
+	for (int tries = 0; tries < 100 && result.signed_to < 4; tries++) {
+		poll(NULL, 0, WRITER_GROUP_MS / 10);
+		result = read_log();
+	}
+	ck_assert_uint_eq(result.signed_to, 4);
+	ck_assert_int_eq(result.verdict, VERDICT_UNSEALED);
+	ck_assert_uint_eq(shared->syncs, 2);
+	ck_assert_int_eq(end(), 0);
+}
+END_TEST
+
+/* An epoch's last signature hands the next key on; nothing but the time is needed for it. */
+START_TEST(a_key_lives_no_longer_than_an_epoch)
+{
+	struct verify_result result;
+	start(-1);
+	send_event(launcher, AUDIT_LOG_OPENED, 1);
+	ck_assert_int_eq(audit_wait(launcher, 1, SOON_MS, NULL, NULL), 0);
+	for (unsigned turn = 1; turn <= 3; turn++) {
+		shared->later += WRITER_EPOCH_MS / 1000 + 1;
+		if (turn == 1)
+			send_event(launcher, AUDIT_POLICY_LOADED,
+				   AUDIT_NO_TICKET); /* wakes it: its poll is of true time */
+		else
+			send_event(supervisor, AUDIT_VM_RUNNING, turn);
+		for (int tries = 0; tries < 100 && (result = read_log(), checkpoints < turn + 1); tries++)
+			poll(NULL, 0, 50);
+		ck_assert_uint_eq(result.signed_to, result.lines);
+		ck_assert_uint_eq(turns, turn);
+	}
+	ck_assert_int_eq(end(), 0);
+	ck_assert_int_eq(read_log().verdict, VERDICT_SELF_SIGNED);
+	ck_assert_uint_eq(turns, 3);
 }
 END_TEST
 
@@ -74,7 +118,7 @@ START_TEST(no_event_without_a_ticket_waits_for_the_disk)
 		send_event(launcher, AUDIT_POLICY_LOADED, AUDIT_NO_TICKET);
 	ck_assert_int_eq(end(), 0);
 	ck_assert_uint_eq(shared->syncs, 1);
-	ck_assert_uint_eq(read_log().good, 502);
+	ck_assert_uint_eq(read_log().signed_to, 503);
 }
 END_TEST
 
@@ -102,7 +146,7 @@ START_TEST(the_last_words_of_a_sender_that_does_not_listen_are_kept)
 	launcher = dup(supervisor);
 	kill(process, SIGCONT);
 	ck_assert_int_eq(end(), 0);
-	ck_assert_int_eq(read_log().verdict, VERDICT_CLOSED);
+	ck_assert_int_eq(read_log().verdict, VERDICT_SELF_SIGNED);
 	ck_assert(says(1, "vm_stopped"));
 }
 END_TEST
@@ -141,8 +185,8 @@ START_TEST(a_failed_sync_is_never_tried_again)
 	ck_assert_int_eq(end(), EXIT_NOT_DURABLE);
 	ck_assert_uint_eq(shared->syncs, 1);
 	struct verify_result result = read_log();
-	ck_assert_int_eq(result.verdict, VERDICT_UNCLOSED);
-	ck_assert_uint_eq(result.lines, 1);
+	ck_assert_int_eq(result.verdict, VERDICT_UNSEALED);
+	ck_assert_uint_eq(result.lines, 2);
 }
 END_TEST
 
@@ -179,6 +223,8 @@ int main(void)
 	tcase_add_test(tests, a_run_s_log_is_whole_and_closed);
 	tcase_add_test(tests, what_was_answered_survives_the_auditor);
 	tcase_add_test(tests, a_batch_costs_one_sync);
+	tcase_add_test(tests, what_nobody_waits_for_is_signed_soon_all_the_same);
+	tcase_add_test(tests, a_key_lives_no_longer_than_an_epoch);
 	tcase_add_test(tests, no_event_without_a_ticket_waits_for_the_disk);
 	tcase_add_test(tests, a_launcher_that_never_opened_the_log_leaves_it_empty);
 	tcase_add_test(tests, the_last_words_of_a_sender_that_does_not_listen_are_kept);

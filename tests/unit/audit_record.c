@@ -301,6 +301,11 @@ START_TEST(each_sender_has_its_own_events)
 	    {AUDIT_DEVICE_FAULT, SENDER_SUPERVISOR},
 	    {AUDIT_CAP_REACHED, SENDER_LAUNCHER | SENDER_SUPERVISOR},
 	    {AUDIT_RECORDS_DROPPED, SENDER_LAUNCHER | SENDER_SUPERVISOR | SENDER_AUDITOR},
+	    {AUDIT_RUN_STARTED, SENDER_HOST},
+	    {AUDIT_RUN_SEALED, SENDER_HOST},
+	    {AUDIT_RUN_UNSEALED, SENDER_HOST},
+	    {AUDIT_LOG_REPAIRED, SENDER_HOST},
+	    {AUDIT_CHECKPOINT, SENDER_AUDITOR | SENDER_HOST},
 	    {AUDIT_LOG_CLOSED, SENDER_AUDITOR},
 	};
 	ck_assert_uint_eq(sizeof(rules) / sizeof(rules[0]), AUDIT_EVENTS - 1);
@@ -308,7 +313,7 @@ START_TEST(each_sender_has_its_own_events)
 		struct audit_packet packet;
 		fake_event(&packet, rules[i].event);
 		struct audit_view view = fake_view(&packet);
-		for (unsigned sender = SENDER_LAUNCHER; sender <= SENDER_AUDITOR; sender <<= 1)
+		for (unsigned sender = SENDER_LAUNCHER; sender <= SENDER_HOST; sender <<= 1)
 			ck_assert_int_eq(record_acceptable(&view, sender), (rules[i].senders & sender) != 0);
 	}
 }

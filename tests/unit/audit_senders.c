@@ -22,7 +22,7 @@ START_TEST(the_supervisor_is_held_to_its_own_events)
 	send_event(supervisor, AUDIT_VM_RUNNING, AUDIT_NO_TICKET);
 	kill(process, SIGCONT);
 	ck_assert_int_eq(end(), 0);
-	ck_assert_int_eq(read_log().verdict, VERDICT_CLOSED);
+	ck_assert_int_eq(read_log().verdict, VERDICT_SELF_SIGNED);
 	ck_assert_uint_eq(log_.count, 4);
 	ck_assert(says(1, "vm_running"));
 	ck_assert(says(2, "records_dropped") && says(2, "events of supervisor lost: 6"));
@@ -53,7 +53,7 @@ START_TEST(a_log_is_opened_first_and_once)
 	ck_assert_int_eq(audit_wait(launcher, 1, SOON_MS, NULL, NULL), 0);
 	send_event(launcher, AUDIT_LOG_OPENED, AUDIT_NO_TICKET);
 	ck_assert_int_eq(end(), 0);
-	ck_assert_int_eq(read_log().verdict, VERDICT_CLOSED);
+	ck_assert_int_eq(read_log().verdict, VERDICT_SELF_SIGNED);
 	ck_assert(says(0, "log_opened"));
 	for (size_t i = 1; i < log_.count - 1; i++)
 		ck_assert(says(i, "records_dropped") && says(i, "events of launcher lost"));
@@ -82,7 +82,7 @@ START_TEST(a_flood_is_slowed_and_the_launcher_still_heard)
 	send_event(launcher, AUDIT_POLICY_LOADED, 2);
 	ck_assert_int_eq(audit_wait(launcher, 2, SOON_MS, NULL, NULL), 0);
 	ck_assert_int_eq(end(), 0);
-	ck_assert_int_eq(read_log().verdict, VERDICT_CLOSED);
+	ck_assert_int_eq(read_log().verdict, VERDICT_SELF_SIGNED);
 }
 END_TEST
 
@@ -105,7 +105,7 @@ START_TEST(after_the_launcher_s_end_the_supervisor_s_words_are_bounded)
 	ck_assert_int_eq(end(), 0);
 	ck_assert_int_eq(stat(path, &after), 0);
 	ck_assert_int_lt(after.st_size - before.st_size, LAST_ALLOWANCE + 2 * TURN_MAX * 2048);
-	ck_assert_int_eq(read_log().verdict, VERDICT_CLOSED);
+	ck_assert_int_eq(read_log().verdict, VERDICT_SELF_SIGNED);
 }
 END_TEST
 
@@ -119,7 +119,7 @@ START_TEST(a_supervisor_that_outlives_the_launcher_in_silence_is_left)
 	ck_assert_int_eq(poll(&polled, 1, 4 * LAST_MS), 1); /* end-of-file: the auditor has left */
 	launcher = dup(supervisor);
 	ck_assert_int_eq(end(), 0);
-	ck_assert_int_eq(read_log().verdict, VERDICT_CLOSED);
+	ck_assert_int_eq(read_log().verdict, VERDICT_SELF_SIGNED);
 }
 END_TEST
 
@@ -139,7 +139,7 @@ START_TEST(the_supervisor_cannot_say_that_the_vm_ended_while_the_launcher_lives)
 	if (_i == 0)
 		send_event(launcher, AUDIT_VM_STOPPED, AUDIT_NO_TICKET);
 	ck_assert_int_eq(end(), 0);
-	ck_assert_int_eq(read_log().verdict, VERDICT_CLOSED);
+	ck_assert_int_eq(read_log().verdict, VERDICT_SELF_SIGNED);
 	unsigned ends = 0, launchers = 0;
 	for (size_t i = 0; i < log_.count; i++)
 		if (says(i, "\"event_code\":\"vm_crashed\"") || says(i, "\"event_code\":\"vm_stopped\"")) {

@@ -46,13 +46,13 @@ START_TEST(only_regular_files_are_read)
 {
 	char *words[] = {(char[]){"audit"}, (char[]){"verify"}, (char[]){"/dev/zero"}, NULL};
 	optind = 0;
-	ck_assert_int_eq(command_audit(3, words), EXIT_OURS);
+	ck_assert_int_eq(command_audit(3, words, NULL), EXIT_OURS);
 	words[2] = (char[]){"/nowhere/at/all"};
 	optind = 0;
-	ck_assert_int_eq(command_audit(3, words), EXIT_OURS);
+	ck_assert_int_eq(command_audit(3, words, NULL), EXIT_OURS);
 	words[1] = (char[]){"sing"};
 	optind = 0;
-	ck_assert_int_eq(command_audit(3, words), EXIT_USAGE);
+	ck_assert_int_eq(command_audit(3, words, NULL), EXIT_USAGE);
 }
 END_TEST
 
@@ -60,6 +60,7 @@ int main(void)
 {
 	Suite *suite = suite_create("audit show");
 	TCase *tests = tcase_create("show");
+	tcase_set_timeout(tests, 60);
 	tcase_add_checked_fixture(tests, log_setup, log_teardown);
 	tcase_add_test(tests, show_prints_a_table_and_says_when_the_chain_is_broken);
 	tcase_add_test(tests, show_lets_nothing_through_to_the_terminal);

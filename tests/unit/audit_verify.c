@@ -1,6 +1,6 @@
-/* Promises of monitor/audit/verify.c and `cofferdam audit`: each edit, removal and cut of a log is found and named, as
- * far as a chain without signatures can carry it, and what it cannot carry is not claimed. What is added, moved or no
- * log at all is tests/unit/audit_verify_added.c's.
+/* Promises of monitor/audit/verify.c and `cofferdam audit`: each edit, removal and cut of a log is found and named by
+ * its chain, and what the chain cannot carry is not claimed. What signatures find is tests/unit/audit_attacks.c's. What
+ * is added, moved or no log at all is tests/unit/audit_verify_added.c's.
  */
 #include "tests/unit/fake_log_file.h"
 #include "tests/unit/run_suite.h"
@@ -9,13 +9,13 @@
 
 /* ---- untouched ---- */
 
-START_TEST(an_untouched_log_is_closed)
+START_TEST(an_untouched_log_is_whole)
 {
 	write_log(&log_);
-	expect(VERDICT_CLOSED, 0);
+	expect(VERDICT_SELF_SIGNED, 0);
 	ck_assert_uint_eq(verdict().good, LINES);
-	ck_assert_int_eq(command("verify", "--json"), 0);
-	ck_assert_ptr_nonnull(strstr(output, "\"verdict\":\"closed\""));
+	ck_assert_int_eq(command("verify", "--json"), verdict_status(VERDICT_SELF_SIGNED));
+	ck_assert_ptr_nonnull(strstr(output, "\"verdict\":\"self-signed\""));
 }
 END_TEST
 
@@ -35,7 +35,8 @@ static const struct {
     {4, "\"sequence\":5", "\"sequence\":9"},
     {4, "\"sequence\":5", "\"sequence\":0"},
     {4, "\"previous\":\"", "\"previous\":["},
-    {LINES - 2, "VM vm runs", "VM wm runs"},
+    {LINES - 3, "VM vm runs", "VM wm runs"},
+    {LINES - 2, "log of VM vm", "log of VM wm"},
 };
 
 START_TEST(an_edited_line_is_found)
@@ -48,7 +49,7 @@ END_TEST
 
 START_TEST(an_edit_of_the_link_itself_is_found)
 {
-	uint8_t hash[CHAIN_HASH_SIZE] = {1};
+	uint8_t hash[TREE_HASH_SIZE] = {1};
 	forge(&log_, (size_t)_i, (uint64_t)_i + 1, hash);
 	write_log(&log_);
 	expect(VERDICT_EDITED, (uint64_t)_i + 1);
@@ -122,12 +123,12 @@ START_TEST(a_removed_line_is_found)
 }
 END_TEST
 
-START_TEST(a_cut_tail_is_never_called_closed)
+START_TEST(a_cut_tail_is_never_called_whole)
 {
 	for (size_t left = LINES - 1; left > 0; left--) {
 		fake_log_remove(&log_, left);
 		write_log(&log_);
-		expect(VERDICT_UNCLOSED, 0);
+		expect(VERDICT_UNSIGNED, 0);
 		ck_assert_uint_eq(verdict().good, left);
 	}
 	fake_log_remove(&log_, 0);
@@ -153,15 +154,16 @@ int main(void)
 {
 	Suite *suite = suite_create("audit verify");
 	TCase *tests = tcase_create("verify");
+	tcase_set_timeout(tests, 60);
 	tcase_add_checked_fixture(tests, log_setup, log_teardown);
-	tcase_add_test(tests, an_untouched_log_is_closed);
+	tcase_add_test(tests, an_untouched_log_is_whole);
 	tcase_add_loop_test(tests, an_edited_line_is_found, 0, sizeof(edits) / sizeof(edits[0]));
 	tcase_add_loop_test(tests, an_edit_of_the_link_itself_is_found, 0, LINES - 1);
 	tcase_add_test(tests, white_space_is_an_edit);
 	tcase_add_test(tests, a_line_longer_than_any_record_is_an_edit);
 	tcase_add_test(tests, a_true_line_at_the_end_of_a_huge_one_does_not_count);
 	tcase_add_loop_test(tests, a_removed_line_is_found, 0, LINES - 3);
-	tcase_add_test(tests, a_cut_tail_is_never_called_closed);
+	tcase_add_test(tests, a_cut_tail_is_never_called_whole);
 	tcase_add_loop_test(tests, a_torn_line_is_found, 0, 3);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);

@@ -27,7 +27,7 @@ END_TEST
 
 START_TEST(an_added_line_that_is_chained_well_is_found)
 {
-	uint8_t hash[CHAIN_HASH_SIZE];
+	uint8_t hash[TREE_HASH_SIZE];
 	fake_log_insert(&log_, 4, log_.lines[2], log_.sizes[2]);
 	hash_of(3, hash);
 	forge(&log_, 4, 5, hash);
@@ -38,7 +38,7 @@ END_TEST
 
 START_TEST(a_line_after_the_close_is_found)
 {
-	uint8_t hash[CHAIN_HASH_SIZE];
+	uint8_t hash[TREE_HASH_SIZE];
 	fake_log_insert(&log_, LINES, log_.lines[2], log_.sizes[2]);
 	hash_of(LINES - 1, hash);
 	forge(&log_, LINES, LINES + 1, hash);
@@ -128,6 +128,7 @@ int main(void)
 {
 	Suite *suite = suite_create("audit verify added");
 	TCase *tests = tcase_create("added");
+	tcase_set_timeout(tests, 60);
 	tcase_add_checked_fixture(tests, log_setup, log_teardown);
 	tcase_add_loop_test(tests, an_added_line_is_found, 1, LINES);
 	tcase_add_test(tests, an_added_line_that_is_chained_well_is_found);

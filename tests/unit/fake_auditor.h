@@ -4,16 +4,21 @@
 #ifndef TESTS_UNIT_FAKE_AUDITOR_H
 #define TESTS_UNIT_FAKE_AUDITOR_H
 
+#include <time.h>
 #include <unistd.h>
 
 static int fake_sync(int descriptor);
+static int fake_clock(clockid_t clock, struct timespec *now);
 
 #define main auditor_main
 #define fdatasync fake_sync
+#define clock_gettime fake_clock
 int auditor_main(int argc, char **argv);
 #include "monitor/audit/main.c"
+#include "monitor/audit/writer.c"
 #undef main
 #undef fdatasync
+#undef clock_gettime
 
 #include "monitor/command/audit_log.h"
 #include "monitor/command/command.h"
@@ -32,6 +37,7 @@ int auditor_main(int argc, char **argv);
 /* Shared with the auditor's process. */
 static struct {
 	unsigned syncs, locked;
+	time_t later;   /* seconds that its clocks are ahead */
 	int sync_error; /* what fdatasync answers, 0: it works */
 } * shared;
 
@@ -42,6 +48,13 @@ static int fake_sync(int descriptor)
 		return fdatasync(descriptor);
 	errno = shared->sync_error;
 	return -1;
+}
+
+static int fake_clock(clockid_t clock, struct timespec *now)
+{
+	int result = clock_gettime(clock, now);
+	now->tv_sec += shared->later;
+	return result;
 }
 
 const struct plan *lockdown_begin(unsigned role)
@@ -65,6 +78,8 @@ static int launcher, supervisor; /* our ends */
 static pid_t process;
 static char path[64];
 static struct fake_log log_;
+static size_t checkpoints; /* in the log, after read_log() */
+static uint64_t turns;     /* epochs that were closed in it */
 
 /* `log`: a descriptor to use instead of the file, -1: the file. */
 static void start(int log)
@@ -139,7 +154,7 @@ static int end(void)
 	return WEXITSTATUS(status);
 }
 
-/* Reads the file into log_. */
+/* Reads the file into log_, but for the checkpoints. */
 static struct verify_result read_log(void)
 {
 	static struct audit_log log;
@@ -148,16 +163,19 @@ static struct verify_result read_log(void)
 	size_t size;
 	struct verify verify;
 	fake_log_free(&log_);
+	checkpoints = 0;
 	verify_begin(&verify);
 	ck_assert_int_eq(audit_log_open(&log, path, why), 0);
 	while (audit_log_next(&log, &line, &size, why) > 0) {
 		struct verify_line claim;
 		json_decref(audit_log_read(line, size, &claim));
 		verify_add(&verify, &claim);
-		if (log_.count < FAKE_LINES_MAX)
+		checkpoints += claim.is_checkpoint;
+		if (!claim.is_checkpoint && log_.count < FAKE_LINES_MAX)
 			fake_log_insert(&log_, log_.count, line, size);
 	}
 	audit_log_close(&log);
+	turns = verify.epoch;
 	return verify_end(&verify, log.torn);
 }
 

@@ -82,29 +82,70 @@ void fake_log_remove(struct fake_log *log, size_t at)
 	memmove(&log->sizes[at], &log->sizes[at + 1], (log->count - at) * sizeof(log->sizes[0]));
 }
 
-void fake_log_make(struct fake_log *log, size_t count, bool closed, uint8_t run)
+static size_t write_next(struct fake_writer *writer, char line[static RECORD_MAX], enum audit_event event)
+{
+	static char key[NOTE_KEY_TEXT_SIZE];
+	struct audit_packet packet;
+	uint64_t sequence = writer->signer.tree.count + 1;
+	struct record_stamp stamp = {.sequence = sequence,
+				     .salt = {(uint8_t)(sequence - 1)},
+				     .time_ms = writer->time_ms++,
+				     .monotonic_ms = sequence};
+	memcpy(stamp.previous, writer->signer.tree.head, sizeof(stamp.previous));
+	fake_event(&packet, event);
+	struct audit_view view = fake_view(&packet);
+	view.fields[AUDIT_EPOCH].number = writer->signer.epoch;
+	if (event == AUDIT_LOG_OPENED) {
+		note_key_text(key, writer->signer.log, writer->signer.key.public_key);
+		view.fields[AUDIT_KEY] = (struct audit_value){.bytes = (const uint8_t *)key, .size = strlen(key)};
+	}
+	size_t size = record_write(line, &writer->context, &stamp, &view, fake_sender(event));
+	ck_assert_uint_gt(size, 0);
+	return size;
+}
+
+void fake_writer_begin(struct fake_writer *writer, struct fake_log *log, uint8_t run, uint8_t seed)
+{
+	uint8_t seeds[NOTE_SEED_SIZE] = {seed};
+	*writer = (struct fake_writer){.log = log, .time_ms = 1700000000000};
+	fake_context(&writer->context);
+	writer->context.run[0] = run;
+	signer_begin(&writer->signer, writer->context.run, seeds);
+	fake_writer_add(writer, AUDIT_LOG_OPENED);
+}
+
+void fake_writer_add(struct fake_writer *writer, enum audit_event event)
 {
 	static char line[RECORD_MAX];
-	struct record_context context;
-	struct chain chain = {0};
-	fake_context(&context);
-	context.run[0] = run;
+	size_t size = write_next(writer, line, event);
+	signer_add(&writer->signer, line, size - 1);
+	fake_log_insert(writer->log, writer->log->count, line, size - 1);
+}
+
+void fake_writer_sign(struct fake_writer *writer, uint8_t next_seed)
+{
+	static char line[RECORD_MAX];
+	uint8_t seeds[NOTE_SEED_SIZE] = {next_seed};
+	struct note_key next;
+	note_key_make(&next, seeds);
+	size_t size = write_next(writer, line, AUDIT_CHECKPOINT);
+	size = signer_sign(&writer->signer, line, size, next_seed != 0 ? next.public_key : NULL);
+	fake_log_insert(writer->log, writer->log->count, line, size - 1);
+	if (next_seed != 0)
+		signer_turn(&writer->signer, &next);
+}
+
+void fake_log_make(struct fake_log *log, size_t count, bool closed, uint8_t run)
+{
+	struct fake_writer writer;
 	*log = (struct fake_log){0};
-	for (size_t i = 0; i < count; i++) {
-		struct audit_packet packet;
-		enum audit_event event = i == 0                     ? AUDIT_LOG_OPENED
-					 : closed && i == count - 1 ? AUDIT_LOG_CLOSED
-								    : AUDIT_VM_RUNNING;
-		struct record_stamp stamp = {
-		    .sequence = chain.count + 1, .salt = {(uint8_t)i}, .time_ms = 1700000000000 + i, .monotonic_ms = i};
-		memcpy(stamp.previous, chain.head, sizeof(stamp.previous));
-		fake_event(&packet, event);
-		struct audit_view view = fake_view(&packet);
-		size_t size = record_write(line, &context, &stamp, &view, fake_sender(event));
-		ck_assert_uint_gt(size, 0);
-		chain_add(&chain, line, size - 1);
-		fake_log_insert(log, log->count, line, size - 1);
-	}
+	fake_writer_begin(&writer, log, run, run);
+	while (log->count < count - (closed ? 2 : 0))
+		fake_writer_add(&writer, AUDIT_VM_RUNNING);
+	if (!closed)
+		return;
+	fake_writer_add(&writer, AUDIT_LOG_CLOSED);
+	fake_writer_sign(&writer, 0);
 }
 
 void fake_log_free(struct fake_log *log)

@@ -2,7 +2,7 @@
 #ifndef TESTS_UNIT_FAKE_LOG_H
 #define TESTS_UNIT_FAKE_LOG_H
 
-#include "monitor/audit/record.h"
+#include "monitor/audit/signer.h"
 
 enum { FAKE_LINES_MAX = 64 };
 
@@ -20,10 +20,23 @@ struct fake_log {
 	char *lines[FAKE_LINES_MAX];
 	size_t sizes[FAKE_LINES_MAX];
 };
-/* `count` records; the last closes the log if `closed`. `run` goes into the run id. */
+/* `count` records; the last two close and sign the log if `closed`. `run` goes into the run id and the key's seed. */
 void fake_log_make(struct fake_log *log, size_t count, bool closed, uint8_t run);
 void fake_log_insert(struct fake_log *log, size_t at, const char *line, size_t size);
 void fake_log_remove(struct fake_log *log, size_t at);
 void fake_log_free(struct fake_log *log);
+
+/* Writes a log as the auditor does, with keys that are known: a copy of it goes on from the same place. */
+struct fake_writer {
+	struct fake_log *log; /* lines are added at its end */
+	struct record_context context;
+	struct signer signer;
+	uint64_t time_ms; /* of the next record */
+};
+/* Opens the log, too. */
+void fake_writer_begin(struct fake_writer *writer, struct fake_log *log, uint8_t run, uint8_t seed);
+void fake_writer_add(struct fake_writer *writer, enum audit_event event);
+/* A checkpoint; with a seed the epoch ends and the next key is made from that. */
+void fake_writer_sign(struct fake_writer *writer, uint8_t next_seed);
 
 #endif

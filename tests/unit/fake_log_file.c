@@ -7,9 +7,11 @@
 #include <check.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 struct fake_log log_;
@@ -55,7 +57,7 @@ int command(const char *first, const char *second)
 	fflush(stdout);
 	dup2(file, STDOUT_FILENO);
 	optind = 0;
-	int status = command_audit(second == NULL ? 3 : 4, words);
+	int status = command_audit(second == NULL ? 3 : 4, words, NULL);
 	fflush(stdout);
 	dup2(saved, STDOUT_FILENO);
 	ssize_t size = pread(file, output, sizeof(output) - 1, 0);
@@ -95,6 +97,28 @@ void expect(enum verdict expected, uint64_t line)
 		      verdict_word(expected), (unsigned long)line);
 	ck_assert_int_eq(command("verify", NULL), verdict_status(expected));
 	ck_assert_ptr_nonnull(strstr(output, verdict_word(expected)));
+	ck_assert_int_eq(script((const char *const[]){NULL}), verdict_status(expected));
+}
+
+int script(const char *const options[])
+{
+	char *words[8] = {(char[]){"python3"}, (char[]){"docs/verify.py"}};
+	size_t count = 2;
+	while (options[count - 2] != NULL) {
+		words[count] = (char *)(uintptr_t)options[count - 2];
+		count++;
+	}
+	words[count] = path;
+	pid_t child;
+	int status;
+	posix_spawn_file_actions_t actions;
+	posix_spawn_file_actions_init(&actions);
+	posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+	ck_assert_int_eq(posix_spawnp(&child, words[0], &actions, NULL, words, environ), 0);
+	posix_spawn_file_actions_destroy(&actions);
+	ck_assert_int_eq(waitpid(child, &status, 0), child);
+	ck_assert(WIFEXITED(status));
+	return WEXITSTATUS(status);
 }
 
 void edit(size_t index, const char *from, const char *to)
@@ -112,14 +136,14 @@ void forge(struct fake_log *log, size_t index, uint64_t sequence, const uint8_t 
 	size_t before = (size_t)(own - log->lines[index]);
 	int used = snprintf(line, sizeof(line), "%.*s\"sequence\":%lu,\"previous\":\"", (int)before, log->lines[index],
 			    (unsigned long)sequence);
-	for (size_t i = 0; i < CHAIN_HASH_SIZE; i++)
+	for (size_t i = 0; i < TREE_HASH_SIZE; i++)
 		used += snprintf(line + used, sizeof(line) - (size_t)used, "%02x", previous[i]);
 	used += snprintf(line + used, sizeof(line) - (size_t)used, "\"%s", rest);
 	fake_log_remove(log, index);
 	fake_log_insert(log, index, line, (size_t)used);
 }
 
-void hash_of(size_t index, uint8_t hash[static CHAIN_HASH_SIZE])
+void hash_of(size_t index, uint8_t hash[static TREE_HASH_SIZE])
 {
-	chain_hash(log_.lines[index], log_.sizes[index], hash);
+	tree_leaf(log_.lines[index], log_.sizes[index], hash);
 }

@@ -6,7 +6,7 @@
 #include "monitor/audit/verify.h"
 #include "tests/unit/fake_log.h"
 
-enum { LINES = 9 };
+enum { LINES = 10 }; /* the last two close it */
 
 extern struct fake_log log_; /* good until the test spoils it */
 extern char path[64];        /* the file's */
@@ -22,13 +22,16 @@ void write_log(const struct fake_log *log);
 int command(const char *first, const char *second);
 /* What verification of the file finds. */
 struct verify_result verdict(void);
-/* Fails the test when verification, or the command, says otherwise; line 0: any. */
+/* Fails the test when verification, the command or docs/verify.py says otherwise; line 0: any. */
 void expect(enum verdict expected, uint64_t line);
+
+/* The exit status of docs/verify.py for the file; the options are pairs of words, ended by NULL. */
+int script(const char *const options[]);
 
 /* Replaces `from` by as many bytes in a line. */
 void edit(size_t index, const char *from, const char *to);
 /* Gives a line another sequence number or previous hash, as an attacker can who does not mind its length. */
 void forge(struct fake_log *log, size_t index, uint64_t sequence, const uint8_t *previous);
-void hash_of(size_t index, uint8_t hash[static CHAIN_HASH_SIZE]);
+void hash_of(size_t index, uint8_t hash[static TREE_HASH_SIZE]);
 
 #endif

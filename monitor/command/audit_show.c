@@ -1,0 +1,167 @@
+/* `cofferdam audit show`: the records as a table, or those that a filter lets through. Every string is escaped. */
+#include "monitor/audit/record.h"
+#include "monitor/audit/text.h"
+#include "monitor/command/audit_commands.h"
+#include "monitor/command/command.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* ---- the filter ---- */
+
+static bool take_time(const char *text, uint64_t *ms)
+{
+	struct tm utc = {0};
+	const char *rest = strptime(text, "%Y-%m-%dT%H:%M:%SZ", &utc);
+	time_t seconds = timegm(&utc);
+	if (rest == NULL || *rest != 0 || seconds < 0) {
+		say("'%s' is no time: write it like 2026-11-21T07:00:00Z", text);
+		return false;
+	}
+	*ms = (uint64_t)seconds * 1000;
+	return true;
+}
+
+bool audit_filter_take(struct audit_filter *filter, int letter, const char *argument)
+{
+	char *rest = NULL;
+	switch (letter) {
+	case 'v':
+		filter->vm = argument;
+		return true;
+	case 'u':
+		filter->user = argument;
+		return true;
+	case 'e':
+		filter->event = argument;
+		return true;
+	case 's':
+		return take_time(argument, &filter->since_ms);
+	case 't':
+		return take_time(argument, &filter->until_ms);
+	case 'c':
+		filter->class_uid = strtol(argument, &rest, 10);
+		if (*rest == 0 && filter->class_uid > 0)
+			return true;
+		say("'%s' is no class: give a number, such as 6003 (control requests) or 2004 (findings)", argument);
+		return false;
+	default:
+		return false;
+	}
+}
+
+static const json_t *at(const json_t *object, const char *first, const char *second)
+{
+	return json_object_get(json_object_get(object, first), second);
+}
+
+static bool is_text(const json_t *value, const char *wanted)
+{
+	return json_is_string(value) && strcmp(json_string_value(value), wanted) == 0;
+}
+
+/* Who acts in the record, or on whose behalf the VM runs: by name, uid or login uid. */
+static bool is_user(const json_t *record, const char *wanted)
+{
+	const json_t *user = at(json_object_get(record, "actor"), "user", "uid");
+	const json_t *owner = json_object_get(at(record, "unmapped", "cofferdam"), "actor");
+	char uid[24] = "", login[24] = "";
+	snprintf(uid, sizeof(uid), "%" JSON_INTEGER_FORMAT, json_integer_value(json_object_get(owner, "uid")));
+	if (json_is_integer(json_object_get(owner, "login_uid")))
+		snprintf(login, sizeof(login), "%" JSON_INTEGER_FORMAT,
+			 json_integer_value(json_object_get(owner, "login_uid")));
+	return is_text(user, wanted) || is_text(json_object_get(owner, "name"), wanted) || strcmp(uid, wanted) == 0 ||
+	       strcmp(login, wanted) == 0;
+}
+
+static bool passes(const struct audit_filter *filter, const json_t *record)
+{
+	json_int_t time = json_integer_value(json_object_get(record, "time"));
+	if (time < 0 || (uint64_t)time < filter->since_ms || (uint64_t)time > filter->until_ms)
+		return false;
+	if (filter->class_uid != 0 && json_integer_value(json_object_get(record, "class_uid")) != filter->class_uid)
+		return false;
+	if (filter->event != NULL && !is_text(at(record, "metadata", "event_code"), filter->event))
+		return false;
+	if (filter->vm != NULL && !is_text(json_object_get(at(record, "unmapped", "cofferdam"), "vm"), filter->vm))
+		return false;
+	return filter->user == NULL || is_user(record, filter->user);
+}
+
+/* ---- the table ---- */
+
+static const char *text_at(const json_t *record, const char *key)
+{
+	const char *text = json_string_value(json_object_get(record, key));
+	return text == NULL ? "?" : text;
+}
+
+static void print_escaped(const char *string, int width)
+{
+	char escaped[TEXT_EXPANSION * 2048];
+	struct text text = {.bytes = escaped, .size = sizeof(escaped)};
+	size_t size = strnlen(string, 2047);
+	escaped[0] = 0;
+	text_plain(&text, string, size);
+	printf("%-*.*s", width, (int)text.used, escaped);
+}
+
+struct shown {
+	const struct audit_options *options;
+	bool is_log; /* its first line is a record */
+};
+
+static void print_record(const json_t *record, const char *line, size_t size, uint64_t number, void *context)
+{
+	struct shown *shown = context;
+	const struct audit_options *options = shown->options;
+	char when[AUDIT_TIME_SIZE];
+	(void)line;
+	(void)size;
+	shown->is_log = shown->is_log || (record != NULL && number == 1);
+	if (!shown->is_log) /* the verdict says so, once */
+		return;
+	if (!options->json && number == 1)
+		printf("%-24s  %-16s  %-8s  %s\n", "TIME", "EVENT", "OUTCOME", "MESSAGE");
+	if (record != NULL && !passes(&options->filter, record))
+		return;
+	if (options->json) {
+		if (record == NULL)
+			printf("null");
+		else
+			json_dumpf(record, stdout, JSON_COMPACT | JSON_ENSURE_ASCII | JSON_PRESERVE_ORDER);
+	} else if (record == NULL) {
+		printf("line %" PRIu64 ": not a record", number);
+	} else {
+		json_int_t time = json_integer_value(json_object_get(record, "time"));
+		audit_time(time < 0 ? UINT64_MAX : (uint64_t)time, when);
+		printf("%-24s  ", when);
+		print_escaped(text_at(json_object_get(record, "metadata"), "event_code"), 16);
+		printf("  ");
+		print_escaped(text_at(record, "status"), 8);
+		printf("  ");
+		print_escaped(text_at(record, "message"), 0);
+	}
+	putchar('\n');
+}
+
+int audit_show(char **operands, const struct audit_options *options)
+{
+	struct verify verify;
+	struct verify_result result;
+	char why[WHY_SIZE], text[AUDIT_TEXT_SIZE];
+	struct shown shown = {.options = options};
+	if (audit_judge(operands[0], &options->evidence, print_record, &shown, &verify, &result, why) != 0) {
+		say("%s", why);
+		return EXIT_OURS;
+	}
+	if (result.verdict <= VERDICT_TORN)
+		return 0;
+	audit_describe(&result, text);
+	fflush(stdout);
+	say("%s: %s: %s", operands[0], verdict_word(result.verdict), text);
+	return verdict_status(result.verdict);
+}

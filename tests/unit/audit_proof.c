@@ -1,0 +1,166 @@
+/* Promises of `cofferdam audit prove` and `check-proof`: every signed record can be proved with the log's first key and
+ * nothing else of the log, whatever epoch signed it; a proof of anything else is refused.
+ */
+#include "monitor/command/audit.h"
+#include "monitor/command/command.h"
+#include "tests/unit/fake_log_file.h"
+#include "tests/unit/run_suite.h"
+
+#include <fcntl.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { RECORDS = 12, SIGNED = 10 };
+static char proof_path[80], key_text[NOTE_KEY_TEXT_SIZE];
+
+/* Two epochs and a bit of a third; the last two records are not signed. */
+static void setup(void)
+{
+	struct fake_writer writer;
+	log_setup();
+	fake_log_free(&log_);
+	fake_writer_begin(&writer, &log_, 1, 1);
+	note_key_text(key_text, writer.signer.log, writer.signer.key.public_key);
+	for (uint8_t count = 2; count <= RECORDS; count++)
+		if (count == 4 || count == 7 || count == SIGNED)
+			fake_writer_sign(&writer, count == SIGNED ? 0 : count);
+		else
+			fake_writer_add(&writer, AUDIT_VM_RUNNING);
+	write_log(&log_);
+	snprintf(proof_path, sizeof(proof_path), "%s.proof", path);
+}
+
+static void teardown(void)
+{
+	unlink(proof_path);
+	log_teardown();
+}
+
+/* `cofferdam audit` with these words; what it prints goes into the file `to`. */
+static int audit(char **words, int count, const char *to)
+{
+	int file = open(to, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600), saved = dup(STDOUT_FILENO);
+	fflush(stdout);
+	dup2(file, STDOUT_FILENO);
+	optind = 0;
+	int status = command_audit(count, words, NULL);
+	fflush(stdout);
+	dup2(saved, STDOUT_FILENO);
+	close(file);
+	close(saved);
+	return status;
+}
+
+static int prove(unsigned record)
+{
+	char number[16];
+	snprintf(number, sizeof(number), "%u", record);
+	char *words[] = {(char[]){"audit"}, (char[]){"prove"}, path, number, NULL};
+	return audit(words, 4, proof_path);
+}
+
+/* What it prints is in `output`. */
+static int check(const char *key)
+{
+	char printed[96], *words[] = {(char[]){"audit"},    (char[]){"check-proof"},
+				      (char[]){"--pubkey"}, (char *)(uintptr_t)key,
+				      proof_path,           NULL};
+	snprintf(printed, sizeof(printed), "%s.out", path);
+	int status = audit(words, 5, printed);
+	FILE *in = fopen(printed, "r");
+	output[fread(output, 1, sizeof(output) - 1, in)] = 0;
+	fclose(in);
+	unlink(printed);
+	return status;
+}
+
+START_TEST(each_signed_record_is_proved)
+{
+	for (unsigned record = 1; record < SIGNED; record++) {
+		ck_assert_int_eq(prove(record), 0);
+		ck_assert_int_eq(check(key_text), 0);
+		ck_assert_int_eq(strncmp(output, log_.lines[record - 1], log_.sizes[record - 1]), 0);
+	}
+}
+END_TEST
+
+START_TEST(what_is_not_signed_is_not_proved)
+{
+	ck_assert_int_eq(prove(SIGNED), EXIT_OURS); /* the checkpoint itself: the next one would cover it */
+	ck_assert_int_eq(prove(RECORDS), EXIT_OURS);
+	ck_assert_int_eq(prove(RECORDS + 1), EXIT_OURS);
+	ck_assert_int_eq(prove(0), EXIT_USAGE);
+	edit(2, "VM vm runs", "VM wm runs");
+	write_log(&log_);
+	ck_assert_int_eq(prove(2), verdict_status(VERDICT_EDITED));
+}
+END_TEST
+
+/* The proof says nothing of other records but hashes. */
+START_TEST(a_proof_shows_no_other_record)
+{
+	static char proof[1 << 16];
+	ck_assert_int_eq(prove(3), 0);
+	FILE *in = fopen(proof_path, "r");
+	proof[fread(proof, 1, sizeof(proof) - 1, in)] = 0;
+	fclose(in);
+	ck_assert_ptr_null(strstr(proof, "VM vm runs"));
+	for (unsigned i = 0; i < RECORDS; i++) {
+		char *salt = strstr(log_.lines[i], "\"salt\":\"");
+		char text[41] = "";
+		memcpy(text, salt, 40);
+		ck_assert_ptr_null(strstr(proof, text));
+	}
+}
+END_TEST
+
+/* Every byte matters: one bit of the proof changed is never a proof of another record. */
+START_TEST(a_spoilt_proof_is_refused)
+{
+	static char proof[1 << 16];
+	ck_assert_int_eq(prove(5), 0);
+	FILE *in = fopen(proof_path, "r+");
+	size_t size = fread(proof, 1, sizeof(proof), in);
+	for (size_t i = (size_t)_i; i < size; i += 16) {
+		char was = proof[i];
+		proof[i] ^= 1;
+		rewind(in);
+		fwrite(proof, 1, size, in);
+		fflush(in);
+		int status = check(key_text);
+		ck_assert_msg(status != 0 || strncmp(output, log_.lines[4], log_.sizes[4]) == 0, "byte %zu", i);
+		ck_assert_msg(status != 0, "byte %zu of %zu does not matter", i, size);
+		proof[i] = was;
+	}
+	fclose(in);
+}
+END_TEST
+
+START_TEST(another_key_is_refused)
+{
+	struct note_key key;
+	char text[NOTE_KEY_TEXT_SIZE];
+	uint8_t seed[NOTE_SEED_SIZE] = {9}, log[NOTE_LOG_ID_SIZE] = {1};
+	ck_assert_int_eq(prove(2), 0);
+	note_key_make(&key, seed);
+	note_key_text(text, log, key.public_key);
+	ck_assert_int_eq(check(text), verdict_status(VERDICT_UNKNOWN_KEY));
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("audit proof");
+	TCase *tests = tcase_create("proof");
+	tcase_set_timeout(tests, 60);
+	tcase_add_checked_fixture(tests, setup, teardown);
+	tcase_add_test(tests, each_signed_record_is_proved);
+	tcase_add_test(tests, what_is_not_signed_is_not_proved);
+	tcase_add_test(tests, a_proof_shows_no_other_record);
+	tcase_add_loop_test(tests, a_spoilt_proof_is_refused, 0, 16);
+	tcase_add_test(tests, another_key_is_refused);
+	suite_add_tcase(suite, tests);
+	return run_suite(suite);
+}
