@@ -12,7 +12,7 @@
 static const char help[] =
     "Usage: cofferdam audit verify [--pubkey KEY] [--host-log FILE] [--anchor FILE] [--json] LOG\n"
     "       cofferdam audit show [--vm NAME] [--user NAME] [--event CODE] [--class NUMBER]\n"
-    "                            [--since TIME] [--until TIME] [--json] LOG\n"
+    "                            [--since TIME] [--until TIME] [--follow] [--json] LOG\n"
     "       cofferdam audit anchor [--pubkey KEY] LOG\n"
     "       cofferdam audit prove [--pubkey KEY] LOG RECORD\n"
     "       cofferdam audit check-proof --pubkey KEY [--json] PROOF\n"
@@ -21,7 +21,8 @@ static const char help[] =
     "\n"
     "verify checks every record's hash, the tree over them and the signatures over that.\n"
     "show prints the records as a table (--json: one a line), those that fit every filter, and says\n"
-    "on standard error when the log is not whole. TIME is like 2026-11-21T07:00:00Z.\n"
+    "on standard error when the log is not whole. TIME is like 2026-11-21T07:00:00Z. --follow waits\n"
+    "for more until the log is closed.\n"
     "anchor prints the last signed checkpoint: kept where the host cannot reach it, it shows later\n"
     "whether the log still says what it said.\n"
     "prove prints a proof that one record is in the log, with that record and no other;\n"
@@ -53,7 +54,7 @@ static const char help[] =
     "What was anchored elsewhere cannot be changed unnoticed. What was not can be lost to whoever\n"
     "owns the host: he can cut a log that still grows, or make another one from its first line.\n";
 
-enum { PUBKEY = 1, ANCHOR = 2, JSON = 4, FILTERS = 8, HOST_LOG = 16 };
+enum { PUBKEY = 1, ANCHOR = 2, JSON = 4, FILTERS = 8, HOST_LOG = 16, FOLLOW = 32 };
 
 static const struct {
 	const char *word;
@@ -62,7 +63,7 @@ static const struct {
 	int may, must; /* options */
 } commands[] = {
     {"verify", audit_verify, 1, PUBKEY | HOST_LOG | ANCHOR | JSON, 0},
-    {"show", audit_show, 1, JSON | FILTERS, 0},
+    {"show", audit_show, 1, JSON | FILTERS | FOLLOW, 0},
     {"anchor", audit_anchor, 1, PUBKEY, 0},
     {"prove", audit_prove, 2, PUBKEY, 0},
     {"keygen", audit_keygen, 0, 0, 0},
@@ -71,12 +72,19 @@ static const struct {
 };
 
 static const struct option words[] = {
-    {"pubkey", required_argument, NULL, 'p'},   {"anchor", required_argument, NULL, 'a'},
-    {"host-log", required_argument, NULL, 'l'}, {"json", no_argument, NULL, 'j'},
-    {"vm", required_argument, NULL, 'v'},       {"user", required_argument, NULL, 'u'},
-    {"event", required_argument, NULL, 'e'},    {"class", required_argument, NULL, 'c'},
-    {"since", required_argument, NULL, 's'},    {"until", required_argument, NULL, 't'},
-    {"help", no_argument, NULL, 'h'},           {0},
+    {"pubkey", required_argument, NULL, 'p'},
+    {"anchor", required_argument, NULL, 'a'},
+    {"host-log", required_argument, NULL, 'l'},
+    {"json", no_argument, NULL, 'j'},
+    {"vm", required_argument, NULL, 'v'},
+    {"user", required_argument, NULL, 'u'},
+    {"event", required_argument, NULL, 'e'},
+    {"class", required_argument, NULL, 'c'},
+    {"since", required_argument, NULL, 's'},
+    {"until", required_argument, NULL, 't'},
+    {"follow", no_argument, NULL, 'f'},
+    {"help", no_argument, NULL, 'h'},
+    {0},
 };
 
 /* Which option it was, 0: it cannot be used. */
@@ -92,6 +100,9 @@ static int take_option(int option, struct audit_options *options)
 	case 'a':
 		options->evidence.anchor = optarg;
 		return ANCHOR;
+	case 'f':
+		options->evidence.follow = true;
+		return FOLLOW;
 	case 'j':
 		options->json = true;
 		return JSON;

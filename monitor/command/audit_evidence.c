@@ -6,10 +6,14 @@
 #include "monitor/command/audit_log.h"
 #include "monitor/command/command.h"
 
+#include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <time.h>
+#include <unistd.h>
 
 /* ---- what is given ---- */
 
@@ -48,6 +52,17 @@ static int take_anchor(const char *path, struct verify *verify, char *why)
 
 static struct audit_log reader;
 
+/* Waits until the file has changed. False when it cannot any more: it is sealed, or no longer under its name. */
+static bool wait_for_more(int watch, const struct verify *verify)
+{
+	char bytes[sizeof(struct inotify_event) + NAME_MAX + 1] __attribute__((aligned(8)));
+	if (watch < 0 || verify->sealed || fflush(stdout) != 0)
+		return false;
+	ssize_t size = read(watch, bytes, sizeof(bytes));
+	const struct inotify_event *event = (const struct inotify_event *)bytes;
+	return size >= (ssize_t)sizeof(*event) && (event->mask & IN_MODIFY) != 0;
+}
+
 static int go_through(struct audit_log *log, struct verify *verify, audit_line *each, void *context, char *why)
 {
 	const char *line;
@@ -64,12 +79,17 @@ static int go_through(struct audit_log *log, struct verify *verify, audit_line *
 	return got;
 }
 
-static int read_through(const char *path, struct verify *verify, audit_line *each, void *context,
+/* `watch`: an inotify descriptor on the file, to go on when it grows; -1: to its present end. */
+static int read_through(const char *path, int watch, struct verify *verify, audit_line *each, void *context,
 			struct verify_result *result, char *why)
 {
 	int got = audit_log_open(&reader, path, why);
-	if (got == 0)
+	bool more = got == 0;
+	while (more) {
+		reader.ended = false;
 		got = go_through(&reader, verify, each, context, why);
+		more = got == 0 && wait_for_more(watch, verify);
+	}
 	audit_log_close(&reader);
 	if (got < 0)
 		return -1;
@@ -138,7 +158,7 @@ static int take_host_log(const char *path, const struct audit_evidence *evidence
 	run_of(path, bytes, why); /* a log without a first line is judged all the same */
 	for (size_t i = 0; i < sizeof(bytes); i++)
 		snprintf(id + 2 * i, 3, "%02x", bytes[i]);
-	if (read_through(evidence->host_log, &host, look_for_run, &run, result, why) != 0)
+	if (read_through(evidence->host_log, -1, &host, look_for_run, &run, result, why) != 0)
 		return -1;
 	if (result->verdict > VERDICT_TORN) {
 		result->of_host_log = true;
@@ -165,7 +185,10 @@ int audit_judge(const char *path, const struct audit_evidence *evidence, audit_l
 		return -1;
 	if (host == 1)
 		return 0;
-	if (read_through(path, verify, each, context, result, why) != 0)
+	AUTO_CLOSE int watch = evidence->follow ? inotify_init1(IN_CLOEXEC) : -1;
+	if (evidence->follow && inotify_add_watch(watch, path, IN_MODIFY | IN_MOVE_SELF | IN_DELETE_SELF) < 0)
+		return because(why, errno, "cannot follow %s", path);
+	if (read_through(path, watch, verify, each, context, result, why) != 0)
 		return -1;
 	if (evidence->host_log == NULL)
 		return 0;
@@ -200,8 +223,8 @@ static const char *const texts[VERDICTS] = {
     [VERDICT_UNSEALED] =
 	"signed to record %2 at %3, not closed: it still runs, the host crashed, or it is an old or a cut copy",
     [VERDICT_UNSIGNED] =
-	"signed to record %2; records %6 to %5 are not: a crash before their signature, or somebody added them",
-    [VERDICT_TORN] = "signed to record %2; the last line is not whole: a crash, a full disk, or a cut",
+	"signed to record %2 at %3; records %6 to %5 are not: a crash before that, or somebody added them",
+    [VERDICT_TORN] = "signed to record %2 at %3; the last line is not whole: a crash, a full disk, or a cut",
     [VERDICT_EDITED] = "line %1 is not as it was written",
     [VERDICT_MISSING] = "records are missing before line %1: %4",
     [VERDICT_INSERTED] = "line %1 was added",

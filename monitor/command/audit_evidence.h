@@ -10,6 +10,7 @@ struct audit_evidence {
 	const char *public_key; /* --pubkey: the text of a key, or the name of a file with it; NULL: none */
 	const char *host_log;   /* --host-log: its name; --pubkey is then its key and not the log's; NULL: none */
 	const char *anchor;     /* --anchor: the name of a file; NULL: none */
+	bool follow;            /* --follow: wait for more until the log is sealed, moved or removed */
 };
 
 /* Called for each line in turn; record NULL: it is none, and then so may `line` be. */

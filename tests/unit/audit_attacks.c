@@ -230,6 +230,21 @@ static void a_clock_that_was_set_back(void)
 	fake_writer_add(&writer, AUDIT_LOG_CLOSED);
 	fake_writer_sign(&writer, 0);
 }
+/* The one byte of a signature that the row changes is one of base64's all the same. */
+static void spoil_the_last_signature(void)
+{
+	char *digit = log_.lines[RECORDS - 1] + log_.sizes[RECORDS - 1] - strlen("\\u000a\"}}}}") - 20;
+	*digit = *digit == 'A' ? 'B' : 'A';
+}
+/* By whoever holds the key: signed well, and not over these records. */
+static void sign_a_root_of_other_records(void)
+{
+	struct fake_writer writer = after[TURN_2];
+	cut(TURN_2);
+	fake_writer_add(&writer, AUDIT_LOG_CLOSED);
+	writer.signer.tree.frontier[0][0] ^= 1;
+	fake_writer_sign(&writer, 0);
+}
 static void a_huge_line(void)
 {
 	static char huge[4 * RECORD_MAX];
@@ -278,6 +293,8 @@ static const struct {
      {VERDICT_SELF_SIGNED, VERDICT_SEALED, VERDICT_SEALED}},
     {"no UTF-8 in a name: whole", a_name_that_is_no_utf8, {VERDICT_SELF_SIGNED, VERDICT_SEALED, VERDICT_SEALED}},
     {"clock set back: whole", a_clock_that_was_set_back, {VERDICT_SELF_SIGNED, VERDICT_SEALED, VERDICT_SEALED}},
+    {"last signature spoilt", spoil_the_last_signature, ALL(VERDICT_REWRITTEN)},
+    {"a root of other records", sign_a_root_of_other_records, ALL(VERDICT_REWRITTEN)},
     {"huge line", a_huge_line, ALL(VERDICT_EDITED)},
 };
 
