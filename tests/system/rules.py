@@ -20,7 +20,7 @@ import time
 BUILD = os.path.abspath(os.environ.get("B", "build"))
 COFFERDAM = os.path.join(BUILD, "trial", "cofferdam")
 WAIT_S = 20
-TRIES = 5
+TRIES = 10
 SUPERVISOR, MONITOR, AUDITOR, CONSOLE, DISK, ENTROPY = range(1, 7)
 NAMES = {SUPERVISOR: "supervisor", MONITOR: "monitor", AUDITOR: "auditor",
          CONSOLE: "device 'console'", DISK: "device 'scratch'", ENTROPY: "device 'entropy'"}
@@ -63,13 +63,17 @@ class Run:
         os.chmod(path, 0o600)
         return path
 
-    def start(self, cmdline="", extra="", kernel="builtin", terminal=None):
+    def prepare(self, cmdline="", extra="", kernel="builtin"):
+        """Writes the host file and the policy, whose path it returns."""
         self.host = self.write("host.yaml", "cofferdam: 1\nfolders:\n"
                                f'  runtime: "{self.folder}/run"\n  audit: "{self.folder}/log"\n  programs: "{BUILD}"\n')
-        policy = self.write("policy.yaml", f"cofferdam: 1\nname: {self.name}\n"
+        return self.write("policy.yaml", f"cofferdam: 1\nname: {self.name}\n"
                             f'kernel: {kernel}\ncmdline: "{cmdline}"\nmachine: {{vcpus: 2, memory: 64MiB}}\n'
                             "disks: [{name: scratch, scratch: 1MiB, access: read-write}]\n"
                             f"console: {{input: stdin}}\ncontrol: {{grace: 5s}}\n{extra}")
+
+    def start(self, cmdline="", extra="", kernel="builtin", terminal=None):
+        policy = self.prepare(cmdline, extra, kernel)
         environment = dict(os.environ)
         if self.rule:
             environment["COFFERDAM_LEAVE_OUT"] = self.rule
@@ -217,7 +221,11 @@ def silent_device(run):
     run.start("echo disk")
     good = run.read_until(b"echo until")
     run.signal(DISK, signal.SIGSTOP)
+    run.signal(SUPERVISOR, signal.SIGSTOP)  # or it would end the VM before the monitor ends itself
+    monitor = run.process_of(MONITOR)
     run.type(b"\x04")
+    good = wait_until(lambda: has_ended(monitor)) and good
+    run.signal(SUPERVISOR, signal.SIGCONT)
     return run.end() == 125 and good and b"did not answer" in run.output
 
 
@@ -253,13 +261,11 @@ def orphan_terminal(run):
 
 def all_rules():
     """role, thread, call, condition of each rule of a VM that has everything."""
-    with tempfile.TemporaryDirectory(prefix="cofferdam-test-") as folder:
-        policy = os.path.join(folder, "policy.yaml")
-        with open(policy, "w", encoding="utf-8") as file:
-            file.write("cofferdam: 1\nname: rules\nkernel: builtin\nmachine: {vcpus: 2, memory: 64MiB}\n"
-                       "disks: [{name: scratch, scratch: 1MiB, access: read-write}]\nconsole: {input: stdin}\n")
-        os.chmod(policy, 0o600)
-        text = subprocess.run([COFFERDAM, "plan", "--json", policy], check=True, timeout=WAIT_S, stdout=subprocess.PIPE).stdout
+    run = Run(None)
+    policy = run.prepare()
+    text = subprocess.run([COFFERDAM, "--host", run.host, "plan", "--json", policy], check=True, timeout=WAIT_S,
+                          stdout=subprocess.PIPE).stdout
+    run.remove()
     for process in json.loads(text)["processes"]:
         for thread in process["threads"]:
             for rule in thread["rules"]:
