@@ -269,6 +269,8 @@ def schema(place):
         if name.startswith("good-"):
             check(f"schema takes {name}", not errors, errors[:1])
         refused += bool(errors)
+        if name.startswith(("key-unknown", "key-typo", "key-misplaced", "kind-", "rate-bits", "rate-no", "name-", "network-tap-long")):
+            check(f"schema refuses {name}", errors or not isinstance(value, dict))
     check("the schema refuses mistakes", refused > 100, refused)
 
 

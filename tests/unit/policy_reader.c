@@ -19,6 +19,10 @@
 
 #define TEXT "cofferdam: 1\nname: a\nkernel: builtin\ndisks: [{name: d, scratch: 1MiB}]\n"
 
+/* Newer kernels ask no filter about these two; from anywhere but a probe's trampoline they do nothing, or end the
+ * caller. */
+enum { SYS_URETPROBE = 335, SYS_UPROBE = 336 };
+
 static struct yaml_form *form;
 static struct tree tree;
 
@@ -89,36 +93,41 @@ START_TEST(largest_files_are_bounded)
 }
 END_TEST
 
+/* In the reader's jail: one system call, and then the end that is allowed. -1: none. Returns waitpid's status. */
+static int try_call(int number)
+{
+	int status;
+	pid_t child = fork();
+
+	if (child == 0) {
+		if (!reader_lock_down())
+			_exit(1);
+		if (number >= 0)
+			syscall(number, 0, 0, 0, 0, 0, 0);
+		syscall(SYS_exit_group, 2); /* _exit is the sanitizer's here, and does more */
+	}
+	ck_assert_int_eq(waitpid(child, &status, 0), child);
+	return status;
+}
+
 /* Every system call there is, but the one that ends it and those that give a sanitizer its memory. */
 START_TEST(no_system_call_gets_through)
 {
 	static const int allowed[] = {SYS_exit_group, SYS_mmap, SYS_munmap, SYS_madvise, SYS_brk};
-	unsigned killed = 0;
+	int status = try_call(-1);
 
+	ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 2);
 	for (int number = 0; number < 460; number++) {
 		bool is_allowed = false;
-		int status;
-		pid_t child;
 
 		for (size_t i = 0; i < sizeof(allowed) / sizeof(allowed[0]); i++)
 			is_allowed |= number == allowed[i];
-		if (is_allowed)
+		status = is_allowed ? 0 : try_call(number);
+		if (is_allowed || number == SYS_URETPROBE || number == SYS_UPROBE)
 			continue;
-		child = fork();
-		if (child == 0) {
-			if (!reader_lock_down())
-				_exit(1);
-			syscall(number, 0, 0, 0, 0, 0, 0);
-			_exit(2);
-		}
-		ck_assert_int_eq(waitpid(child, &status, 0), child);
-		if (number == 335 && WIFSIGNALED(status) && WTERMSIG(status) == SIGILL)
-			continue; /* uretprobe: newer kernels ask no filter, and end whoever is no probe's trampoline */
 		ck_assert_msg(WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS, "system call %d: status %#x", number,
 			      (unsigned)status);
-		killed++;
 	}
-	ck_assert_uint_ge(killed, 440);
 }
 END_TEST
 
@@ -207,6 +216,7 @@ static void spoil(enum wrong wrong)
 		break;
 	case KIND:
 		nodes[1].kind = TREE_LIST + 1;
+		nodes[1].text = YAML_NONE;
 		break;
 	case KEY:
 		nodes[1].key = form->texts_used;
