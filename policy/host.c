@@ -254,8 +254,6 @@ static struct host *parse(enum tree_where where, struct problems *problems)
 	schema_defaults(host_keys, host);
 	derive(&host->folders, problems);
 	check(host, problems);
-	if (!tree.complete && problems->count == 0)
-		problems_add(problems, nowhere, NULL, "the file could not be read to its end");
 	tree_free(&tree);
 	problems_sort(problems);
 	if (problems->count != 0) {

@@ -55,13 +55,7 @@ static bool take_file(struct chain *chain)
 		problems_add(chain->problems, (struct policy_at){.file = file}, NULL, "out of memory");
 		return false;
 	}
-	if (!tree_parse(tree, chain->where, chain->problems, file)) {
-		if (!tree->complete && chain->problems->count == 0)
-			problems_add(chain->problems, (struct policy_at){.file = file}, NULL,
-				     "the file could not be read to its end");
-		return false;
-	}
-	return true;
+	return tree_parse(tree, chain->where, chain->problems, file);
 }
 
 /* The last part of a path, to find the signature beside it. */

@@ -135,8 +135,9 @@ static bool take_nodes(struct tree *tree, const struct yaml_form *form, unsigned
 bool tree_take(struct tree *tree, struct yaml_form *form, struct problems *problems, unsigned file)
 {
 	tree->form = form;
-	if (form->is_done != 1 || form->is_complete > 1 || form->node_count > TREE_NODES_MAX ||
-	    form->texts_used > YAML_TEXTS_SIZE || (form->texts_used > 0 && form->texts[form->texts_used - 1] != '\0'))
+	if (form->is_done != 1 || form->is_complete > 1 || (form->is_complete == 0 && form->problem_count == 0) ||
+	    form->node_count > TREE_NODES_MAX || form->texts_used > YAML_TEXTS_SIZE ||
+	    (form->texts_used > 0 && form->texts[form->texts_used - 1] != '\0'))
 		return false;
 	tree->nodes = calloc((size_t)form->node_count + 1, sizeof(tree->nodes[0]));
 	if (tree->nodes == NULL || !take_nodes(tree, form, file) || !take_problems(form, problems, file))

@@ -335,6 +335,8 @@ void yaml_build(struct yaml_form *form, const void *bytes, size_t size)
 		form->is_complete = build_nodes(&build, &parser);
 		yaml_parser_delete(&parser);
 	}
+	if (form->is_complete == 0 && problems.count == 0) /* no room for its texts, or no memory */
+		problems_add(&problems, (struct policy_at){0}, "is it the right file?", "it is too large to read");
 	form->problem_count = (uint32_t)problems.count;
 	form->problems_dropped = (uint32_t)problems.dropped;
 	memcpy(form->problems, problems.list, problems.count * sizeof(problems.list[0]));

@@ -171,6 +171,7 @@ END_TEST
 enum wrong {
 	NOT_DONE,
 	COMPLETE,
+	INCOMPLETE,
 	NODES,
 	TEXTS,
 	TEXT_END,
@@ -204,6 +205,9 @@ static void spoil(enum wrong wrong)
 		break;
 	case COMPLETE:
 		form->is_complete = 2;
+		break;
+	case INCOMPLETE: /* and no reason given */
+		form->is_complete = 0;
 		break;
 	case NODES:
 		form->node_count = TREE_NODES_MAX + 1;
