@@ -153,6 +153,11 @@ $(B)/trial/cofferdam: $(B)/trial/filters.o $(filter-out %/jail/outside/filters.o
 trial: all $(B)/trial/cofferdam ## each rule of each system call filter is needed
 	@B=$(B) tests/system/rules.py
 
+# What the system tests need: a kernel made worse.
+$(B)/without: tests/jail/without.c
+	$(Q)$(CC) $(GLIBC) -MF $@.d -o $@ $< -lseccomp
+TOOLS := $(B)/without
+
 # ---- fuzzing: `make fuzz TARGET=virtqueue TIME=60`; docs/fuzzing.md ------------------------------------------------
 FUZZ_TARGETS := $(patsubst fuzz/%.c,%,$(wildcard fuzz/*.c))
 FUZZ_FLAGS := -std=c17 -D_GNU_SOURCE -O2 -g -I. -fno-strict-aliasing -fno-sanitize-recover=all -DGUEST_MEMORY_HOOK
@@ -196,7 +201,7 @@ check: deps ## all tests; long ones in a smaller number of rounds
 	@$(MAKE) --no-print-directory check-run
 check-all: deps ## all tests in full
 	@$(MAKE) --no-print-directory check-run ROUNDS=full
-check-run: all
+check-run: all $(TOOLS)
 	@B=$(B) ROUNDS=$(or $(ROUNDS),some) MAKE="$(MAKE)" tests/run
 
 demo: deps-demo ## boot Debian in a jailed VM, then verify its log

@@ -31,6 +31,8 @@ struct jail_program {
 struct jail_ids {
 	uid_t first;    /* host uid and gid of id 0 inside; ROLE_IDS of them */
 	bool by_helper; /* rootless: maps are written by newuidmap and newgidmap */
+	bool single;    /* rootless, without a range: the caller's own uid and gid are SINGLE_ID inside, alone */
+	bool core;      /* a core-scheduling cookie for the VM */
 };
 
 struct jail_caps {

@@ -28,10 +28,11 @@ enum lockdown_layer {
 	LAYER_DUMPABLE = 1 << 5,
 	LAYER_RLIMITS = 1 << 6,
 	LAYER_NO_NEW_PRIVS = 1 << 7,
-	LAYER_LANDLOCK = 1 << 8,
+	LAYER_LANDLOCK = 1 << 8, /* may lack where the policy says so */
 	LAYER_MDWE = 1 << 9, /* optional: memory-deny-write-execute */
 	LAYER_SECCOMP = 1 << 10,
 	LAYER_SPECULATION = 1 << 11, /* optional */
+	LAYER_CORE = 1 << 12,        /* a core-scheduling cookie; only where the policy asks for it */
 };
 
 /* Threads that have a filter of their own. The number is the filter's place in FD_FILTERS. */

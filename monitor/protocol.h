@@ -21,6 +21,7 @@ enum role {
 	ROLE_MONITOR = 2,
 	ROLE_AUDITOR = 3,
 	ROLE_DEVICE = 4,
+	SINGLE_ID = 1, /* of all processes where the policy allows a single uid (PLAN_JAIL_SINGLE_ID) */
 	ROLE_IDS = 32, /* uids a VM takes from the host's range; id 0 is used while staging only */
 };
 _Static_assert(ROLE_DEVICE + PLAN_DEVICES_MAX <= ROLE_IDS, "every process has a uid of its own");

@@ -3,8 +3,12 @@
 #include "policy/keys.h"
 #include "policy/lint.h"
 
+static const char *const allow_choices[] = {"refuse", "allow", NULL};
+static const char *const smt_choices[] = {"exclusive", "shared", NULL};
 static const char *const on_failure_choices[] = {"refuse", NULL};
 
+_Static_assert(POLICY_WITHOUT_REFUSE == 0 && POLICY_WITHOUT_ALLOW == 1, "order of allow_choices");
+_Static_assert(POLICY_SMT_EXCLUSIVE == 0 && POLICY_SMT_SHARED == 1, "order of smt_choices");
 _Static_assert(POLICY_REFUSE == 0, "order of on_failure_choices");
 
 static const struct schema_key kernel_keys[] = {
@@ -232,6 +236,50 @@ static const struct schema_key waiver_keys[] = {
     {0},
 };
 
+static const struct schema_key jail_keys[] = {
+    {.name = "smt",
+     .type = SCHEMA_CHOICE,
+     AT(policy_jail, smt),
+     .choices = smt_choices,
+     .fallback = "shared",
+     .example = "exclusive",
+     .help = "Whether another VM or a stranger's process may run on the other thread of a core at the same time.",
+     .enforced_by = "the kernel's core scheduling; refused where the kernel has none",
+     .test = "tests/system/layers.sh",
+     .order = ORDER_AT_MOST},
+    {.name = "single_uid",
+     .type = SCHEMA_CHOICE,
+     AT(policy_jail, single_uid),
+     .choices = allow_choices,
+     .fallback = "refuse",
+     .example = "allow",
+     .help = "An ordinary user without a range in /etc/subuid: all processes have that user's uid and groups.",
+     .enforced_by = "the launcher; the log has the groups that were kept",
+     .test = "tests/system/rootless.sh",
+     .order = ORDER_AT_MOST},
+    {.name = "no_landlock",
+     .type = SCHEMA_CHOICE,
+     AT(policy_jail, no_landlock),
+     .choices = allow_choices,
+     .fallback = "refuse",
+     .example = "allow",
+     .help = "A kernel without Landlock.",
+     .enforced_by = "each process at its lockdown; the log has what is missing",
+     .test = "tests/system/layers.sh",
+     .order = ORDER_AT_MOST},
+    {.name = "no_cgroup",
+     .type = SCHEMA_CHOICE,
+     AT(policy_jail, no_cgroup),
+     .choices = allow_choices,
+     .fallback = "refuse",
+     .example = "allow",
+     .help = "A host where no control group can be had: the caps on memory, cpu and tasks are then not enforced.",
+     .enforced_by = "the launcher; the log has the reason",
+     .test = "tests/system/layers.sh",
+     .order = ORDER_AT_MOST},
+    {0},
+};
+
 const struct schema_key policy_keys[] = {
     {.name = "cofferdam",
      .type = SCHEMA_COUNT,
@@ -354,6 +402,12 @@ const struct schema_key policy_keys[] = {
      .keys = control_keys,
      .example = "{grace: 10s}",
      .help = "How the VM is controlled."},
+    {.name = "jail",
+     .type = SCHEMA_GROUP,
+     AT(policy, jail),
+     .keys = jail_keys,
+     .example = "{smt: exclusive}",
+     .help = "What the jail must have beyond the usual, and what it may lack on this host."},
     {.name = "waivers",
      .type = SCHEMA_GROUPS,
      LIST_AT(policy, waivers, waiver_count),

@@ -42,6 +42,8 @@ bool plan_is_valid(const struct plan *plan)
 		return false;
 	if (plan->ram_size < PLAN_RAM_MIN || plan->ram_size > PLAN_RAM_MAX || plan->ram_size % (UINT64_C(2) << 20) != 0)
 		return false;
+	if ((plan->jail & ~(uint32_t)PLAN_JAIL_ALL) != 0)
+		return false;
 	for (uint32_t i = 0; i < plan->device_count; i++)
 		if (!device_is_valid(&plan->devices[i]))
 			return false;

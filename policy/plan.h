@@ -24,6 +24,14 @@ enum {
 #define PLAN_RAM_HOLE_START (UINT64_C(3) << 30) /* RAM is below this … */
 #define PLAN_RAM_HOLE_END (UINT64_C(4) << 30)   /* … and from this on */
 
+/* How this VM's jail differs from the usual. */
+enum {
+	PLAN_JAIL_CORE = 1 << 0,        /* a core-scheduling cookie of its own is required */
+	PLAN_JAIL_NO_LANDLOCK = 1 << 1, /* may start on a kernel without Landlock */
+	PLAN_JAIL_SINGLE_ID = 1 << 2,   /* all processes have one uid and gid, the user's own; groups are kept */
+	PLAN_JAIL_ALL = PLAN_JAIL_CORE | PLAN_JAIL_NO_LANDLOCK | PLAN_JAIL_SINGLE_ID,
+};
+
 /* Virtio device ids (virtio 1.2, section 5). */
 enum device_kind {
 	DEVICE_DISK = 2,
@@ -63,6 +71,7 @@ struct plan {
 	uint8_t run_id[16];              /* random, names this run in the log */
 	uint8_t policy_hash[32];         /* SHA-256 of the policy file's bytes */
 	uint32_t owner_uid;              /* who started the VM: may control it, as root may */
+	uint32_t jail;                   /* PLAN_JAIL_… */
 	uint32_t vcpus;                  /* 1 to PLAN_VCPUS_MAX */
 	uint32_t device_count;           /* 0 to PLAN_DEVICES_MAX */
 	uint64_t ram_size;               /* bytes, a multiple of 2 MiB; offset 0 of the memfd is guest address 0,

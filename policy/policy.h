@@ -213,6 +213,14 @@ struct policy_waiver {
 	struct policy_text reason;
 };
 
+enum policy_without { POLICY_WITHOUT_REFUSE, POLICY_WITHOUT_ALLOW };
+enum policy_smt { POLICY_SMT_EXCLUSIVE, POLICY_SMT_SHARED };
+struct policy_jail {
+	struct policy_at at;
+	struct policy_number smt;                                /* enum policy_smt */
+	struct policy_number single_uid, no_landlock, no_cgroup; /* enum policy_without */
+};
+
 struct policy {
 	struct policy_number version;
 	struct policy_number revision; /* of a signed policy: counts up, from 1; 0: none */
@@ -235,6 +243,7 @@ struct policy {
 	struct policy_limits limits;
 	struct policy_audit audit;
 	struct policy_control control;
+	struct policy_jail jail;
 
 	uint8_t hash[32]; /* SHA-256 of the file's bytes; when it extends others, of all their SHA-256s */
 	int folders[1 + PROBLEM_FILE_BASES_MAX]; /* by `file` of a place: O_PATH descriptor of the folder that the file

@@ -41,6 +41,10 @@ void policy_to_plan(const struct policy *policy, struct plan *plan)
 	plan->ram_size = policy->machine.memory.value;
 	plan->run_time_ms = policy->limits.run_time.value;
 	plan->grace_ms = policy->control.grace.value;
+	if (policy->jail.smt.value == POLICY_SMT_EXCLUSIVE)
+		plan->jail |= PLAN_JAIL_CORE;
+	if (policy->jail.no_landlock.value == POLICY_WITHOUT_ALLOW)
+		plan->jail |= PLAN_JAIL_NO_LANDLOCK;
 	memcpy(plan->cmdline, policy->cmdline.text, sizeof(plan->cmdline));
 
 	console = add_device(plan, DEVICE_CONSOLE, "console");

@@ -7,6 +7,13 @@
 #include <stdbool.h>
 #include <sys/resource.h>
 
+/* Newer than the headers of some distributions that we build on. */
+enum {
+	SET_MDWE = 65,   /* PR_SET_MDWE, Linux 6.3 */
+	SCHED_CORE = 62, /* PR_SCHED_CORE, Linux 5.14 */
+	SCHED_CORE_GET = 0,
+};
+
 /* lockdown_fail(FAILURE_JAIL, …) with errno as it stands, unless `holds`. */
 void inside_require(bool holds, enum lockdown_layer layer);
 
@@ -18,20 +25,25 @@ void limits_verify(unsigned role, const struct plan *plan);
 void layer_not_dumpable(void);
 void layer_signals(void);
 void layer_no_new_privs(void);
-void layer_landlock(void);
+long layer_landlock(bool may_lack); /* the kernel's version, 0: none */
 bool layer_mdwe(void);
 bool layer_speculation(void);
+bool speculation_is_off(unsigned long which); /* PR_SPEC_STORE_BYPASS, PR_SPEC_INDIRECT_BRANCH */
 
 /* verify.c: each tries to undo a layer and ends the program when that works. */
 void verify_descriptors(unsigned role, const struct plan *plan); /* before the limits: polls beyond them */
 void verify_root(void);                                          /* before Landlock, which would hide it */
 void verify_namespaces(unsigned role);
-void verify_ids(unsigned role);
+void verify_ids(unsigned role, const struct plan *plan);
 void verify_capabilities(void);
 void verify_not_dumpable(void);
 void verify_no_new_privs(void);
-void verify_landlock(void);
+/* The second half of it needs a socket from before the layer. */
+int verify_landlock_begin(void);
+void verify_landlock(long version, int outside);
 void verify_mdwe(void);
+void verify_speculation(void);
+void verify_core(void);
 
 /* violation.c */
 void violation_handler_install(struct violation *report);

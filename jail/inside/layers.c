@@ -12,15 +12,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* Newer than the headers of some distributions that we build on. */
-enum {
-	SET_MDWE = 65, /* PR_SET_MDWE, Linux 6.3 */
-	MDWE_REFUSE_EXEC_GAIN = 1,
-	SET_SPECULATION_CTRL = 53,
-	SPECULATION_STORE_BYPASS = 0,
-	SPECULATION_INDIRECT_BRANCH = 1,
-	SPECULATION_FORCE_DISABLE = 8,
-};
+enum { MDWE_REFUSE_EXEC_GAIN = 1 };
 
 void layer_not_dumpable(void)
 {
@@ -59,10 +51,12 @@ static const struct {
     {{(1 << 16) - 1, 3, 3}, 24}, /* 6 and later: abstract sockets, signals */
 };
 
-void layer_landlock(void)
+long layer_landlock(bool may_lack)
 {
 	const long known = sizeof(landlock_versions) / sizeof(landlock_versions[0]);
 	long version = syscall(SYS_landlock_create_ruleset, NULL, 0, 1 /* LANDLOCK_CREATE_RULESET_VERSION */);
+	if (version < 0 && may_lack && (errno == ENOSYS || errno == EOPNOTSUPP))
+		return 0;
 	inside_require(version >= 1, LAYER_LANDLOCK);
 	long index = (version < known ? version : known) - 1;
 	int ruleset = (int)syscall(SYS_landlock_create_ruleset, &landlock_versions[index].handled,
@@ -70,6 +64,7 @@ void layer_landlock(void)
 	inside_require(ruleset >= 0, LAYER_LANDLOCK);
 	inside_require(syscall(SYS_landlock_restrict_self, ruleset, 0) == 0, LAYER_LANDLOCK);
 	inside_require(close(ruleset) == 0, LAYER_LANDLOCK);
+	return version;
 }
 
 bool layer_mdwe(void)
@@ -80,16 +75,24 @@ bool layer_mdwe(void)
 	return false;
 }
 
-/* In force when the processor has no such fault (ENXIO), or when it is off for good. EPERM: the administrator decided
-   otherwise for the whole host. */
+/* Not affected, or off and not to be turned on again. Where the kernel can do neither (EPERM, ENXIO), the answer is no.
+ */
 static bool speculation_off(unsigned long which)
 {
-	return prctl(SET_SPECULATION_CTRL, which, SPECULATION_FORCE_DISABLE, 0, 0) == 0;
+	prctl(PR_SET_SPECULATION_CTRL, which, PR_SPEC_FORCE_DISABLE, 0, 0);
+	return speculation_is_off(which);
+}
+
+bool speculation_is_off(unsigned long which)
+{
+	int state = prctl(PR_GET_SPECULATION_CTRL, which, 0, 0, 0);
+	return state == PR_SPEC_NOT_AFFECTED || state == PR_SPEC_DISABLE ||
+	       (state > 0 && (state & PR_SPEC_FORCE_DISABLE) != 0);
 }
 
 bool layer_speculation(void)
 {
-	bool store_bypass = speculation_off(SPECULATION_STORE_BYPASS);
-	bool indirect_branch = speculation_off(SPECULATION_INDIRECT_BRANCH);
+	bool store_bypass = speculation_off(PR_SPEC_STORE_BYPASS);
+	bool indirect_branch = speculation_off(PR_SPEC_INDIRECT_BRANCH);
 	return store_bypass && indirect_branch;
 }

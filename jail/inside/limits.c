@@ -43,9 +43,12 @@ static rlim_t file_size(unsigned role, const struct plan *plan)
 	}
 }
 
-/* The kernel makes one worker thread in the process that runs a VM, and counts it. */
+/* The kernel makes one worker thread in the process that runs a VM, and counts it. It counts by uid: with a single one
+   all processes of the VM (auditor, supervisor, monitor and the devices) are in the same count. */
 static rlim_t tasks(unsigned role, const struct plan *plan)
 {
+	if (plan->jail & PLAN_JAIL_SINGLE_ID)
+		return 3 + plan->device_count + plan->vcpus + 1;
 	return role == ROLE_MONITOR ? 1 + plan->vcpus + 1 : 1;
 }
 

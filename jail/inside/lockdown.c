@@ -27,11 +27,12 @@ _Static_assert(sizeof(struct violation) <= REPORT_SIZE, "the report is one page"
 
 static const uint64_t layers_always = LAYER_NAMESPACES | LAYER_ROOT | LAYER_IDS | LAYER_CAPABILITIES |
 				      LAYER_DESCRIPTORS | LAYER_DUMPABLE | LAYER_RLIMITS | LAYER_NO_NEW_PRIVS |
-				      LAYER_LANDLOCK | LAYER_SECCOMP;
+				      LAYER_SECCOMP;
 
 /* Written by lockdown_begin, before there are threads; read afterwards. */
-static uint64_t layers_optional;
 static unsigned own_role;
+static uint64_t layers_wanted = LAYER_LANDLOCK | LAYER_MDWE | LAYER_SPECULATION; /* required elsewhere or not at all */
+static uint64_t layers_had;
 static uint32_t own_index; /* those who talk to the launcher say who they are; the supervisor does it for its members */
 
 /* Received by the first thread that locks itself. As large as they may be: what is not used is not there either. */
@@ -125,6 +126,11 @@ static void name_process(unsigned role)
 	prctl(PR_SET_NAME, names[role < ROLE_DEVICE ? role : ROLE_DEVICE]);
 }
 
+static void had(bool offered, enum lockdown_layer layer)
+{
+	layers_had |= offered ? (uint64_t)layer : 0;
+}
+
 const struct plan *lockdown_begin(unsigned role)
 {
 	if (role < ROLE_SUPERVISOR || role >= ROLE_IDS)
@@ -147,18 +153,30 @@ const struct plan *lockdown_begin(unsigned role)
 	verify_namespaces(role);
 	limits_apply(role, plan);
 	layer_no_new_privs();
-	layer_landlock();
-	layers_optional |= layer_mdwe() ? LAYER_MDWE : 0;
-	layers_optional |= layer_speculation() ? LAYER_SPECULATION : 0;
+	int outside = verify_landlock_begin();
+	long version = layer_landlock((plan->jail & PLAN_JAIL_NO_LANDLOCK) != 0);
+	had(version > 0, LAYER_LANDLOCK);
+	had(layer_mdwe(), LAYER_MDWE);
+	had(layer_speculation(), LAYER_SPECULATION);
 
 	limits_verify(role, plan);
-	verify_ids(role);
+	verify_ids(role, plan);
 	verify_capabilities();
 	verify_not_dumpable();
 	verify_no_new_privs();
-	verify_landlock();
-	if (layers_optional & LAYER_MDWE)
+	if (version > 0)
+		verify_landlock(version, outside);
+	else
+		close(outside);
+	if (layers_had & LAYER_MDWE)
 		verify_mdwe();
+	if (layers_had & LAYER_SPECULATION)
+		verify_speculation();
+	if (plan->jail & PLAN_JAIL_CORE) {
+		verify_core();
+		layers_wanted |= LAYER_CORE;
+		had(true, LAYER_CORE);
+	}
 	return plan;
 }
 
@@ -178,11 +196,10 @@ void lockdown_thread(unsigned thread)
 	errno = 0;
 	inside_require(syscall(FILTERS_SENTINEL) == -1 && errno == FILTERS_SENTINEL_ERRNO, LAYER_SECCOMP);
 	if (thread == THREAD_MAIN) {
-		const uint64_t optional = LAYER_MDWE | LAYER_SPECULATION;
 		struct message message = {
 		    .type = MESSAGE_LOCKED,
 		    .index = own_index,
-		    .value = {layers_always | layers_optional, optional & ~layers_optional},
+		    .value = {layers_always | layers_had, layers_wanted & ~layers_had},
 		};
 		lockdown_send(&message);
 	}

@@ -20,10 +20,17 @@
 #include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
-enum { DESCRIPTORS_SEEN = 512, CAPABILITIES_MAX = 64, TMPFS_MAGIC_NUMBER = 0x01021994 };
+enum {
+	DESCRIPTORS_SEEN = 512,
+	CAPABILITIES_MAX = 64,
+	TMPFS_MAGIC_NUMBER = 0x01021994,
+	LANDLOCK_WITH_NETWORK = 4,
+	LANDLOCK_WITH_SCOPE = 6,
+};
 
 /* Whether the call fails, and with one of the two errors given. */
 static bool refused(long result, int error, int or_error)
@@ -102,18 +109,21 @@ void verify_namespaces(unsigned role)
 	inside_require(close(probe) == 0, LAYER_NAMESPACES);
 }
 
-void verify_ids(unsigned role)
+void verify_ids(unsigned role, const struct plan *plan)
 {
+	bool single = (plan->jail & PLAN_JAIL_SINGLE_ID) != 0;
+	unsigned id = single ? SINGLE_ID : role;
 	uid_t uid[3] = {0};
 	gid_t gid[3] = {0};
 	inside_require(getresuid(&uid[0], &uid[1], &uid[2]) == 0 && getresgid(&gid[0], &gid[1], &gid[2]) == 0,
 		       LAYER_IDS);
 	errno = 0;
 	for (int i = 0; i < 3; i++)
-		inside_require(uid[i] == role && gid[i] == role, LAYER_IDS);
-	inside_require(getgroups(0, NULL) == 0, LAYER_IDS);
-	inside_require(refused(syscall(SYS_setresuid, 0, 0, 0), EPERM, EPERM), LAYER_IDS);
-	inside_require(refused(syscall(SYS_setresgid, 0, 0, 0), EPERM, EPERM), LAYER_IDS);
+		inside_require(uid[i] == id && gid[i] == id, LAYER_IDS);
+	inside_require(single || getgroups(0, NULL) == 0, LAYER_IDS);
+	/* EINVAL: with a single id no other exists. */
+	inside_require(refused(syscall(SYS_setresuid, 0, 0, 0), EPERM, single ? EINVAL : EPERM), LAYER_IDS);
+	inside_require(refused(syscall(SYS_setresgid, 0, 0, 0), EPERM, single ? EINVAL : EPERM), LAYER_IDS);
 	inside_require(refused(syscall(SYS_setgroups, 0, NULL), EPERM, EPERM), LAYER_IDS);
 }
 
@@ -149,14 +159,70 @@ void verify_no_new_privs(void)
 	inside_require(refused(prctl(PR_SET_NO_NEW_PRIVS, 0, 0, 0, 0), EINVAL, EINVAL), LAYER_NO_NEW_PRIVS);
 }
 
-/* The root could be listed a moment ago. */
-void verify_landlock(void)
+/* An abstract socket, of a name that the kernel finds, which Landlock's scope must hide later. */
+int verify_landlock_begin(void)
 {
+	const struct sockaddr_un any = {.sun_family = AF_UNIX};
+	int outside = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	inside_require(outside >= 0, LAYER_LANDLOCK);
+	inside_require(bind(outside, (const struct sockaddr *)&any, sizeof(any.sun_family)) == 0, LAYER_LANDLOCK);
+	return outside;
+}
+
+static int try_address(int family, int type, const void *address, socklen_t size,
+		       int (*how)(int, const struct sockaddr *, socklen_t))
+{
+	int probe = socket(family, type | SOCK_CLOEXEC, 0);
+	if (probe < 0)
+		return errno;
+	int result = how(probe, address, size) == 0 ? 0 : errno;
+	close(probe);
+	return result;
+}
+
+/* The root could be listed a moment ago; a TCP socket could be bound and an abstract one reached, were it not for the
+   rules of later versions. */
+void verify_landlock(long version, int outside)
+{
+	const struct sockaddr_in any = {.sin_family = AF_INET, .sin_port = htons(9)};
 	inside_require(refused(open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC), EACCES, EACCES), LAYER_LANDLOCK);
+	if (version >= LANDLOCK_WITH_NETWORK) {
+		errno = try_address(AF_INET, SOCK_STREAM, &any, sizeof(any), bind);
+		inside_require(errno == EACCES || errno == EAFNOSUPPORT, LAYER_LANDLOCK);
+		errno = try_address(AF_INET, SOCK_STREAM, &any, sizeof(any), connect);
+		inside_require(errno == EACCES || errno == EAFNOSUPPORT, LAYER_LANDLOCK);
+	}
+	if (version >= LANDLOCK_WITH_SCOPE) {
+		struct sockaddr_un name;
+		socklen_t size = sizeof(name);
+		inside_require(getsockname(outside, (struct sockaddr *)&name, &size) == 0, LAYER_LANDLOCK);
+		errno = try_address(AF_UNIX, SOCK_DGRAM, &name, size, connect);
+		inside_require(errno == EPERM, LAYER_LANDLOCK);
+	}
+	inside_require(close(outside) == 0, LAYER_LANDLOCK);
 }
 
 void verify_mdwe(void)
 {
 	void *map = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	inside_require(map == MAP_FAILED && (errno == EACCES || errno == EPERM), LAYER_MDWE);
+	inside_require(refused(prctl(SET_MDWE, 0, 0, 0, 0), EPERM, EPERM), LAYER_MDWE);
+}
+
+void verify_speculation(void)
+{
+	static const unsigned long all[] = {PR_SPEC_STORE_BYPASS, PR_SPEC_INDIRECT_BRANCH};
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		inside_require(prctl(PR_SET_SPECULATION_CTRL, all[i], PR_SPEC_ENABLE, 0, 0) == -1, LAYER_SPECULATION);
+		inside_require(speculation_is_off(all[i]), LAYER_SPECULATION);
+	}
+}
+
+/* The stager took the cookie, and we were born with it. There is no call that gives one back. */
+void verify_core(void)
+{
+	uint64_t cookie = 0;
+	inside_require(prctl(SCHED_CORE, SCHED_CORE_GET, 0, 0 /* this thread */, &cookie) == 0, LAYER_CORE);
+	errno = 0;
+	inside_require(cookie != 0, LAYER_CORE);
 }

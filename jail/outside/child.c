@@ -92,7 +92,7 @@ int child_run(void *argument)
 	if (result < 0)
 		give_up(child, STEP_SESSION, result);
 	place_descriptors(child, program);
-	drop_privileges(child, program->role);
+	drop_privileges(child, child->staging->single_id ? SINGLE_ID : program->role);
 	result = call(SYS_execveat, program->count, (long)"", (long)arguments, (long)environment, AT_EMPTY_PATH);
 	give_up(child, STEP_EXEC, result);
 }

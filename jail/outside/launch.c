@@ -103,7 +103,7 @@ static void widen_table(int descriptor)
 		close(far);
 }
 
-static struct jail_stage *stage_new(const struct jail_cgroup *cgroup)
+static struct jail_stage *stage_new(const struct jail_ids *ids, const struct jail_cgroup *cgroup)
 {
 	struct jail_stage *stage = calloc(1, sizeof(*stage));
 	if (stage == NULL)
@@ -115,6 +115,8 @@ static struct jail_stage *stage_new(const struct jail_cgroup *cgroup)
 	}
 	struct staging *shared = stage->shared;
 	shared->launcher = getpid();
+	shared->single_id = ids->single;
+	shared->core = ids->core;
 	for (int i = 0; i < STAGED_PROGRAMS_MAX; i++)
 		shared->programs[i].pidfd = -1;
 	for (int i = 0; i < CGROUP_TASKS_MAX; i++)
@@ -141,7 +143,7 @@ static enum step staged_step(const struct staging *shared)
 struct jail_stage *jail_stage(const struct jail_ids *ids, const struct jail_cgroup *cgroup,
 			      char why[static JAIL_WHY_SIZE])
 {
-	struct jail_stage *stage = stage_new(cgroup);
+	struct jail_stage *stage = stage_new(ids, cgroup);
 	if (stage == NULL) {
 		step_why(STEP_MEMORY, errno, NULL, why);
 		return NULL;

@@ -1,7 +1,8 @@
 /* The id maps of a VM's user namespace: ids 0 to ROLE_IDS - 1 inside are `first` and following outside.
  *
  * As root the launcher writes them; an ordinary user's are written by newuidmap and newgidmap, which check them against
- * /etc/subuid and /etc/subgid. Never maps an id that the caller was not given.
+ * /etc/subuid and /etc/subgid; with a single id it is the
+ * caller's own. Never maps an id that the caller was not given.
  */
 #include "jail/outside/outside.h"
 
@@ -13,19 +14,34 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static int write_map(pid_t pid, const char *file, uid_t first)
+static int write_file(pid_t pid, const char *file, const char *text)
 {
-	char path[64], map[48];
+	char path[64];
+	ssize_t size = (ssize_t)strlen(text);
 	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, file);
-	int size = snprintf(map, sizeof(map), "0 %u %u\n", (unsigned)first, (unsigned)ROLE_IDS);
 	int descriptor = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (descriptor < 0)
 		return -1;
-	ssize_t done = write(descriptor, map, (size_t)size);
+	ssize_t done = write(descriptor, text, (size_t)size);
 	int error = errno;
 	close(descriptor);
 	errno = error;
 	return done == size ? 0 : -1;
+}
+
+static int write_map(pid_t pid, const char *file, uid_t inside, uid_t first, unsigned count)
+{
+	char map[48];
+	snprintf(map, sizeof(map), "%u %u %u\n", (unsigned)inside, (unsigned)first, count);
+	return write_file(pid, file, map);
+}
+
+/* The kernel lets everyone map the own ids, once setgroups is off the table for good. */
+static int maps_single(pid_t pid)
+{
+	return write_file(pid, "setgroups", "deny") != 0 || write_map(pid, "uid_map", SINGLE_ID, geteuid(), 1) != 0
+		   ? -1
+		   : write_map(pid, "gid_map", SINGLE_ID, getegid(), 1);
 }
 
 static int spawn_helper(const char *const paths[2], pid_t pid, uid_t first, pid_t *helper)
@@ -86,7 +102,10 @@ int maps_write(const struct jail_ids *ids, pid_t pid, char why[static JAIL_WHY_S
 {
 	if (ids->by_helper)
 		return maps_by_helpers(ids->first, pid, why);
-	if (write_map(pid, "uid_map", ids->first) != 0 || write_map(pid, "gid_map", ids->first) != 0)
+	if (ids->single && maps_single(pid) == 0)
+		return 0;
+	if (ids->single || write_map(pid, "uid_map", 0, ids->first, ROLE_IDS) != 0 ||
+	    write_map(pid, "gid_map", 0, ids->first, ROLE_IDS) != 0)
 		return step_why(STEP_ID_MAPS, errno, NULL, why);
 	return 0;
 }

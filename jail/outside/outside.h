@@ -32,6 +32,7 @@ enum step {
 	STEP_MEMORY,
 	STEP_NAMESPACES,
 	STEP_ID_MAPS,
+	STEP_CORE,
 	STEP_CGROUP,
 	STEP_CGROUP_NAMESPACE,
 	STEP_USER_NAMESPACES,
@@ -67,6 +68,7 @@ struct staging {
 	uint32_t index; /* of the program, or UINT32_MAX */
 
 	pid_t launcher;
+	bool single_id, core;
 	int apart;                   /* eventfd: 1 when the stager is in its own namespaces and wants its ids mapped */
 	int go;                      /* eventfd: 1 when they are, and the programs below are filled in */
 	int report;                  /* pipe: end-of-file when every child has become its program or died */

@@ -62,6 +62,14 @@ static void join_cgroups(struct staging *staging)
 	need(staging, unshare(CLONE_NEWCGROUP) == 0, STEP_CGROUP_NAMESPACE);
 }
 
+/* What is born of this process has the cookie too. */
+static void take_core_cookie(struct staging *staging)
+{
+	if (staging->core)
+		need(staging, prctl(PR_SCHED_CORE, PR_SCHED_CORE_CREATE, 0, PR_SCHED_CORE_SCOPE_THREAD, 0) == 0,
+		     STEP_CORE);
+}
+
 static void forbid_user_namespaces(struct staging *staging)
 {
 	int limit = open("/proc/sys/user/max_user_namespaces", O_WRONLY | O_CLOEXEC);
@@ -81,10 +89,13 @@ static void empty_root(struct staging *staging)
 	umask(077);
 }
 
+/* With a single id there is no other to take, and the kernel keeps the groups: nobody may drop what may be a denial. */
 static void take_ids(struct staging *staging)
 {
-	need(staging, setgroups(0, NULL) == 0, STEP_GROUPS);
-	need(staging, syscall(SYS_setresgid, 0, 0, 0) == 0 && syscall(SYS_setresuid, 0, 0, 0) == 0, STEP_STAGE_IDS);
+	unsigned id = staging->single_id ? SINGLE_ID : 0;
+	need(staging, staging->single_id || setgroups(0, NULL) == 0, STEP_GROUPS);
+	need(staging, syscall(SYS_setresgid, id, id, id) == 0 && syscall(SYS_setresuid, id, id, id) == 0,
+	     STEP_STAGE_IDS);
 	die_with_launcher(staging);
 }
 
@@ -150,6 +161,7 @@ _Noreturn void stager_run(struct staging *staging)
 	reset_signals();
 	make_namespaces(staging);
 	join_cgroups(staging);
+	take_core_cookie(staging);
 	forbid_user_namespaces(staging);
 	need(staging, sethostname("cofferdam", sizeof("cofferdam") - 1) == 0, STEP_HOST_NAME);
 	empty_root(staging);

@@ -12,6 +12,7 @@ static const char *const step_texts[] = {
     [STEP_MEMORY] = "get memory for starting the VM's processes",
     [STEP_NAMESPACES] = "make the VM's namespaces",
     [STEP_ID_MAPS] = "map the VM's user and group ids",
+    [STEP_CORE] = "keep the VM's cores to itself, as `smt: exclusive` asks",
     [STEP_CGROUP] = "join the VM's control group",
     [STEP_CGROUP_NAMESPACE] = "make the VM's cgroup namespace",
     [STEP_USER_NAMESPACES] = "forbid further user namespaces in the VM's",
@@ -43,6 +44,10 @@ static const struct {
     {STEP_NAMESPACES, EUSERS, "user namespaces are nested too deep"},
     {STEP_NAMESPACES, EINVAL, "the kernel lacks one of the user, mount, net, ipc, uts, pid and cgroup namespaces"},
     {STEP_ID_MAPS, EPERM, "mapping ids needs CAP_SETUID and CAP_SETGID, or newuidmap for an ordinary user"},
+    {STEP_CORE, EINVAL,
+     "this kernel has no core scheduling (CONFIG_SCHED_CORE; Debian's has none): take one that has, or boot with nosmt "
+     "and say `smt: shared`"},
+    {STEP_CORE, ENODEV, "no core of this machine runs two threads at present: `smt: shared` shares none"},
     {STEP_CGROUP, EACCES, "the control group does not belong to this user"},
     {STEP_CGROUP, EINVAL,
      "a v1 cpu group takes no real-time process, and cofferdam runs as one: start it with `chrt --other 0 cofferdam "

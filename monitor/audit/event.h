@@ -32,6 +32,7 @@ enum audit_event {
 	AUDIT_POLICY_LOADED,   /* [PATH POLICY_HASH] SIZE */
 	AUDIT_RESOURCE_OPENED, /* [LABEL PATH] SIZE HASH READ_ONLY */
 	AUDIT_PLAN_MADE,       /* [VCPUS MEMORY DEVICES] RUN_TIME GRACE */
+	AUDIT_JAIL_EXCEPTION,  /* [REASON]: what the jail of this VM lacks and the policy allows it to lack */
 	AUDIT_VM_STARTING,     /* the intent: with a ticket, and MESSAGE_GO after its answer */
 	AUDIT_PROCESS_STARTED, /* [ROLE PROCESS PID LAYERS LAYERS_ABSENT FILTER_MAIN] FILTER_VCPU: its jail as the
 				  process verified it, and the filters it was given */

@@ -43,6 +43,15 @@ const struct record_rule record_rules[AUDIT_EVENTS] = {
 			 LAUNCHER,
 			 {AUDIT_VCPUS, AUDIT_MEMORY, AUDIT_DEVICES},
 			 "plan made: vCPUs: {vcpus}, memory: {memory}, devices: {devices}"},
+    [AUDIT_JAIL_EXCEPTION] = {"jail_exception",
+			      CLASS_FINDING,
+			      1,
+			      "Create",
+			      3,
+			      STATUS_SUCCESS,
+			      LAUNCHER,
+			      {AUDIT_REASON},
+			      "the jail of VM {vm} lacks what the policy allows it to lack: {reason}"},
     [AUDIT_VM_STARTING] =
 	{"vm_starting", CLASS_ENTITY, 1, "Create", 1, STATUS_SUCCESS, LAUNCHER, {0}, "VM {vm} is to start"},
     [AUDIT_PROCESS_STARTED] = {"process_started",
@@ -281,9 +290,9 @@ const char *record_word(enum audit_field field, uint64_t number)
 
 const char *record_layer(unsigned bit)
 {
-	static const char *const layers[] = {"namespaces",  "root",     "ids",     "capabilities",
-					     "descriptors", "dumpable", "rlimits", "no_new_privs",
-					     "landlock",    "mdwe",     "seccomp", "speculation"};
-	_Static_assert(LAYER_SPECULATION == 1 << (sizeof(layers) / sizeof(layers[0]) - 1), "one name for each layer");
+	static const char *const layers[] = {
+	    "namespaces",   "root",     "ids",  "capabilities", "descriptors", "dumpable",       "rlimits",
+	    "no_new_privs", "landlock", "mdwe", "seccomp",      "speculation", "core_scheduling"};
+	_Static_assert(LAYER_CORE == 1 << (sizeof(layers) / sizeof(layers[0]) - 1), "one name for each layer");
 	return bit < sizeof(layers) / sizeof(layers[0]) ? layers[bit] : NULL;
 }

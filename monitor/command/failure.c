@@ -1,5 +1,7 @@
 /* Texts for what the VM's processes report: one line each, with what to do about it. */
 #include "monitor/command/failure.h"
+
+#include "monitor/audit/record.h"
 #include "monitor/command/command.h"
 
 #include <stdio.h>
@@ -30,17 +32,11 @@ static const struct text failures[] = {
     [FAILURE_MEMBER] = {"a process of the VM ended unexpectedly", "see the log for how it ended"},
 };
 
-static const char *const layers[] = {
-    "namespaces",   "empty root", "user and group ids",        "capabilities", "descriptors", "dumpable", "rlimits",
-    "no_new_privs", "Landlock",   "memory-deny-write-execute", "seccomp",      "speculation",
-};
-
-const char *failure_layer(uint64_t layer)
+/* The first of the bits; a failure has one. */
+static const char *layer_name(uint64_t layer)
 {
-	for (size_t i = 0; i < sizeof(layers) / sizeof(layers[0]); i++)
-		if (layer == UINT64_C(1) << i)
-			return layers[i];
-	return "unknown layer";
+	const char *name = layer == 0 ? NULL : record_layer((unsigned)__builtin_ctzll(layer));
+	return name == NULL ? "unknown layer" : name;
 }
 
 const char *failure_member(const struct plan *plan, uint32_t index, char *buffer, size_t size)
@@ -66,7 +62,7 @@ void failure_text(const struct plan *plan, const struct message *message, char *
 		failure = failures[message->code];
 	char detail[64] = "";
 	if (message->code == FAILURE_JAIL)
-		snprintf(detail, sizeof(detail), " (%s)", failure_layer(message->value[0]));
+		snprintf(detail, sizeof(detail), " (%s)", layer_name(message->value[0]));
 	else if (message->code == FAILURE_KVM)
 		snprintf(detail, sizeof(detail), " (ioctl 0x%llx)", (unsigned long long)message->value[0]);
 	else if (message->code == FAILURE_KVM_EXIT)

@@ -8,8 +8,6 @@
 
 /* One line for a MESSAGE_FAILED: who, what, why, what to do. */
 void failure_text(const struct plan *plan, const struct message *message, char *text, size_t size);
-/* Name of one jail layer (a single bit of enum lockdown_layer). */
-const char *failure_layer(uint64_t layer);
 /* "monitor", "device 'root'" …; may use the buffer. */
 const char *failure_member(const struct plan *plan, uint32_t index, char *buffer, size_t size);
 

@@ -16,7 +16,7 @@
 #include <sys/timex.h>
 #include <unistd.h>
 
-enum { INTENT_TICKET = 1, INTENT_MS = 20000 };
+enum { INTENT_TICKET = 1, INTENT_MS = 20000, GROUPS_SIZE = 1024 };
 
 static int send_event(const struct vm *vm, struct audit_packet *packet)
 {
@@ -105,35 +105,73 @@ static int make_plan(const struct vm *vm)
 	return send_event(vm, &packet);
 }
 
+static int allow(const struct vm *vm, const char *reason)
+{
+	struct audit_packet packet;
+	audit_begin(&packet, AUDIT_JAIL_EXCEPTION);
+	audit_add_string(&packet, AUDIT_REASON, reason);
+	return send_event(vm, &packet);
+}
+
+/* What the jail lacks as a whole; what a process finds missing is in its own record. */
+static int list_exceptions(const struct vm *vm)
+{
+	gid_t groups[64];
+	char text[GROUPS_SIZE]; /* 64 numbers fit */
+	if (vm->no_cgroup[0] != 0 && allow(vm, vm->no_cgroup) != 0)
+		return -1;
+	if (!vm->ids.single)
+		return 0;
+	int count = getgroups(sizeof(groups) / sizeof(groups[0]), groups);
+	int used =
+	    snprintf(text, sizeof(text), "all processes have uid %u and gid %u; groups kept:", geteuid(), getegid());
+	for (int i = 0; i < count; i++)
+		used += snprintf(text + used, sizeof(text) - (size_t)used, " %u", groups[i]);
+	return allow(vm, strcat(text, count > 0 ? "" : count == 0 ? " none" : " more than 64"));
+}
+
 int log_intent(const struct vm *vm, char *why)
 {
 	struct audit_packet packet;
 	bool sent = open_log(vm) == 0 && load_policy(vm) == 0;
 	for (size_t i = 0; sent && i < vm->image_count; i++)
 		sent = open_resource(vm, &vm->images[i]) == 0;
-	sent = sent && make_plan(vm) == 0;
+	sent = sent && make_plan(vm) == 0 && list_exceptions(vm) == 0;
 	audit_begin(&packet, AUDIT_VM_STARTING);
 	if (sent && audit_send(vm->auditor, &packet, INTENT_TICKET, true) == 0)
 		return 0;
 	return because(why, errno, "cannot write to the log");
 }
 
+struct meanwhile {
+	const struct vm *vm;
+	struct message failed; /* what the auditor said before it ended, if it did */
+};
+
 static void meanwhile(const struct message *message, void *context)
 {
-	if (message->type != MESSAGE_LOCKED)
-		return;
-	struct message locked = *message;
-	locked.index = MEMBER_AUDITOR;
-	log_process_started(context, &locked);
+	struct meanwhile *seen = context;
+	struct message named = *message;
+	named.index = MEMBER_AUDITOR;
+	if (message->type == MESSAGE_LOCKED)
+		log_process_started(seen->vm, &named);
+	else if (message->type == MESSAGE_FAILED)
+		seen->failed = named;
 }
 
 int log_intent_durable(const struct vm *vm, char *why)
 {
-	if (audit_wait(vm->auditor, INTENT_TICKET, INTENT_MS, meanwhile, (void *)(uintptr_t)vm) == 0)
+	struct meanwhile seen = {.vm = vm};
+	if (audit_wait(vm->auditor, INTENT_TICKET, INTENT_MS, meanwhile, &seen) == 0)
 		return 0;
-	if (errno == EPIPE)
+	int error = errno;
+	if (seen.failed.type == MESSAGE_FAILED && seen.failed.code != FAILURE_LOG) {
+		failure_text(&vm->plan, &seen.failed, why, WHY_SIZE);
+		return -1;
+	}
+	if (error == EPIPE)
 		return because(why, 0, "the auditor ended before the log was on disk");
-	return because(why, errno, "the log %s cannot be written; nothing starts without it", vm->log_path);
+	return because(why, error, "the log %s cannot be written; nothing starts without it", vm->log_path);
 }
 
 static size_t program_of(uint32_t member)

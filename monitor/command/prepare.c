@@ -205,7 +205,12 @@ int vm_claim(struct vm *vm, char *why)
 	vm->plan.owner_uid = getuid();
 	if (runtime_claim(&vm->runtime, vm->host, vm->plan.name, why) != 0)
 		return -1;
-	return runtime_ids(&vm->runtime, vm->host, &vm->ids, why);
+	if (runtime_ids(&vm->runtime, vm->host, &vm->ids, vm->policy->jail.single_uid.value == POLICY_WITHOUT_ALLOW,
+			why) != 0)
+		return -1;
+	vm->ids.core = (vm->plan.jail & PLAN_JAIL_CORE) != 0;
+	vm->plan.jail |= vm->ids.single ? PLAN_JAIL_SINGLE_ID : 0;
+	return 0;
 }
 
 int vm_prepare(struct vm *vm, char *why)

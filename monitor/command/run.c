@@ -99,6 +99,11 @@ int vm_cap(struct vm *vm, char *why)
 {
 	const struct jail_caps caps = vm_caps(vm->policy);
 	vm->cgroup = jail_cgroup_create(vm->plan.name, &caps, why);
+	if (vm->cgroup == NULL && vm->policy->jail.no_cgroup.value == POLICY_WITHOUT_ALLOW) {
+		snprintf(vm->no_cgroup, sizeof(vm->no_cgroup), "%s", why);
+		why[0] = 0;
+		return 0;
+	}
 	return vm->cgroup == NULL ? -1 : 0;
 }
 
@@ -155,8 +160,10 @@ static int start(struct vm *vm, char *why)
 static int let_go(struct vm *vm, char *why)
 {
 	struct message go = {.type = MESSAGE_GO};
-	if (log_intent_durable(vm, why) != 0)
+	if (log_intent_durable(vm, why) != 0) {
+		find_cause(vm, why);
 		return -1;
+	}
 	if (send(vm->supervisor, &go, sizeof(go), MSG_NOSIGNAL) != (ssize_t)sizeof(go) && errno != EPIPE)
 		return because(why, errno, "cannot reach the supervisor");
 	return 0;

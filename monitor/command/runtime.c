@@ -170,11 +170,25 @@ int runtime_id_range(const struct host *host, struct jail_ids *ids, uint32_t *co
 	return 0;
 }
 
-int runtime_ids(struct runtime *runtime, const struct host *host, struct jail_ids *ids, char *why)
+/* A user without a range has the own uid alone. */
+static int single_id(struct jail_ids *ids, bool allowed, char *why)
+{
+	size_t used = strlen(why);
+	if (!allowed) {
+		snprintf(why + used, WHY_SIZE - used,
+			 "; or let the policy say `jail: {single_uid: allow}`, and all processes have your uid");
+		return -1;
+	}
+	*ids = (struct jail_ids){.first = geteuid(), .single = true};
+	why[0] = 0;
+	return 0;
+}
+
+int runtime_ids(struct runtime *runtime, const struct host *host, struct jail_ids *ids, bool single_allowed, char *why)
 {
 	uint32_t count;
 	if (runtime_id_range(host, ids, &count, why) != 0)
-		return -1;
+		return single_id(ids, single_allowed, why);
 	runtime->slots = openat(runtime->folder, "slots", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (runtime->slots < 0)
 		return because(why, errno, "cannot open %s/slots", host->folders.runtime.text);

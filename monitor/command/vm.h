@@ -34,7 +34,8 @@ struct vm {
 	struct runtime runtime;
 	struct jail_ids ids;
 	struct jail_cgroup *cgroup;
-	struct jail_stage *stage; /* until the programs start */
+	char no_cgroup[JAIL_WHY_SIZE]; /* why there is none, where the policy allows that; else "" */
+	struct jail_stage *stage;      /* until the programs start */
 	const char *policy_path;
 	bool terminal;    /* the console is the operator's terminal */
 	bool raw_escapes; /* --raw */

@@ -56,7 +56,7 @@ policy() {
 		key=${line%%:*}
 		keys[$key]=$line
 	done
-	for key in cofferdam name kernel initrd cmdline machine disks console limits audit control; do
+	for key in cofferdam name kernel initrd cmdline machine disks console limits audit control jail; do
 		[ -n "${keys[$key]:-}" ] && printf '%s\n' "${keys[$key]}"
 	done >"$place/$name.yaml"
 	echo "$place/$name.yaml"

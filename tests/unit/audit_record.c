@@ -287,6 +287,7 @@ START_TEST(each_sender_has_its_own_events)
 	    {AUDIT_POLICY_LOADED, SENDER_LAUNCHER},
 	    {AUDIT_RESOURCE_OPENED, SENDER_LAUNCHER},
 	    {AUDIT_PLAN_MADE, SENDER_LAUNCHER},
+	    {AUDIT_JAIL_EXCEPTION, SENDER_LAUNCHER},
 	    {AUDIT_VM_STARTING, SENDER_LAUNCHER},
 	    {AUDIT_PROCESS_STARTED, SENDER_LAUNCHER},
 	    {AUDIT_START_REFUSED, SENDER_LAUNCHER},
@@ -373,7 +374,8 @@ START_TEST(every_layer_has_a_name)
 {
 	ck_assert_str_eq(record_layer(0), "namespaces");
 	ck_assert_str_eq(record_layer(10), "seccomp");
-	ck_assert_ptr_null(record_layer(12));
+	ck_assert_str_eq(record_layer(12), "core_scheduling");
+	ck_assert_ptr_null(record_layer(13));
 	ck_assert_str_eq(record_word(AUDIT_OUTCOME, OUTCOME_STOPPED), "stopped by force");
 	ck_assert_ptr_null(record_word(AUDIT_OUTCOME, OUTCOME_NONE));
 	ck_assert_ptr_null(record_word(AUDIT_OUTCOME, 1000));
