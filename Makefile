@@ -153,10 +153,12 @@ $(B)/trial/cofferdam: $(B)/trial/filters.o $(filter-out %/jail/outside/filters.o
 trial: all $(B)/trial/cofferdam ## each rule of each system call filter is needed
 	@B=$(B) tests/system/rules.py
 
-# What the system tests need: a kernel made worse.
+# What the system tests need: a kernel made worse; a tracer that kills at a system call.
 $(B)/without: tests/jail/without.c
 	$(Q)$(CC) $(GLIBC) -MF $@.d -o $@ $< -lseccomp
-TOOLS := $(B)/without
+$(B)/killer: tests/jail/killer.c tests/jail/left.c tests/jail/left.h
+	$(Q)$(CC) $(GLIBC) -MF $@.d -o $@ $(filter %.c,$^) -lpthread
+TOOLS := $(B)/without $(B)/killer
 
 # ---- fuzzing: `make fuzz TARGET=virtqueue TIME=60`; docs/fuzzing.md ------------------------------------------------
 FUZZ_TARGETS := $(patsubst fuzz/%.c,%,$(wildcard fuzz/*.c))

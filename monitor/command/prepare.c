@@ -173,6 +173,7 @@ static int open_console(struct vm *vm, struct plan_console *plan, int *input, in
 	}
 	if (plan->has_input && terminal_is_interactive()) {
 		plan->is_terminal = vm->terminal = true;
+		terminal_remember();
 		terminal_size(&plan->columns, &plan->rows);
 	}
 	if (vm->raw_escapes && console->escapes.at.line != 0 && console->escapes.value == POLICY_ESCAPES_FILTER)

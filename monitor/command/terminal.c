@@ -1,16 +1,16 @@
-/* The operator's terminal. The supervisor holds the same settings and restores them too when the launcher is killed. */
+/* The operator's terminal. The supervisor makes it raw and puts it right; so does the launcher, in case that was
+ * killed. */
 #include "monitor/command/terminal.h"
 
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <termios.h>
 #include <unistd.h>
 
 static struct termios saved;
-static bool is_raw;
+static bool is_known;
 
 bool terminal_is_interactive(void)
 {
@@ -36,21 +36,14 @@ int terminal_own(int descriptor, int access)
 	return open(path, access | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 }
 
-void terminal_raw(void)
+void terminal_remember(void)
 {
-	if (is_raw || tcgetattr(STDIN_FILENO, &saved) != 0)
-		return;
-	struct termios raw = saved;
-	cfmakeraw(&raw);
-	is_raw = true;
-	atexit(terminal_restore);
-	tcsetattr(STDIN_FILENO, TCSADRAIN, &raw);
+	is_known = tcgetattr(STDIN_FILENO, &saved) == 0;
 }
 
 void terminal_restore(void)
 {
-	if (!is_raw)
-		return;
-	is_raw = false;
-	tcsetattr(STDIN_FILENO, TCSADRAIN, &saved);
+	if (is_known)
+		tcsetattr(STDIN_FILENO, TCSADRAIN, &saved);
+	is_known = false;
 }

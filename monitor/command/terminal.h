@@ -1,4 +1,4 @@
-/* The operator's terminal: raw while the guest has it, put right on every way out. */
+/* The operator's terminal: its settings are kept to be put back. */
 #ifndef MONITOR_COMMAND_TERMINAL_H
 #define MONITOR_COMMAND_TERMINAL_H
 
@@ -13,8 +13,8 @@ void terminal_size(uint32_t *columns, uint32_t *rows);
    one given, which the operator's shell may share, stay. `access`: O_RDONLY or O_WRONLY. -1: it is something else,
    which does not keep anybody waiting for long, or cannot be opened again. */
 int terminal_own(int descriptor, int access);
-/* Raw mode for standard input. Restored by terminal_restore, which any number of calls may follow. */
-void terminal_raw(void);
+/* Before the supervisor starts, which makes standard input raw; and after it has ended, whatever it did. */
+void terminal_remember(void);
 void terminal_restore(void);
 
 #endif

@@ -11,7 +11,6 @@
 #include "monitor/command/ending.h"
 #include "monitor/command/failure.h"
 #include "monitor/command/log.h"
-#include "monitor/command/terminal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -107,8 +106,6 @@ static void handle_locked(struct wait *wait, const struct message *message)
 		return; /* the auditor speaks for itself, on its own channel */
 	wait->locked[program] = true;
 	log_process_started(wait->vm, message);
-	if (program == VM_PROGRAM_SUPERVISOR && wait->vm->terminal)
-		terminal_raw(); /* the supervisor has noted how it was */
 }
 
 static void handle(struct wait *wait, const struct message *message)

@@ -1,8 +1,8 @@
 /* `cofferdam-supervisor`: PID 1 of the VM's pid namespace. When it exits, the kernel kills the rest of the VM.
  *
  * Trusts the launcher; believes of each member and each caller only what is theirs to say. Sees no guest memory, no
- * KVM, no disk; holds channels, and the operator's terminal to put it right when the launcher is gone. Every process is
- * the launcher's child, so there is nothing to reap here. All signals that could stop it are ignored (jail/inside).
+ * KVM, no disk; holds channels, and the operator's terminal, which is raw from its lockdown to its end. Every process
+ * is the launcher's child, so there is nothing to reap here. All signals that could stop it are ignored (jail/inside).
  *
  * Nothing ticks: the loop sleeps until something is said or the next deadline. It never allocates, never opens anything
  * and uses no stdio; jansson works on an arena of its own.
@@ -51,23 +51,29 @@ static uint64_t now_ms(void)
 
 /* ---- the terminal ---- */
 
-/* The launcher may have made it raw already: what was then lost is what every shell expects. */
 static void terminal_remember(void)
 {
 	has_terminal = ioctl(SUPERVISOR_FD_TERMINAL, TCGETS, &terminal) == 0;
-	if (!has_terminal || (terminal.c_lflag & ICANON) != 0)
-		return;
-	terminal.c_iflag |= BRKINT | ICRNL | IXON;
-	terminal.c_oflag |= OPOST | ONLCR;
-	terminal.c_lflag |= ISIG | ICANON | IEXTEN | ECHO | ECHOE | ECHOK;
-	terminal.c_cc[VMIN] = 1;
-	terminal.c_cc[VTIME] = 0;
 }
 
-static void terminal_put_right(void)
+static void terminal_set(const struct termios *settings)
 {
 	if (has_terminal)
-		ioctl(SUPERVISOR_FD_TERMINAL, TCSETS, &terminal); /* tcsetattr would ask first: a call more */
+		ioctl(SUPERVISOR_FD_TERMINAL, TCSETS, settings); /* tcsetattr would ask first: a call more */
+}
+
+/* Raw only while this process lives, which puts it right again however the launcher fares; the launcher does when this
+   process is killed. */
+static void terminal_raw(void)
+{
+	struct termios raw = terminal;
+	raw.c_iflag &= ~(tcflag_t)(IGNBRK | BRKINT | PARMRK | ISTRIP | INLCR | IGNCR | ICRNL | IXON);
+	raw.c_oflag &= ~(tcflag_t)OPOST;
+	raw.c_lflag &= ~(tcflag_t)(ECHO | ECHONL | ICANON | ISIG | IEXTEN);
+	raw.c_cflag = (raw.c_cflag & ~(tcflag_t)(CSIZE | PARENB)) | CS8;
+	raw.c_cc[VMIN] = 1;
+	raw.c_cc[VTIME] = 0;
+	terminal_set(&raw);
 }
 
 /* ---- channels ---- */
@@ -247,13 +253,12 @@ static void serve(void)
 
 static void finish(void)
 {
+	terminal_set(&terminal);
 	journal_settle(&vm);
 	if (!vm.launcher_gone)
 		send_to_launcher(&vm, &vm.last);
-	if (vm.launcher_gone) {
+	if (vm.launcher_gone)
 		journal_abandoned(&vm);
-		terminal_put_right();
-	}
 }
 
 int main(int argc, char **argv)
@@ -266,6 +271,7 @@ int main(int argc, char **argv)
 	terminal_remember();
 	control_begin(&control);
 	lockdown_thread(THREAD_MAIN);
+	terminal_raw();
 	vm_begin(&vm, plan, now_ms());
 	while (!vm.over)
 		serve();

@@ -72,17 +72,11 @@ static void child(int (*pairs)[2], int count)
 static void setup(void)
 {
 	int pairs[2 + MEMBERS][2];
-	struct termios raw;
 	fake_plan(&plan);
 	signal(SIGTTOU, SIG_IGN);
 	master = posix_openpt(O_RDWR | O_NOCTTY);
 	ck_assert(master >= 0 && grantpt(master) == 0 && unlockpt(master) == 0);
 	tty = open(ptsname(master), O_RDWR | O_NOCTTY);
-	ck_assert_int_eq(ioctl(tty, TCGETS, &raw), 0);
-	raw.c_lflag &= ~(tcflag_t)(ISIG | ICANON | IEXTEN | ECHO);
-	raw.c_oflag &= ~(tcflag_t)OPOST;
-	raw.c_iflag &= ~(tcflag_t)(ICRNL | IXON | BRKINT);
-	ck_assert_int_eq(ioctl(tty, TCSETS, &raw), 0);
 	for (int i = 0; i < 2 + MEMBERS; i++)
 		ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pairs[i]), 0);
 	process = fork();
@@ -224,14 +218,16 @@ START_TEST(the_launcher_s_death_ends_the_vm_and_mends_the_terminal)
 }
 END_TEST
 
-START_TEST(an_ordinary_end_leaves_the_terminal_to_the_launcher)
+START_TEST(the_terminal_is_raw_while_the_guest_has_it)
 {
 	struct termios now;
 	run_guest();
+	ck_assert_int_eq(ioctl(tty, TCGETS, &now), 0);
+	ck_assert_uint_eq(now.c_lflag & (ICANON | ECHO | ISIG), 0);
 	say(members[0], MESSAGE_ENDED, OUTCOME_POWER_OFF, 0);
 	ck_assert_int_eq(status(), 0);
 	ck_assert_int_eq(ioctl(tty, TCGETS, &now), 0);
-	ck_assert_uint_eq(now.c_lflag & ICANON, 0);
+	ck_assert_uint_eq(now.c_lflag & (ICANON | ECHO | ISIG), ICANON | ECHO | ISIG);
 }
 END_TEST
 
@@ -392,7 +388,7 @@ int main(void)
 	tcase_add_loop_test(tests, what_is_no_message_ends_the_vm, 0, 12);
 	tcase_add_test(tests, a_stop_by_the_launcher_runs_its_course);
 	tcase_add_loop_test(tests, the_launcher_s_death_ends_the_vm_and_mends_the_terminal, 0, 2);
-	tcase_add_test(tests, an_ordinary_end_leaves_the_terminal_to_the_launcher);
+	tcase_add_test(tests, the_terminal_is_raw_while_the_guest_has_it);
 	tcase_add_test(tests, it_sleeps_when_nothing_happens);
 	tcase_add_test(tests, only_its_own_role_starts_it);
 	tcase_add_test(tests, callers_are_served_while_the_guest_runs);

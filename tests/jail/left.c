@@ -1,0 +1,94 @@
+/* Looks for what a VM left behind: control group, socket and lock files, mounts, network interfaces, a raw terminal.
+ * Processes are the caller's to wait for. Changes nothing but the terminal. */
+#include "tests/jail/left.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static void slurp(const char *path, char text[static LEFT_TEXT])
+{
+	int file = open(path, O_RDONLY | O_CLOEXEC);
+	size_t used = 0;
+	for (ssize_t got; file >= 0 && (got = read(file, text + used, LEFT_TEXT - 1 - used)) > 0;)
+		used += (size_t)got;
+	text[used] = 0;
+	if (file >= 0)
+		close(file);
+}
+
+/* Names of the interfaces; counters would differ. */
+static void interfaces(char text[static LEFT_TEXT])
+{
+	DIR *folder = opendir("/sys/class/net");
+	size_t used = 0;
+	text[0] = 0;
+	for (const struct dirent *entry; folder != NULL && (entry = readdir(folder)) != NULL && used < LEFT_TEXT - 300;)
+		used += (size_t)sprintf(text + used, "%s ", entry->d_name);
+	if (folder != NULL)
+		closedir(folder);
+}
+
+void left_begin(struct left *left)
+{
+	tcgetattr(left->terminal, &left->before);
+	slurp("/proc/self/mountinfo", left->mounts);
+	interfaces(left->interfaces);
+}
+
+static void note(char *what, size_t size, const char *kind, const char *name)
+{
+	size_t used = strlen(what);
+	snprintf(what + used, size - used, "%s%s %s", used > 0 ? ", " : "", kind, name);
+}
+
+static void find_files(const struct left *left, char *what, size_t size)
+{
+	DIR *folder = opendir(left->runtime);
+	for (const struct dirent *entry; folder != NULL && (entry = readdir(folder)) != NULL;)
+		if (entry->d_name[0] != '.' && strcmp(entry->d_name, "slots") != 0)
+			note(what, size, "file", entry->d_name);
+	if (folder != NULL)
+		closedir(folder);
+}
+
+/* The fifth word of a line of mountinfo is where it is mounted. */
+static void find_cgroups(const struct left *left, char *what, size_t size)
+{
+	static char mounts[LEFT_TEXT];
+	char *rest_of_file, path[4096 + 256];
+	memcpy(mounts, left->mounts, sizeof(mounts));
+	for (char *line = strtok_r(mounts, "\n", &rest_of_file); line != NULL;
+	     line = strtok_r(NULL, "\n", &rest_of_file)) {
+		char point[4096];
+		if (strstr(line, " - cgroup") == NULL || sscanf(line, "%*s %*s %*s %*s %4095s", point) != 1)
+			continue;
+		snprintf(path, sizeof(path), "%s/cofferdam/%s", point, left->name);
+		if (access(path, F_OK) == 0)
+			note(what, size, "cgroup", path);
+	}
+}
+
+bool left_nothing(const struct left *left, char *what, size_t size)
+{
+	static char now[LEFT_TEXT];
+	struct termios after;
+	find_files(left, what, size);
+	find_cgroups(left, what, size);
+	slurp("/proc/self/mountinfo", now);
+	if (strcmp(now, left->mounts) != 0)
+		note(what, size, "mounts", "changed");
+	interfaces(now);
+	if (strcmp(now, left->interfaces) != 0)
+		note(what, size, "interfaces", now);
+	if (tcgetattr(left->terminal, &after) != 0 || after.c_iflag != left->before.c_iflag ||
+	    after.c_oflag != left->before.c_oflag || after.c_lflag != left->before.c_lflag ||
+	    memcmp(after.c_cc, left->before.c_cc, sizeof(after.c_cc)) != 0) {
+		note(what, size, "terminal", "in another mode");
+		tcsetattr(left->terminal, TCSANOW, &left->before);
+	}
+	return what[0] == 0;
+}
