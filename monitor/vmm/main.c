@@ -165,6 +165,7 @@ int main(int argc, char **argv)
 	}
 	machine_connect(&machine);
 	sync_wait_for(&machine.vcpus_locked, plan->vcpus);
+	close(MONITOR_FD_KVM); /* has no more to give */
 	lockdown_thread(THREAD_MAIN);
 
 	load_guest(&machine);

@@ -46,12 +46,13 @@ expect_status() {
 }
 
 # policy NAME [LINE]...: writes $place/NAME.yaml with the built-in guest; each LINE replaces the key it begins with.
+# JAIL: the line of the key `jail` in all of them.
 policy() {
 	local name=$1 line key
 	shift
 	declare -A keys=([cofferdam]='cofferdam: 1' [name]="name: $name" [kernel]='kernel: builtin'
 		[machine]='machine: {vcpus: 1, memory: 64MiB}'
-		[disks]='disks: [{name: scratch, scratch: 1MiB, access: read-write}]')
+		[disks]='disks: [{name: scratch, scratch: 1MiB, access: read-write}]' [jail]=${JAIL:-})
 	for line in "$@"; do
 		key=${line%%:*}
 		keys[$key]=$line

@@ -1,0 +1,274 @@
+#!/usr/bin/env python3
+"""What the host's /proc says of a running VM's processes is exactly what the design says: ids, capabilities, namespaces,
+descriptors, maps, limits, mounts, control group. Started as root, and as an ordinary user (tests/system/as-user) with a
+range of ids and with a single one. Runs as root, which sees everything. Needs B (build folder) and /dev/kvm."""
+import os
+import re
+import select
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+BUILD = os.path.abspath(os.environ.get("B", "build"))
+COFFERDAM = os.path.join(BUILD, "cofferdam")
+VCPUS, MEMORY, OVERHEAD, CONSOLE = 2, 64 << 20, 40 << 20, 1 << 20
+NAMESPACES = ("user", "mnt", "pid", "net", "ipc", "uts", "cgroup")
+ROLES = ("auditor", "supervisor", "monitor", "console", "data", "scratch", "entropy")
+POLICY = """cofferdam: 1
+name: seen
+kernel: builtin
+cmdline: list end=button
+machine: {vcpus: 2, memory: 64MiB}
+disks:
+  - {name: data, path: data.img, access: read-only}
+  - {name: scratch, scratch: 1MiB, access: read-write}
+limits: {console: 1MiB, cpu: 150%, tasks: 40, memory_overhead: 40MiB}
+"""
+counts = {"passed": 0, "failed": 0, "skipped": 0}
+
+
+def check(name, is_, wanted):
+    if is_ == wanted:
+        counts["passed"] += 1
+    else:
+        counts["failed"] += 1
+        print(f"  FAILED: {name}: is {is_!r}, not {wanted!r}")
+
+
+def skip(name):
+    counts["skipped"] += 1
+    print(f"  skipped: {name}")
+
+
+def read(*path):
+    with open(os.path.join("/proc", *map(str, path)), encoding="utf-8", errors="replace") as file:
+        return file.read()
+
+
+def status(*path):
+    return {line.partition(":")[0]: line.partition(":")[2].split() for line in read(*path, "status").splitlines()}
+
+
+def ids(name, pid, case):
+    first = case["first"] or 0
+    facts = status(pid)
+    role = {"auditor": 3, "supervisor": 1, "monitor": 2}.get(name) or 4 + ROLES.index(name) - 3
+    own = [str(case["uid"] if case["single"] else first + role)] * 4
+    check(f"{name}: uid", facts["Uid"], own)
+    check(f"{name}: gid", facts["Gid"], own)
+    check(f"{name}: groups", facts["Groups"], case["groups"] if case["single"] else [])
+    first_ones = {"auditor": ["1"], "supervisor": ["1"], "monitor": ["2"]}  # then the monitor's threads have numbers too
+    check(f"{name}: pid in its namespace", facts["NSpid"][1:], first_ones.get(name, facts["NSpid"][1:2]))
+    check(f"{name}: uid map", read(pid, "uid_map").split(),
+          ["1", str(case["uid"]), "1"] if case["single"] else ["0", str(first), "32"])
+    # The kernel's own worker in the process that runs a VM is a thread of it.
+    threads = [status(pid, "task", thread) for thread in os.listdir(f"/proc/{pid}/task")]
+    workers = [facts for facts in threads if facts["Name"][0].startswith("kvm-")]
+    check(f"{name}: threads", len(threads) - len(workers), 1 + VCPUS if name == "monitor" else 1)
+    check(f"{name}: kernel's workers at most", len(workers) <= (name == "monitor"), True)
+    for facts in threads:
+        for kind in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
+            check(f"{name}: {kind}", int(facts[kind][0], 16), 0)
+        check(f"{name}: no_new_privs, seccomp, filters",
+              [facts[key][0] for key in ("NoNewPrivs", "Seccomp", "Seccomp_filters")], ["1", "2", "1"])
+
+
+def namespaces(pids):
+    def of(pid, kind):
+        return os.readlink(f"/proc/{pid}/ns/{kind}")
+    for kind in NAMESPACES:
+        ours = {of(pid, kind) for name, pid in pids.items() if name != "auditor"}
+        check(f"one {kind} namespace for the VM", len(ours), 1)
+        check(f"the {kind} namespace is not the host's", of("self", kind) in ours | {of(pids["auditor"], kind)}, False)
+        check(f"the auditor's {kind} namespace", of(pids["auditor"], kind) in ours, kind != "pid")
+
+
+SOCKET, EVENT, NULL = r"socket:\[\d+\]", r"anon_inode:\[eventfd\]", "/dev/null"
+
+
+def descriptors_of(name, case):
+    """number: pattern; the design's table (monitor/protocol.h, jail/descriptors.h)"""
+    devices = len(ROLES) - 3
+    if name == "auditor":
+        return {0: SOCKET, 4: SOCKET, 5: re.escape(case["place"]) + r"/log/seen-[^/]*\.jsonl"}
+    if name == "supervisor":
+        return {0: SOCKET, 4: SOCKET, 5: NULL} | {6 + i: SOCKET for i in range(1 + devices)}
+    if name == "monitor":
+        table = {0: SOCKET, 1: EVENT, 5: "/memfd:ram.*"}
+        for i in range(devices):
+            table |= {8 + 4 * i: SOCKET, 9 + 4 * i: "/memfd:registers.*", 10 + 4 * i: EVENT, 11 + 4 * i: EVENT}
+        end = 8 + 4 * devices
+        return table | {end: "anon_inode:kvm-vm"} | {end + 1 + i: f"anon_inode:kvm-vcpu:{i}" for i in range(VCPUS)}
+    backend = {"console": (NULL, re.escape(case["place"]) + "/output"), "data": (re.escape(case["place"]) + "/data.img", NULL),
+               "scratch": ("/memfd:.*", NULL), "entropy": (NULL, NULL)}[name]
+    return {0: SOCKET, 4: "/memfd:ram.*", 5: "/memfd:registers.*", 6: EVENT, 7: EVENT, 8: SOCKET,
+            9: backend[0], 10: backend[1]}
+
+
+def descriptors(name, pid, case):
+    wanted = descriptors_of(name, case)
+    have = {int(number): os.readlink(f"/proc/{pid}/fd/{number}") for number in os.listdir(f"/proc/{pid}/fd")}
+    check(f"{name}: descriptors", sorted(have), sorted(wanted))
+    for number, pattern in wanted.items():
+        target = have.get(number, "")
+        check(f"{name}: descriptor {number} is {target}", re.fullmatch(pattern, target) is not None, True)
+    flags = {"auditor": (5, os.O_WRONLY | os.O_APPEND), "data": (9, os.O_RDONLY)}.get(name)
+    if flags:
+        octal = re.search(r"^flags:\s*(\d+)", read(pid, "fdinfo", flags[0]), re.M).group(1)
+        check(f"{name}: backend's mode", int(octal, 8) & (os.O_ACCMODE | os.O_APPEND), flags[1])
+
+
+def maps(name, pid):
+    program = os.path.join(BUILD, "cofferdam-" + (name if name in ROLES[:3] else "device"))
+    shared = {"supervisor": [], "auditor": [], "monitor": ["ram", "registers"]}.get(name, ["ram", "registers"])
+    memfds = {f"/memfd:{memfd} (deleted)" for memfd in ["plan", "cofferdam-filters", "report"] + shared}
+    allowed = {program, "", "[heap]", "[stack]", "[vdso]", "[vsyscall]", "[vvar]", "[vvar_vclock]"} | memfds
+    allowed |= {f"anon_inode:kvm-vcpu:{i}" for i in range(VCPUS)} if name == "monitor" else set()
+    lines = [line.split(maxsplit=5) for line in read(pid, "maps").splitlines()]
+    paths = {line[5] if len(line) > 5 else "" for line in lines}
+    check(f"{name}: maps nothing else", paths - allowed, set())
+    check(f"{name}: maps what it should", memfds - paths, set())
+    check(f"{name}: nothing writable and executable", [line for line in lines if "w" in line[1] and "x" in line[1]], [])
+    check(f"{name}: executes its program and the vDSO alone",
+          {line[5] if len(line) > 5 else "" for line in lines if "x" in line[1]} - {program, "[vdso]", "[vsyscall]"}, set())
+    for i, line in enumerate(lines):
+        if len(line) < 6 or line[5] != "/memfd:ram (deleted)":
+            continue
+        check(f"{name}: guard pages around the guest's memory", (lines[i - 1][1], lines[i + 1][1]), ("---p", "---p"))
+        check(f"{name}: and they touch it", (lines[i - 1][0].split("-")[1], lines[i + 1][0].split("-")[0]),
+              tuple(line[0].split("-")))
+        entry = re.search(rf"^{line[0]} .*?^VmFlags: ([^\n]*)", read(pid, "smaps"), re.M | re.S).group(1).split()
+        check(f"{name}: guest memory is left out of dumps, and of merging", ("dd" in entry, "mg" in entry), (True, False))
+
+
+def limits(name, pid, case):
+    devices = len(ROLES) - 3
+    files = {"auditor": 6, "supervisor": 6 + 1 + devices + 9 - 3, "monitor": 8 + 4 * devices + 1 + VCPUS}.get(name, 11)
+    tasks = 3 + devices + VCPUS + 1 if case["single"] else VCPUS + 2 if name == "monitor" else 1
+    size = {"auditor": "unlimited", "scratch": str(1 << 20), "console": str(CONSOLE + (16 << 20))}.get(name, "0")
+    table = {re.split(r"\s{2,}", line)[0]: re.split(r"\s{2,}", line)[1:3] for line in read(pid, "limits").splitlines()}
+    for key, wanted in {"open files": str(files), "processes": str(tasks), "file size": size, "core file size": "0",
+                        "locked memory": "0", "file locks": "0", "msgqueue size": "0", "realtime priority": "0"}.items():
+        check(f"{name}: limit on {key}", table["Max " + key], [wanted, wanted])
+
+
+def rest(name, pid, case):
+    kind = name if name in ROLES[:3] else "device"
+    role = {"auditor": 3, "supervisor": 1, "monitor": 2}.get(name) or 4 + ROLES.index(name) - 3
+    check(f"{name}: arguments", read(pid, "cmdline"), f"cofferdam-{kind}\0{role}\0")
+    check(f"{name}: environment", read(pid, "environ"), "")
+    mounts = [line.split() for line in read(pid, "mountinfo").splitlines()]
+    check(f"{name}: mounts", [(m[3], m[4], set(m[5].split(",")) - {"relatime"}, m[m.index("-") + 1]) for m in mounts],
+          [("/", "/", {"ro", "nosuid", "nodev", "noexec"}, "tmpfs")])
+    check(f"{name}: root is empty", os.listdir(f"/proc/{pid}/root"), [])
+    check(f"{name}: directory", os.readlink(f"/proc/{pid}/cwd"), "/")
+    if name == "auditor" and case["user"] is None:
+        may = int(status("self")["CapEff"][0], 16) >> 24 & 1  # CAP_SYS_RESOURCE
+        check("the auditor is spared when memory is short", read(pid, "oom_score_adj").strip(), "-1000" if may else "0")
+    groups = dict(line.split(":", 2)[1:] for line in read(pid, "cgroup").splitlines())
+    for controllers, path in groups.items():
+        if set(controllers.split(",")) & {"memory", "pids", "cpu"} or case["unified"] and controllers == "":
+            check(f"{name}: control group of {controllers or 'v2'}", path.endswith("/cofferdam/seen"), case["cgroup"])
+
+
+def group_files(case, launcher, pid):
+    """The caps, as the kernel has them."""
+    if not case["cgroup"]:
+        return
+    wanted = MEMORY + (1 << 20) + OVERHEAD
+    for line in read("self", "mountinfo").splitlines():
+        words = line.split()
+        kind, point, options = words[words.index("-") + 1], words[4], words[-1].split(",")
+        path = next((p for c, p in (l.split(":", 2)[1:] for l in read(pid, "cgroup").splitlines())
+                     if kind == "cgroup2" and c == "" or kind == "cgroup" and set(c.split(",")) & set(options)), None)
+        if path is None or not path.endswith("/cofferdam/seen"):
+            continue
+        files = {"memory.max": wanted, "memory.swap.max": 0, "memory.oom.group": 1, "pids.max": 40,
+                 "cpu.max": "150000 100000", "memory.limit_in_bytes": wanted, "memory.swappiness": 0,
+                 "cpu.cfs_quota_us": 150000, "cpu.cfs_period_us": 100000}
+        for file, value in files.items():
+            if os.path.exists(f"{point}{path}/{file}"):
+                with open(f"{point}{path}/{file}", encoding="utf-8") as text:
+                    check(f"{file}", text.read().strip(), str(value))
+                case["caps"] = case.get("caps", 0) + 1
+    check("caps were found", case.get("caps", 0) >= 3, True)
+
+
+def children(pid):
+    return [int(line.split()[0]) for line in subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], text=True,
+                                                            stdout=subprocess.PIPE, check=False).stdout.splitlines()]
+
+
+def start(case, command):
+    output = os.path.join(case["place"], "output")
+    with open(output, "wb") as file:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=file, stderr=file)
+    end = time.monotonic() + 60
+    while time.monotonic() < end and process.poll() is None:
+        with open(output, encoding="utf-8", errors="replace") as file:
+            if "power button" in file.read() and len(children(process.pid)) == len(ROLES):
+                return process
+        select.select([], [], [], 0.05)
+    with open(output, encoding="utf-8", errors="replace") as file:
+        check(f"{case['name']}: the VM starts", file.read(), "a prompt for the power button")
+    process.kill()
+    process.wait()
+    return None
+
+
+def one(case):
+    print("-", case["name"])
+    place = case["place"] = tempfile.mkdtemp(prefix="cofferdam-seen-")
+    os.chmod(place, 0o755)
+    with open(f"{place}/host.yaml", "w", encoding="utf-8") as file:
+        file.write(f'cofferdam: 1\nfolders: {{runtime: "{place}/run", audit: "{place}/log"}}\n')
+    with open(f"{place}/seen.yaml", "w", encoding="utf-8") as file:
+        file.write(POLICY + case.get("policy", ""))
+    with open(f"{place}/data.img", "wb") as file:
+        file.truncate(1 << 20)
+    with open(f"{place}/output", "wb"):
+        pass
+    command = [COFFERDAM, "--host", f"{place}/host.yaml", "run", f"{place}/seen.yaml"]
+    if case["user"] is not None:
+        subprocess.run(["chown", "-R", f"{case['uid']}:{case['uid']}", place], check=True)
+        command = [os.path.join(HERE, "as-user")] + case["user"] + command
+    launcher = start(case, command)
+    if launcher:
+        pids = dict(zip(ROLES, sorted(children(launcher.pid))))
+        if case["user"] is None:
+            first = int(status(pids["supervisor"])["Uid"][0]) - 1
+            check("the range of ids is one of the host's", (first >= 1879048192, first % 32), (True, 0))
+            case["first"] = first
+        for name, pid in pids.items():
+            ids(name, pid, case)
+            descriptors(name, pid, case)
+            maps(name, pid)
+            limits(name, pid, case)
+            rest(name, pid, case)
+        namespaces(pids)
+        group_files(case, launcher.pid, pids["monitor"])
+        launcher.terminate()
+        check(f"{case['name']}: the guest powers off", launcher.wait(30), 0)
+    subprocess.run(["rm", "-rf", place], check=True)
+
+
+def main():
+    if os.geteuid() != 0 or not os.access("/dev/kvm", os.W_OK):
+        skip("needs root and /dev/kvm")
+        return 0
+    unified = os.path.exists("/sys/fs/cgroup/cgroup.controllers")
+    usual = {"user": None, "single": False, "uid": 0, "groups": [], "first": None, "unified": unified, "cgroup": True}
+    without = "" if unified else "jail: {no_cgroup: allow}\n"
+    user = usual | {"uid": 54321, "groups": ["54321", "54322"], "cgroup": unified}
+    one(usual | {"name": "started by root"})
+    one(user | {"name": "started by a user with a range of ids", "user": ["--range"], "first": 2000000000,
+                "policy": without})
+    one(user | {"name": "started by a user with a single id", "user": [], "single": True,
+                "policy": "jail: {single_uid: allow%s}\n" % ("" if unified else ", no_cgroup: allow")})
+    print("{passed} passed, {failed} failed, {skipped} skipped".format(**counts))
+    return counts["failed"] != 0
+
+
+sys.exit(main())

@@ -1,0 +1,49 @@
+#!/bin/bash
+# cofferdam as an ordinary user: the built-in guest's tests (builtin.sh) with a range of ids from /etc/subuid and with a
+# single one, and what is refused there unless the policy names it. Started by root, which plays the user (as-user).
+# Where the user has no control group (v1), the tests' policies allow that by name.
+. "$(dirname "$0")/lib.sh"
+if ! [ -w /dev/kvm ] || [ "$(id -u)" != 0 ] || ! unshare -m true 2>/dev/null; then
+	skip "needs /dev/kvm, root and a mount namespace"
+	finish
+	exit
+fi
+here=$top/tests/system
+chown -R 54321:54321 "$place"
+as_user() { timeout -k 5 60 "$here/as-user" "$@"; }
+user_cf() { as_user $range "$cofferdam" --host "$place/host.yaml" "$@"; }
+[ -e /sys/fs/cgroup/cgroup.controllers ] && cgroup= || cgroup='no_cgroup: allow'
+
+echo "- refused unless named"
+policy bare >/dev/null
+policy nogroup 'jail: {single_uid: allow}' >/dev/null
+policy single "jail: {single_uid: allow, no_cgroup: allow}" >/dev/null
+policy ranged "jail: {no_cgroup: allow}" >/dev/null
+policy core 'jail: {single_uid: allow, no_cgroup: allow, smt: exclusive}' >/dev/null
+chmod -R go-w "$place"
+range=
+expect_status "no range of ids" 125 'subuid.*single_uid: allow' user_cf run "$place/ranged.yaml"
+if [ -n "$cgroup" ]; then
+	expect_status "no control group" 125 'cap on .* cannot be had' user_cf run "$place/nogroup.yaml"
+else
+	expect_status "the delegated control group" 0 'all well' user_cf run "$place/nogroup.yaml"
+fi
+expect_status "a single id by name" 0 'all well' user_cf run "$place/single.yaml"
+expect_status "the log has the groups that were kept" 0 'uid 54321 and gid 54321; groups kept: 54321 54322' cat "$place"/log/single-*.jsonl
+range=--range
+expect_status "a range is used where there is one" 0 'all well' user_cf run "$place/single.yaml"
+latest=$(ls -t "$place"/log/single-*.jsonl | head -1)
+expect_status "and the log has no such exception" 1 '' grep -q 'groups kept' "$latest"
+expect_status "smt: exclusive is no less refused" 125 'smt: exclusive' user_cf run "$place/core.yaml"
+
+for mode in --range ''; do
+	jail=$cgroup
+	[ -n "$mode" ] || jail="single_uid: allow${cgroup:+, $cgroup}"
+	if output=$(JAIL="${jail:+jail: {$jail\}}" timeout -k 5 900 "$here/as-user" $mode "$here/builtin.sh" 2>&1); then
+		pass "builtin.sh ${mode:-with a single id}"
+		tail -1 <<<"$output"
+	else
+		fail "builtin.sh ${mode:-with a single id}" "$output"
+	fi
+done
+finish
