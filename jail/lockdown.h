@@ -29,11 +29,23 @@ enum lockdown_layer {
 	LAYER_RLIMITS = 1 << 6,
 	LAYER_NO_NEW_PRIVS = 1 << 7,
 	LAYER_LANDLOCK = 1 << 8, /* may lack where the policy says so */
-	LAYER_MDWE = 1 << 9, /* optional: memory-deny-write-execute */
+	LAYER_MDWE = 1 << 9,     /* optional: memory-deny-write-execute */
 	LAYER_SECCOMP = 1 << 10,
 	LAYER_SPECULATION = 1 << 11, /* optional */
 	LAYER_CORE = 1 << 12,        /* a core-scheduling cookie; only where the policy asks for it */
 };
+
+/* MESSAGE_LOCKED's value[2]: Landlock's version as the kernel has it, 0: none; instructions of the main thread's and of
+   each vCPU thread's filter. */
+static inline uint64_t lockdown_measures(unsigned landlock, unsigned filter_main, unsigned filter_vcpu)
+{
+	return (uint64_t)(landlock & 0xffff) | (uint64_t)(filter_main & 0xffff) << 16 |
+	       (uint64_t)(filter_vcpu & 0xffff) << 32;
+}
+static inline unsigned lockdown_measure(uint64_t measures, unsigned which) /* 0, 1, 2: in that order */
+{
+	return (unsigned)(measures >> 16 * which) & 0xffff;
+}
 
 /* Threads that have a filter of their own. The number is the filter's place in FD_FILTERS. */
 enum lockdown_thread {
@@ -75,6 +87,9 @@ const struct plan *lockdown_begin(unsigned role);
    vCPU's index. In the main thread it also sends MESSAGE_LOCKED on FD_CHANNEL (all layers), once the filter is in.
    Never returns on failure. */
 void lockdown_thread(unsigned thread);
+
+/* What MESSAGE_LOCKED said. After lockdown_thread(THREAD_MAIN). */
+struct message lockdown_report(void);
 
 /* Sends MESSAGE_FAILED and exits 125. Works before and after lockdown. */
 _Noreturn void lockdown_fail(enum failure failure, int error, uint64_t detail);

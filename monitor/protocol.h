@@ -80,9 +80,9 @@ enum message_type {
 	MESSAGE_NONE,
 	/* member → supervisor → launcher (index: which member, 0 the monitor, 1 + i device i; the supervisor sets it;
 	   the supervisor itself speaks as index MEMBER_SUPERVISOR) */
-	MESSAGE_LOCKED, /* jail complete and verified: value[0] layers in force, value[1] optional layers the host lacks
-			   (jail/lockdown.h) */
-	MESSAGE_READY,  /* monitor: machine built, guest loaded; device: waiting for the driver */
+	MESSAGE_LOCKED,  /* jail complete and verified: value[0] layers in force, value[1] layers the host lacks,
+			    value[2]  their measures (jail/lockdown.h). The auditor tells the supervisor as well */
+	MESSAGE_READY,   /* monitor: machine built, guest loaded; device: waiting for the driver */
 	MESSAGE_RUNNING, /* monitor: the vCPUs run */
 	MESSAGE_FAILED,  /* our own failure: code is enum failure, error an errno or 0, value[0] a detail; the sender
 			    exits next */

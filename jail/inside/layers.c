@@ -55,9 +55,10 @@ long layer_landlock(bool may_lack)
 {
 	const long known = sizeof(landlock_versions) / sizeof(landlock_versions[0]);
 	long version = syscall(SYS_landlock_create_ruleset, NULL, 0, 1 /* LANDLOCK_CREATE_RULESET_VERSION */);
-	if (version < 0 && may_lack && (errno == ENOSYS || errno == EOPNOTSUPP))
+	if (version < 1) {
+		inside_require(may_lack && (errno == ENOSYS || errno == EOPNOTSUPP), LAYER_LANDLOCK);
 		return 0;
-	inside_require(version >= 1, LAYER_LANDLOCK);
+	}
 	long index = (version < known ? version : known) - 1;
 	int ruleset = (int)syscall(SYS_landlock_create_ruleset, &landlock_versions[index].handled,
 				   landlock_versions[index].size, 0);

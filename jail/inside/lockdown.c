@@ -33,6 +33,7 @@ static const uint64_t layers_always = LAYER_NAMESPACES | LAYER_ROOT | LAYER_IDS 
 static unsigned own_role;
 static uint64_t layers_wanted = LAYER_LANDLOCK | LAYER_MDWE | LAYER_SPECULATION; /* required elsewhere or not at all */
 static uint64_t layers_had;
+static long landlock_version;
 static uint32_t own_index; /* those who talk to the launcher say who they are; the supervisor does it for its members */
 
 /* Received by the first thread that locks itself. As large as they may be: what is not used is not there either. */
@@ -154,8 +155,8 @@ const struct plan *lockdown_begin(unsigned role)
 	limits_apply(role, plan);
 	layer_no_new_privs();
 	int outside = verify_landlock_begin();
-	long version = layer_landlock((plan->jail & PLAN_JAIL_NO_LANDLOCK) != 0);
-	had(version > 0, LAYER_LANDLOCK);
+	landlock_version = layer_landlock((plan->jail & PLAN_JAIL_NO_LANDLOCK) != 0);
+	had(landlock_version > 0, LAYER_LANDLOCK);
 	had(layer_mdwe(), LAYER_MDWE);
 	had(layer_speculation(), LAYER_SPECULATION);
 
@@ -164,8 +165,8 @@ const struct plan *lockdown_begin(unsigned role)
 	verify_capabilities();
 	verify_not_dumpable();
 	verify_no_new_privs();
-	if (version > 0)
-		verify_landlock(version, outside);
+	if (landlock_version > 0)
+		verify_landlock(landlock_version, outside);
 	else
 		close(outside);
 	if (layers_had & LAYER_MDWE)
@@ -178,6 +179,17 @@ const struct plan *lockdown_begin(unsigned role)
 		had(true, LAYER_CORE);
 	}
 	return plan;
+}
+
+struct message lockdown_report(void)
+{
+	return (struct message){
+	    .type = MESSAGE_LOCKED,
+	    .index = own_index,
+	    .value = {layers_always | layers_had, layers_wanted & ~layers_had,
+		      lockdown_measures((unsigned)landlock_version, filters->count[THREAD_MAIN],
+					filters->count[THREAD_VCPU])},
+	};
 }
 
 void lockdown_thread(unsigned thread)
@@ -196,11 +208,7 @@ void lockdown_thread(unsigned thread)
 	errno = 0;
 	inside_require(syscall(FILTERS_SENTINEL) == -1 && errno == FILTERS_SENTINEL_ERRNO, LAYER_SECCOMP);
 	if (thread == THREAD_MAIN) {
-		struct message message = {
-		    .type = MESSAGE_LOCKED,
-		    .index = own_index,
-		    .value = {layers_always | layers_had, layers_wanted & ~layers_had},
-		};
+		struct message message = lockdown_report();
 		lockdown_send(&message);
 	}
 }

@@ -1,36 +1,25 @@
 /* `cofferdam inspect`: one VM's answer, for people with units, for scripts as it came. The unit of a number is the end
  * of its key (_bytes, _ms, _per_s), so that what a later supervisor adds is printed right as well.
  */
-#include "monitor/audit/record.h"
 #include "monitor/command/control_client.h"
+#include "monitor/command/control_jail.h"
 
 #include <stdio.h>
 #include <string.h>
 
 enum { EXIT_NOT_DONE = 1, KEY_WIDTH = 16 };
 
-static const char help[] = "Usage: cofferdam inspect [--json] NAME\n"
-			   "\n"
-			   "Shows a VM's plan, its state, and each process's jail as the process verified it.\n"
-			   "\n"
-			   "  --json  for scripts; a number's unit is the end of its key\n"
-			   "\n"
-			   "Exit status: 0; 1 when no such VM runs, it is not yours, or it does not answer.\n";
-
-/* The bits of jail/lockdown.h become their names. */
-static void name_layers(json_t *process, const char *key)
-{
-	json_int_t bits = control_number(process, key);
-	if (!json_is_integer(json_object_get(process, key))) {
-		json_object_del(process, key);
-		return;
-	}
-	json_t *names = json_array();
-	for (unsigned bit = 0; record_layer(bit) != NULL; bit++)
-		if ((bits >> bit & 1) != 0)
-			json_array_append_new(names, json_string(record_layer(bit)));
-	json_object_set_new(process, key, names);
-}
+static const char help[] =
+    "Usage: cofferdam inspect [--json] NAME\n"
+    "\n"
+    "Shows a VM's plan, its state, and each process's jail, layer by layer: `verified` by the process,\n"
+    "and where /proc tells, confirmed by the kernel now; `missing` on this host; `differs` where the\n"
+    "kernel says otherwise.\n"
+    "\n"
+    "  --json  for scripts; a number's unit is the end of its key\n"
+    "\n"
+    "Exit status: 0; 1 when no such VM runs, it is not yours, it does not answer, or a layer\n"
+    "differs.\n";
 
 /* ---- numbers ---- */
 
@@ -104,31 +93,6 @@ static void print_fact(const char *key, const json_t *value)
 	putchar('\n');
 }
 
-static void print_words(const char *before, const json_t *words)
-{
-	printf("%s", before);
-	for (size_t i = 0; i < json_array_size(words); i++)
-		printf(" %s", json_string_value(json_array_get(words, i))); /* ours */
-}
-
-static void print_process(const json_t *process)
-{
-	printf("  ");
-	control_print(control_string(process, "process"), 0);
-	if (json_object_get(process, "device") != NULL) {
-		printf(" ");
-		control_print(control_string(process, "device"), 0);
-	}
-	if (!json_is_true(json_object_get(process, "locked"))) {
-		printf(": not yet locked\n");
-		return;
-	}
-	print_words(": jail verified:", json_object_get(process, "layers"));
-	if (json_array_size(json_object_get(process, "absent")) > 0)
-		print_words("; not offered by this host:", json_object_get(process, "absent"));
-	putchar('\n');
-}
-
 /* Words for what is yes or no; numbers by their keys. */
 static void print_device(const json_t *device)
 {
@@ -178,8 +142,22 @@ static void print_facts(json_t *facts)
 	printf("processes\n");
 	json_array_foreach(json_object_get(facts, "processes"), index, value)
 	{
-		print_process(value);
+		jail_print(value);
 	}
+}
+
+static int ask(const char *folder, const char *name, json_t **answer, pid_t *launcher, char *why)
+{
+	struct control_session session;
+	json_t *request = json_pack("{s:s}", "request", "inspect");
+	int result = control_connect(&session, folder, name, why);
+	if (result == 0) {
+		result = control_ask(&session, request, answer, why);
+		*launcher = session.launcher;
+		control_disconnect(&session);
+	}
+	json_decref(request);
+	return result;
 }
 
 int command_inspect(int argc, char **argv, const char *runtime_folder)
@@ -187,27 +165,22 @@ int command_inspect(int argc, char **argv, const char *runtime_folder)
 	struct control_options options;
 	char why[WHY_SIZE];
 	int status;
-	size_t index;
-	json_t *answer, *process;
+	pid_t launcher = 0;
+	json_t *answer;
 	if (control_parse(argc, argv, "jN", help, &options, &status) != 0)
 		return status;
-	json_t *request = json_pack("{s:s}", "request", "inspect");
-	int result = control_request(runtime_folder, options.name, request, &answer, why);
-	json_decref(request);
-	if (result != 0) {
+	if (ask(runtime_folder, options.name, &answer, &launcher, why) != 0) {
 		say("%s", why);
 		return EXIT_NOT_DONE;
 	}
 	json_object_del(answer, "ok");
-	json_array_foreach(json_object_get(answer, "processes"), index, process)
-	{
-		name_layers(process, "layers");
-		name_layers(process, "absent");
-	}
+	bool agrees = jail_summarise(json_object_get(answer, "processes"), launcher);
 	if (options.json)
 		control_print_json(answer);
 	else
 		print_facts(answer);
 	json_decref(answer);
-	return 0;
+	if (!agrees)
+		say("the kernel does not confirm what a process of VM '%s' reported: see `differs`", options.name);
+	return agrees ? 0 : EXIT_NOT_DONE;
 }

@@ -10,13 +10,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <limits.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/timex.h>
 #include <unistd.h>
 
-enum { INTENT_TICKET = 1, INTENT_MS = 20000, GROUPS_SIZE = 1024 };
+enum { INTENT_TICKET = 1, INTENT_MS = 20000, GROUPS_TEXT = 500, GROUP_TEXT = 12 };
 
 static int send_event(const struct vm *vm, struct audit_packet *packet)
 {
@@ -113,21 +114,31 @@ static int allow(const struct vm *vm, const char *reason)
 	return send_event(vm, &packet);
 }
 
+/* In as many records as they take: a reason has a greatest length. */
+static int list_groups(const struct vm *vm)
+{
+	static gid_t groups[NGROUPS_MAX];
+	char text[GROUPS_TEXT];
+	int count = getgroups(NGROUPS_MAX, groups), i = 0;
+	if (count < 0)
+		return -1;
+	do {
+		int used = snprintf(text, sizeof(text), "all processes have uid %u and gid %u; groups kept:%s",
+				    geteuid(), getegid(), count == 0 ? " none" : "");
+		for (; i < count && used < GROUPS_TEXT - GROUP_TEXT; i++)
+			used += snprintf(text + used, sizeof(text) - (size_t)used, " %u", groups[i]);
+		if (allow(vm, text) != 0)
+			return -1;
+	} while (i < count);
+	return 0;
+}
+
 /* What the jail lacks as a whole; what a process finds missing is in its own record. */
 static int list_exceptions(const struct vm *vm)
 {
-	gid_t groups[64];
-	char text[GROUPS_SIZE]; /* 64 numbers fit */
 	if (vm->no_cgroup[0] != 0 && allow(vm, vm->no_cgroup) != 0)
 		return -1;
-	if (!vm->ids.single)
-		return 0;
-	int count = getgroups(sizeof(groups) / sizeof(groups[0]), groups);
-	int used =
-	    snprintf(text, sizeof(text), "all processes have uid %u and gid %u; groups kept:", geteuid(), getegid());
-	for (int i = 0; i < count; i++)
-		used += snprintf(text + used, sizeof(text) - (size_t)used, " %u", groups[i]);
-	return allow(vm, strcat(text, count > 0 ? "" : count == 0 ? " none" : " more than 64"));
+	return vm->ids.single ? list_groups(vm) : 0;
 }
 
 int log_intent(const struct vm *vm, char *why)

@@ -146,6 +146,8 @@ static void hear_auditor(void)
 			vm_fail(&vm, MEMBER_AUDITOR, gone ? FAILURE_MEMBER : FAILURE_PROTOCOL, 0, 0);
 		} else if (message.type == MESSAGE_DURABLE && message.code != AUDIT_NO_TICKET) {
 			control_durable(&control, &vm, message.code, now_ms());
+		} else if (message.type == MESSAGE_LOCKED && !vm.auditor.locked) {
+			vm_note_jail(&vm.auditor, &message);
 		} else if (message.type == MESSAGE_FAILED) {
 			vm_log_failed(&vm, message.error);
 			control_durable(&control, &vm, AUDIT_NO_TICKET, now_ms());
@@ -273,6 +275,8 @@ int main(int argc, char **argv)
 	lockdown_thread(THREAD_MAIN);
 	terminal_raw();
 	vm_begin(&vm, plan, now_ms());
+	const struct message report = lockdown_report();
+	vm_note_jail(&vm.self, &report);
 	while (!vm.over)
 		serve();
 	finish();

@@ -3,6 +3,7 @@
  */
 #include "monitor/supervisor/request.h"
 
+#include "jail/lockdown.h"
 #include "monitor/supervisor/arena.h"
 
 #include <jansson.h>
@@ -134,17 +135,27 @@ static json_t *device_facts(const struct plan_device *device)
 	return facts;
 }
 
+static json_t *jail_facts(const char *process, const struct member *member)
+{
+	static const char *const measures[] = {"landlock", "filter_main", "filter_vcpu"};
+	json_t *facts = json_pack("{s:s, s:b}", "process", process, "locked", member->locked);
+	if (!member->locked)
+		return facts;
+	json_object_set_new(facts, "layers", json_integer((json_int_t)member->layers));
+	json_object_set_new(facts, "absent", json_integer((json_int_t)member->absent));
+	for (unsigned i = 0; i < sizeof(measures) / sizeof(measures[0]); i++)
+		if (lockdown_measure(member->measures, i) > 0)
+			json_object_set_new(facts, measures[i], json_integer(lockdown_measure(member->measures, i)));
+	return facts;
+}
+
 static json_t *member_facts(const struct supervisor *vm, uint32_t index)
 {
 	const struct member *member = &vm->members[index];
-	json_t *facts = json_pack("{s:s, s:b, s:b}", "process", index == MEMBER_MONITOR ? "monitor" : "device",
-				  "locked", member->locked, "ready", member->ready);
+	json_t *facts = jail_facts(index == MEMBER_MONITOR ? "monitor" : "device", member);
+	json_object_set_new(facts, "ready", json_boolean(member->ready));
 	if (index != MEMBER_MONITOR)
 		json_object_set_new(facts, "device", string_of(vm->plan->devices[index - MEMBER_DEVICE].name));
-	if (member->locked) {
-		json_object_set_new(facts, "layers", json_integer((json_int_t)member->layers));
-		json_object_set_new(facts, "absent", json_integer((json_int_t)member->absent));
-	}
 	return facts;
 }
 
@@ -154,6 +165,8 @@ static json_t *everything(const struct supervisor *vm, uint64_t now)
 	json_t *facts = summary(vm, now), *devices = json_array(), *processes = json_array();
 	for (uint32_t i = 0; i < plan->device_count; i++)
 		json_array_append_new(devices, device_facts(&plan->devices[i]));
+	json_array_append_new(processes, jail_facts("auditor", &vm->auditor));
+	json_array_append_new(processes, jail_facts("supervisor", &vm->self));
 	for (uint32_t i = 0; i < vm->member_count; i++)
 		json_array_append_new(processes, member_facts(vm, i));
 	json_object_set_new(facts, "run", hex_of(plan->run_id, sizeof(plan->run_id)));

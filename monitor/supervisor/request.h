@@ -6,7 +6,8 @@
  *     anything else                              {"ok": false, "error": "…"}, and the connection is closed
  *
  * "grace_ms" may be left out: the policy's. 0: at once. In `inspect`, "layers" and "absent" are the bits of
- * jail/lockdown.h as each process reported them after verifying its jail.
+ * jail/lockdown.h as each process reported them after verifying its jail; "landlock", "filter_main" and "filter_vcpu"
+ * their measures.
  */
 #ifndef MONITOR_SUPERVISOR_REQUEST_H
 #define MONITOR_SUPERVISOR_REQUEST_H

@@ -23,7 +23,7 @@ enum vm_state { VM_STARTING, VM_GOING, VM_RUNNING, VM_STOPPING };
 
 struct member {
 	bool locked, ready;
-	uint64_t layers, absent; /* as MESSAGE_LOCKED said */
+	uint64_t layers, absent, measures; /* as MESSAGE_LOCKED said */
 	struct quota quota;
 	uint32_t last_code; /* of the fault that the quota suppressed last */
 	/* How often CAP_BANDWIDTH and CAP_OPERATIONS held it back since their last record; times in ms. */
@@ -37,8 +37,9 @@ struct supervisor {
 	enum vm_state state;
 	uint32_t member_count;
 	struct member members[MEMBERS_MAX];
-	bool go;         /* MESSAGE_GO came */
-	bool log_failed; /* the auditor cannot write */
+	struct member self, auditor; /* `locked` and what follows it */
+	bool go;                     /* MESSAGE_GO came */
+	bool log_failed;             /* the auditor cannot write */
 	bool launcher_gone;
 	uint64_t start_at, run_until, force_at; /* deadlines, ms of CLOCK_MONOTONIC, or NEVER */
 	uint64_t running_since;
@@ -69,6 +70,8 @@ void journal_settle(struct supervisor *vm);
 
 void vm_begin(struct supervisor *vm, const struct plan *plan, uint64_t now);
 void vm_from_member(struct supervisor *vm, uint32_t member, const struct message *message, uint64_t now);
+/* What a process said of its jail. */
+void vm_note_jail(struct member *member, const struct message *locked);
 void vm_member_gone(struct supervisor *vm, uint32_t member);
 /* MESSAGE_GO and MESSAGE_STOP. */
 void vm_from_launcher(struct supervisor *vm, const struct message *message, uint64_t now);

@@ -62,6 +62,14 @@ static void try_run(struct supervisor *vm, uint64_t now)
 	send_to_member(MEMBER_MONITOR, &run);
 }
 
+void vm_note_jail(struct member *member, const struct message *locked)
+{
+	member->locked = true;
+	member->layers = locked->value[0];
+	member->absent = locked->value[1];
+	member->measures = locked->value[2];
+}
+
 static void on_locked(struct supervisor *vm, uint32_t index, const struct message *message, uint64_t now)
 {
 	struct member *member = &vm->members[index];
@@ -70,9 +78,7 @@ static void on_locked(struct supervisor *vm, uint32_t index, const struct messag
 		vm_fail(vm, index, FAILURE_PROTOCOL, 0, message->type);
 		return;
 	}
-	member->locked = true;
-	member->layers = message->value[0];
-	member->absent = message->value[1];
+	vm_note_jail(member, message);
 	send_to_launcher(vm, message);
 	try_run(vm, now);
 }

@@ -2,6 +2,7 @@
 """What the host's /proc says of a running VM's processes is exactly what the design says: ids, capabilities, namespaces,
 descriptors, maps, limits, mounts, control group. Started as root, and as an ordinary user (tests/system/as-user) with a
 range of ids and with a single one. Runs as root, which sees everything. Needs B (build folder) and /dev/kvm."""
+import json
 import os
 import re
 import select
@@ -196,6 +197,27 @@ def group_files(case, launcher, pid):
     check("caps were found", case.get("caps", 0) >= 3, True)
 
 
+def inspected(case, pids):
+    """`inspect` says the same, for each process and layer."""
+    owner = [] if case["user"] is None else [os.path.join(HERE, "as-user")] + case["user"]
+    asked = subprocess.run(owner + [COFFERDAM, "--host", case["place"] + "/host.yaml", "inspect", "--json", "seen"],
+                           stdout=subprocess.PIPE, check=False)
+    check("inspect", asked.returncode, 0)
+    answer = {process.get("device", process["process"]): process for process in json.loads(asked.stdout)["processes"]}
+    check("inspect has every process", {name: process["pid"] for name, process in answer.items()}, pids)
+    for name, process in answer.items():
+        layers = {layer["layer"]: layer for layer in process["jail"]}
+        check(f"{name}: every layer", set(layers), {"namespaces", "root", "ids", "capabilities", "descriptors", "dumpable",
+              "rlimits", "no_new_privs", "landlock", "mdwe", "seccomp", "speculation", "cgroup"})
+        optional = {"mdwe", "speculation"} | (set() if case["cgroup"] else {"cgroup"})
+        check(f"{name}: states", {layer["state"] for key, layer in layers.items() if key not in optional},
+              {"verified", "in force"} if case["cgroup"] else {"verified"})
+        check(f"{name}: uid", layers["ids"]["detail"].split(",")[0], "uid " + status(pids[name])["Uid"][0])
+        check(f"{name}: Landlock", int(layers["landlock"]["detail"].split()[1]) >= 1, True)
+        check(f"{name}: filters", len(re.findall(r"(main|vcpu) [1-9]", layers["seccomp"]["detail"])),
+              2 if name == "monitor" else 1)
+
+
 def children(pid):
     return [int(line.split()[0]) for line in subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], text=True,
                                                             stdout=subprocess.PIPE, check=False).stdout.splitlines()]
@@ -248,6 +270,7 @@ def one(case):
             limits(name, pid, case)
             rest(name, pid, case)
         namespaces(pids)
+        inspected(case, pids)
         group_files(case, launcher.pid, pids["monitor"])
         launcher.terminate()
         check(f"{case['name']}: the guest powers off", launcher.wait(30), 0)

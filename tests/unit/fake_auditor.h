@@ -70,6 +70,11 @@ void lockdown_thread(unsigned thread)
 	ck_assert_int_eq(send(FD_CHANNEL, &locked, sizeof(locked), 0), sizeof(locked));
 }
 
+struct message lockdown_report(void)
+{
+	return (struct message){.type = MESSAGE_LOCKED, .value = {LAYER_SECCOMP}};
+}
+
 /* ---- the auditor's process ---- */
 
 enum { SOON_MS = 5000 };
@@ -103,6 +108,10 @@ static void start(int log)
 	close(pairs[1][1]);
 	launcher = pairs[0][0];
 	supervisor = pairs[1][0];
+	struct message report = {0}; /* the supervisor is told of the jail too */
+	ck_assert_int_eq(recv(supervisor, &report, sizeof(report), 0), sizeof(report));
+	ck_assert_uint_eq(report.type, MESSAGE_LOCKED);
+	ck_assert_uint_eq(report.value[0], LAYER_SECCOMP);
 }
 
 static void setup(void)

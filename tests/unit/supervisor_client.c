@@ -192,13 +192,51 @@ START_TEST(inspect_names_the_layers)
 	    serve("web-7",
 		  "{\"ok\":true,\"name\":\"web-7\",\"log\":\"good\",\"devices\":[{\"kind\":\"disk\",\"name\":"
 		  "\"root\",\"size_bytes\":524288,\"read_only\":true}],\"processes\":[{\"process\":\"monitor\","
-		  "\"locked\":true,\"layers\":1026,\"absent\":512},{\"process\":\"device\",\"device\":"
+		  "\"locked\":true,\"layers\":1026,\"absent\":512,\"filter_main\":12,\"filter_vcpu\":7},{\"process\":"
+		  "\"device\",\"device\":"
 		  "\"root\",\"locked\":false}]}\n",
 		  HANG_UP);
 	ck_assert_int_eq(run(command_inspect, "web-7", NULL, NULL, NULL), 0);
-	ck_assert_ptr_nonnull(strstr(output, "monitor: jail verified: root seccomp; not offered by this host: mdwe\n"));
+	ck_assert_ptr_nonnull(strstr(output, "  monitor\n    root            verified\n"));
+	ck_assert_ptr_nonnull(strstr(output, "    mdwe            missing  not offered by this host\n"));
+	ck_assert_ptr_nonnull(strstr(output, "    seccomp         verified main 12 instructions, vcpu 7\n"));
 	ck_assert_ptr_nonnull(strstr(output, "device root: not yet locked\n"));
 	ck_assert_ptr_nonnull(strstr(output, "disk root, size 512KiB, read-only\n"));
+	reap(server);
+}
+END_TEST
+
+/* A child of the test, which is who listens, with the arguments of the monitor and none of its jail. */
+static pid_t impostor(void)
+{
+	int started[2];
+	char byte;
+	ck_assert_int_eq(pipe2(started, O_CLOEXEC), 0);
+	pid_t child = fork();
+	if (child == 0) {
+		execl("/bin/sleep", "sleep", "2", NULL);
+		_exit(127);
+	}
+	close(started[1]);
+	ck_assert_int_eq(read(started[0], &byte, 1),
+			 0); /* the child's end closes when it has become the other program */
+	close(started[0]);
+	return child;
+}
+
+START_TEST(what_the_kernel_does_not_confirm_differs)
+{
+	pid_t server = serve("web-7",
+			     "{\"ok\":true,\"name\":\"web-7\",\"devices\":[],\"processes\":[{\"process\":\"monitor\","
+			     "\"locked\":true,\"layers\":1152,\"absent\":0,\"filter_main\":12}]}\n",
+			     HANG_UP);
+	pid_t child = impostor();
+	ck_assert_int_eq(run(command_inspect, "web-7", NULL, NULL, NULL), 1);
+	ck_assert_ptr_nonnull(strstr(output, "    no_new_privs    differs  not set\n"));
+	ck_assert_ptr_nonnull(strstr(output, "    seccomp         differs  "));
+	ck_assert_ptr_nonnull(strstr(output, "    cgroup          missing  none of the VM's own\n"));
+	kill(child, SIGKILL);
+	reap(child);
 	reap(server);
 }
 END_TEST
@@ -327,6 +365,7 @@ int main(void)
 	tcase_add_test(tests, an_empty_or_missing_folder_has_no_vm);
 	tcase_add_loop_test(tests, a_lying_supervisor_gets_nothing_through, 0, 3 * sizeof(lies) / sizeof(lies[0]));
 	tcase_add_test(tests, inspect_names_the_layers);
+	tcase_add_test(tests, what_the_kernel_does_not_confirm_differs);
 	tcase_add_test(tests, a_refusal_is_said);
 	tcase_add_test(tests, stop_waits_until_the_vm_is_gone);
 	tcase_add_loop_test(tests, stop_gives_up_after_the_grace_period_and_five_seconds, 0, 2);

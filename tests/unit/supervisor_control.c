@@ -35,18 +35,18 @@ START_TEST(inspect_shows_the_plan_and_each_jail)
 	ask(connection, "{\"request\":\"inspect\"}\n");
 	serve(T0);
 	ck_assert(hear(connection));
-	static const char *const parts[] = {
-	    "\"run\":\"aabb0000",
-	    "\"policy_sha256\":\"cc00",
-	    "\"owner_uid\":1234",
-	    "\"cmdline\":\"quiet \\\"x\\\"\"",
-	    "\"grace_ms\":5000",
-	    "\"log\":\"good\"",
-	    "\"kind\":\"console\"",
-	    "\"read_only\":true",
-	    "\"size_bytes\":1048576",
-	    "\"process\":\"monitor\",\"locked\":true,\"ready\":true,\"layers\":2047,\"absent\":0",
-	    "\"locked\":false,\"ready\":true,\"device\":\"root\"}"};
+	static const char *const parts[] = {"\"run\":\"aabb0000",
+					    "\"policy_sha256\":\"cc00",
+					    "\"owner_uid\":1234",
+					    "\"cmdline\":\"quiet \\\"x\\\"\"",
+					    "\"grace_ms\":5000",
+					    "\"log\":\"good\"",
+					    "\"kind\":\"console\"",
+					    "\"read_only\":true",
+					    "\"size_bytes\":1048576",
+					    "\"process\":\"monitor\",\"locked\":true,\"layers\":2047,\"absent\":0",
+					    "\"process\":\"auditor\",\"locked\":false}",
+					    "\"locked\":false,\"ready\":true,\"device\":\"root\"}"};
 	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
 		ck_assert_msg(strstr(answer, parts[i]) != NULL, "%s not in %s", parts[i], answer);
 	expect_record(AUDIT_CONTROL_GRANTED, "inspect", 0);

@@ -38,6 +38,11 @@ void lockdown_thread(unsigned thread)
 	ck_assert_int_eq(send(FD_CHANNEL, &locked, sizeof(locked), 0), sizeof(locked));
 }
 
+struct message lockdown_report(void)
+{
+	return (struct message){.type = MESSAGE_LOCKED, .value = {LAYER_SECCOMP}};
+}
+
 static struct message hear(int channel, int timeout_ms)
 {
 	struct message message = {0};

@@ -1,0 +1,281 @@
+/* Puts the reports and the kernel's view together (monitor/command/control_jail.h).
+ *
+ * A report comes by the supervisor and is each process's own word from before it met the guest; /proc is the kernel's
+ * and of now. Which process is which is read from its arguments, as the launcher gave them. Opens nothing but files
+ * below /proc; prints nothing unescaped.
+ */
+#include "monitor/command/control_jail.h"
+
+#include "jail/lockdown.h"
+#include "monitor/audit/record.h"
+#include "monitor/command/control_client.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { FILE_SIZE = 8192, DETAIL_SIZE = 512, LAYER_WIDTH = 16, STATE_WIDTH = 9 };
+
+/* What the kernel says of one process. Numbers are -1 where it does not say. */
+struct seen {
+	pid_t pid;
+	char status[FILE_SIZE], limits[FILE_SIZE], cgroup[FILE_SIZE];
+};
+
+static bool read_proc(pid_t pid, const char *name, char text[static FILE_SIZE])
+{
+	char path[64];
+	snprintf(path, sizeof(path), "/proc/%d/%s", pid, name);
+	FILE *file = fopen(path, "re");
+	size_t size = file == NULL ? 0 : fread(text, 1, FILE_SIZE - 1, file);
+	text[size] = 0;
+	if (file != NULL)
+		fclose(file);
+	return size > 0;
+}
+
+/* The value of "Key:\tvalue" of a status file; "" where there is none. */
+static const char *status_of(const struct seen *seen, const char *key, char value[static DETAIL_SIZE])
+{
+	size_t length = strlen(key);
+	value[0] = 0;
+	for (const char *line = seen->status; *line != 0; line += strcspn(line, "\n"), line += *line == '\n') {
+		if (strncmp(line, key, length) != 0 || line[length] != ':')
+			continue;
+		line += length + 1;
+		line += strspn(line, " \t");
+		snprintf(value, DETAIL_SIZE, "%.*s", (int)strcspn(line, "\n"), line);
+		break;
+	}
+	for (size_t end = strlen(value); end > 0 && value[end - 1] == ' '; end--)
+		value[end - 1] = 0;
+	return value;
+}
+
+static unsigned role_of(pid_t pid)
+{
+	char words[FILE_SIZE] = "";
+	if (!read_proc(pid, "cmdline", words))
+		return 0;
+	return (unsigned)strtoul(words + strlen(words) + 1, NULL, 10);
+}
+
+/* The launcher's child that has this role. */
+static bool find(pid_t launcher, unsigned role, struct seen *seen)
+{
+	char value[DETAIL_SIZE];
+	DIR *folder = launcher > 0 ? opendir("/proc") : NULL;
+	seen->pid = 0;
+	for (const struct dirent *entry; folder != NULL && seen->pid == 0 && (entry = readdir(folder)) != NULL;) {
+		pid_t pid = isdigit((unsigned char)entry->d_name[0]) ? (pid_t)strtol(entry->d_name, NULL, 10) : 0;
+		if (pid > 0 && read_proc(pid, "status", seen->status) &&
+		    strtol(status_of(seen, "PPid", value), NULL, 10) == launcher && role_of(pid) == role)
+			seen->pid = pid;
+	}
+	if (folder != NULL)
+		closedir(folder);
+	if (seen->pid == 0)
+		return false;
+	read_proc(seen->pid, "limits", seen->limits);
+	read_proc(seen->pid, "cgroup", seen->cgroup);
+	return true;
+}
+
+/* ---- one layer: what to say of it, and whether the kernel agrees ---- */
+
+static bool see_ids(const struct seen *seen, char *detail)
+{
+	char uid[DETAIL_SIZE], gid[DETAIL_SIZE], groups[DETAIL_SIZE];
+	unsigned long ids[8];
+	status_of(seen, "Uid", uid);
+	status_of(seen, "Gid", gid);
+	status_of(seen, "Groups", groups);
+	int found = sscanf(uid, "%lu %lu %lu %lu", &ids[0], &ids[1], &ids[2], &ids[3]) +
+		    sscanf(gid, "%lu %lu %lu %lu", &ids[4], &ids[5], &ids[6], &ids[7]);
+	if (found != 8)
+		return false;
+	snprintf(detail, DETAIL_SIZE, "uid %lu, gid %lu, groups: %.200s", ids[0], ids[4],
+		 groups[0] != 0 ? groups : "none");
+	for (int i = 1; i < 8; i++)
+		if (ids[i] != ids[i < 4 ? 0 : 4])
+			return false;
+	return true;
+}
+
+static bool see_capabilities(const struct seen *seen, char *detail)
+{
+	static const char *const sets[] = {"CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"};
+	unsigned long long all = 0;
+	char value[DETAIL_SIZE];
+	for (size_t i = 0; i < sizeof(sets) / sizeof(sets[0]); i++)
+		all |= strtoull(status_of(seen, sets[i], value), NULL, 16);
+	snprintf(detail, DETAIL_SIZE, all == 0 ? "none in any of five sets" : "%llx", all);
+	return all == 0;
+}
+
+static bool see_no_new_privs(const struct seen *seen, char *detail)
+{
+	char value[DETAIL_SIZE];
+	bool set = strcmp(status_of(seen, "NoNewPrivs", value), "1") == 0;
+	snprintf(detail, DETAIL_SIZE, "%s", set ? "set" : "not set");
+	return set;
+}
+
+static bool see_seccomp(const struct seen *seen, char *detail)
+{
+	char mode[DETAIL_SIZE], filters[DETAIL_SIZE];
+	status_of(seen, "Seccomp_filters", filters); /* since Linux 5.9 */
+	snprintf(detail, DETAIL_SIZE, "%.16s in force", filters);
+	return strcmp(status_of(seen, "Seccomp", mode), "2") == 0;
+}
+
+static bool see_rlimits(const struct seen *seen, char *detail)
+{
+	static const struct {
+		const char *key, *name;
+	} limits[] = {{"Max open files", "files"},
+		      {"Max processes", "tasks"},
+		      {"Max file size", "file size"},
+		      {"Max core file size", "core"},
+		      {"Max locked memory", "locked memory"}};
+	size_t used = 0;
+	for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
+		const char *line = strstr(seen->limits, limits[i].key);
+		char soft[24] = "?", hard[24] = "?";
+		if (line == NULL || sscanf(line + strlen(limits[i].key), "%23s %23s", soft, hard) != 2 ||
+		    strcmp(soft, hard) != 0)
+			return false;
+		used += (size_t)snprintf(detail + used, DETAIL_SIZE - used, "%s%s %s", i > 0 ? ", " : "",
+					 limits[i].name, hard);
+	}
+	return true;
+}
+
+static const struct {
+	enum lockdown_layer layer;
+	bool (*see)(const struct seen *seen, char *detail);
+} views[] = {{LAYER_IDS, see_ids},
+	     {LAYER_CAPABILITIES, see_capabilities},
+	     {LAYER_NO_NEW_PRIVS, see_no_new_privs},
+	     {LAYER_SECCOMP, see_seccomp},
+	     {LAYER_RLIMITS, see_rlimits}};
+
+/* What the process itself measured. */
+static void add_measures(const json_t *process, enum lockdown_layer layer, char *detail)
+{
+	size_t used = strlen(detail);
+	const json_t *vcpu = json_object_get(process, "filter_vcpu");
+	if (layer == LAYER_LANDLOCK)
+		snprintf(detail, DETAIL_SIZE, "version %" JSON_INTEGER_FORMAT, control_number(process, "landlock"));
+	else if (layer == LAYER_SECCOMP)
+		snprintf(detail + used, DETAIL_SIZE - used, "%smain %" JSON_INTEGER_FORMAT " instructions",
+			 used > 0 ? ", " : "", control_number(process, "filter_main"));
+	used = strlen(detail);
+	if (layer == LAYER_SECCOMP && vcpu != NULL)
+		snprintf(detail + used, DETAIL_SIZE - used, ", vcpu %" JSON_INTEGER_FORMAT, json_integer_value(vcpu));
+}
+
+static void add(json_t *jail, const char *layer, const char *state, const char *detail)
+{
+	json_array_append_new(jail, json_pack("{s:s, s:s, s:s}", "layer", layer, "state", state, "detail", detail));
+}
+
+static bool add_layer(json_t *jail, const json_t *process, unsigned bit, const struct seen *seen)
+{
+	char detail[DETAIL_SIZE] = "";
+	bool agrees = true;
+	for (size_t i = 0; i < sizeof(views) / sizeof(views[0]) && seen->pid > 0; i++)
+		if (views[i].layer == (enum lockdown_layer)(1 << bit))
+			agrees = views[i].see(seen, detail);
+	add_measures(process, (enum lockdown_layer)(1 << bit), detail);
+	add(jail, record_layer(bit), agrees ? "verified" : "differs", detail);
+	return agrees;
+}
+
+/* "4:memory:/cofferdam/web-7" on v1, "0::/cofferdam/web-7" on v2: where the VM's group is what the launcher made. */
+static void add_cgroup(json_t *jail, const struct seen *seen)
+{
+	char detail[DETAIL_SIZE] = "", text[FILE_SIZE], *rest = text;
+	memcpy(text, seen->cgroup, sizeof(text));
+	for (char *line; (line = strsep(&rest, "\n")) != NULL;) {
+		char *path = strstr(line, "/cofferdam/"), *controllers = strchr(line, ':');
+		char *root = controllers == NULL ? NULL : strchr(controllers + 1, ':');
+		size_t used = strlen(detail);
+		if (path == NULL || root == NULL)
+			continue;
+		*root = 0;
+		snprintf(detail + used, DETAIL_SIZE - used, "%s%.40s:%.200s", used > 0 ? ", " : "",
+			 controllers[1] == 0 ? "v2" : controllers + 1, root + 1);
+	}
+	add(jail, "cgroup", detail[0] != 0 ? "in force" : "missing", detail[0] != 0 ? detail : "none of the VM's own");
+}
+
+static bool summarise(json_t *process, const struct seen *seen)
+{
+	uint64_t layers = (uint64_t)control_number(process, "layers"),
+		 absent = (uint64_t)control_number(process, "absent");
+	json_t *jail = json_array();
+	bool agrees = true;
+	for (unsigned bit = 0; record_layer(bit) != NULL; bit++) {
+		if ((layers >> bit & 1) != 0)
+			agrees = add_layer(jail, process, bit, seen) && agrees;
+		else if ((absent >> bit & 1) != 0)
+			add(jail, record_layer(bit), "missing", "not offered by this host");
+	}
+	if (seen->pid > 0) {
+		json_object_set_new(process, "pid", json_integer(seen->pid));
+		add_cgroup(jail, seen);
+	}
+	json_object_del(process, "layers");
+	json_object_del(process, "absent");
+	json_object_set_new(process, "jail", jail);
+	return agrees;
+}
+
+bool jail_summarise(json_t *processes, pid_t launcher)
+{
+	static struct seen seen;
+	unsigned device = ROLE_DEVICE;
+	bool agrees = true;
+	size_t index;
+	json_t *process;
+	json_array_foreach(processes, index, process)
+	{
+		const char *name = control_string(process, "process");
+		unsigned role = strcmp(name, "auditor") == 0      ? ROLE_AUDITOR
+				: strcmp(name, "supervisor") == 0 ? ROLE_SUPERVISOR
+				: strcmp(name, "monitor") == 0    ? ROLE_MONITOR
+								  : device++;
+		find(launcher, role, &seen);
+		if (json_is_true(json_object_get(process, "locked")))
+			agrees = summarise(process, &seen) && agrees;
+	}
+	return agrees;
+}
+
+void jail_print(const json_t *process)
+{
+	size_t index;
+	const json_t *layer;
+	printf("  ");
+	control_print(control_string(process, "process"), 0);
+	if (json_object_get(process, "device") != NULL) {
+		printf(" ");
+		control_print(control_string(process, "device"), 0);
+	}
+	if (json_object_get(process, "pid") != NULL)
+		printf(" (pid %" JSON_INTEGER_FORMAT ")", control_number(process, "pid"));
+	printf(json_is_true(json_object_get(process, "locked")) ? "\n" : ": not yet locked\n");
+	json_array_foreach(json_object_get(process, "jail"), index, layer)
+	{
+		printf("    ");
+		control_print(control_string(layer, "layer"), LAYER_WIDTH);
+		const char *detail = control_string(layer, "detail");
+		control_print(control_string(layer, "state"), detail[0] != 0 ? STATE_WIDTH : 0);
+		control_print(detail, 0);
+		putchar('\n');
+	}
+}
