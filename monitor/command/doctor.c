@@ -210,7 +210,7 @@ int command_doctor(int argc, char **argv, const struct host *host)
 	if (!has_arguments(argc, argv, 0, "no argument"))
 		return EXIT_USAGE;
 	report.list = json ? json_array() : NULL;
-	readiness_each(host, &every_cap, show_readiness, &report);
+	readiness_each(host, &every_cap, NULL, show_readiness, &report);
 	for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++) {
 		struct finding finding = {0};
 		checks[i].look(&finding);

@@ -102,7 +102,7 @@ static json_t *plan_host(const struct policy *policy, const struct host *host, i
 	char why[WHY_SIZE];
 	size_t i;
 	const json_t *entry;
-	readiness_each(host, &caps, add_readiness, list);
+	readiness_each(host, &caps, &policy->jail, add_readiness, list);
 	if (resource_memory_check(policy->machine.memory.value, why) != 0)
 		json_array_append_new(list, json_pack("{s:s, s:b, s:s}", "what", "memory", "ready", 0, "text", why));
 	json_array_foreach(list, i, entry)

@@ -9,6 +9,7 @@
 struct asked {
 	const struct host *host;
 	const struct jail_caps *caps;
+	const struct policy_jail *jail; /* NULL: no policy's in particular */
 	char *text;
 };
 
@@ -23,15 +24,23 @@ static int ask_ids(const struct asked *asked)
 {
 	struct jail_ids ids;
 	uint32_t count;
-	if (runtime_id_range(asked->host, &ids, &count, asked->text) != 0 || jail_try(&ids, asked->text) != 0)
+	bool single = asked->jail != NULL && asked->jail->single_uid.value == POLICY_WITHOUT_ALLOW;
+	if (runtime_id_range(asked->host, single, &ids, &count, asked->text) != 0)
 		return -1;
-	snprintf(asked->text, WHY_SIZE, "ids %u to %u", (unsigned)ids.first, (unsigned)(ids.first + (count - 1)));
+	ids.core = asked->jail != NULL && asked->jail->smt.value == POLICY_SMT_EXCLUSIVE;
+	if (jail_try(&ids, asked->text) != 0)
+		return -1;
+	if (ids.single)
+		because(asked->text, 0, "uid %u alone", (unsigned)ids.first);
+	else
+		because(asked->text, 0, "ids %u to %u", (unsigned)ids.first, (unsigned)(ids.first + (count - 1)));
 	return 0;
 }
 
 static int ask_cgroup(const struct asked *asked)
 {
-	return jail_cgroup_check(asked->caps, asked->text);
+	bool none = asked->jail != NULL && asked->jail->no_cgroup.value == POLICY_WITHOUT_ALLOW;
+	return jail_cgroup_check(asked->caps, asked->text) == 0 || none ? 0 : -1; /* none: the text says why */
 }
 
 static int ask_kvm(const struct asked *asked)
@@ -68,12 +77,12 @@ static const struct question {
     {"programs", "the programs that run in the jail are installed", ask_programs},
 };
 
-void readiness_each(const struct host *host, const struct jail_caps *caps,
+void readiness_each(const struct host *host, const struct jail_caps *caps, const struct policy_jail *jail,
 		    void (*each)(const struct readiness *readiness, void *context), void *context)
 {
 	for (size_t i = 0; i < sizeof(questions) / sizeof(questions[0]); i++) {
 		struct readiness readiness = {.name = questions[i].name, .meaning = questions[i].meaning};
-		const struct asked asked = {host, caps, readiness.text};
+		const struct asked asked = {host, caps, jail, readiness.text};
 		readiness.ready = questions[i].ask(&asked) == 0;
 		each(&readiness, context);
 	}

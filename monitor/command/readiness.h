@@ -15,8 +15,9 @@ struct readiness {
 };
 
 /* Calls `each` for everything there is to ask, in the order in which `run` would. `caps`: what the VM's control group
-   must be able to hold. Changes nothing on the host; a child tries namespaces and id maps. */
-void readiness_each(const struct host *host, const struct jail_caps *caps,
+   must be able to hold; `jail`: what its policy asks of the jail, or lets it lack. Changes nothing on the host; a child
+   tries namespaces and id maps. */
+void readiness_each(const struct host *host, const struct jail_caps *caps, const struct policy_jail *jail,
 		    void (*each)(const struct readiness *readiness, void *context), void *context);
 
 /* "AMD SVM" or "Intel VMX"; NULL when the processor shows neither, and a KVM can only be a software one. */

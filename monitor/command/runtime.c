@@ -147,7 +147,7 @@ static int subordinate_range(const char *path, uid_t *first, uint32_t *count)
 	return -1;
 }
 
-int runtime_id_range(const struct host *host, struct jail_ids *ids, uint32_t *count, char *why)
+static int id_range(const struct host *host, struct jail_ids *ids, uint32_t *count, char *why)
 {
 	uid_t first_gid;
 	uint32_t gid_count;
@@ -174,6 +174,8 @@ int runtime_id_range(const struct host *host, struct jail_ids *ids, uint32_t *co
 static int single_id(struct jail_ids *ids, bool allowed, char *why)
 {
 	size_t used = strlen(why);
+	if (geteuid() == 0)
+		return -1;
 	if (!allowed) {
 		snprintf(why + used, WHY_SIZE - used,
 			 "; or let the policy say `jail: {single_uid: allow}`, and all processes have your uid");
@@ -184,11 +186,22 @@ static int single_id(struct jail_ids *ids, bool allowed, char *why)
 	return 0;
 }
 
+int runtime_id_range(const struct host *host, bool single_allowed, struct jail_ids *ids, uint32_t *count, char *why)
+{
+	*ids = (struct jail_ids){0};
+	if (id_range(host, ids, count, why) == 0)
+		return 0;
+	*count = 1;
+	return single_id(ids, single_allowed, why);
+}
+
 int runtime_ids(struct runtime *runtime, const struct host *host, struct jail_ids *ids, bool single_allowed, char *why)
 {
 	uint32_t count;
-	if (runtime_id_range(host, ids, &count, why) != 0)
-		return single_id(ids, single_allowed, why);
+	if (runtime_id_range(host, single_allowed, ids, &count, why) != 0)
+		return -1;
+	if (ids->single)
+		return 0;
 	runtime->slots = openat(runtime->folder, "slots", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (runtime->slots < 0)
 		return because(why, errno, "cannot open %s/slots", host->folders.runtime.text);

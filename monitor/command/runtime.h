@@ -30,11 +30,11 @@ int runtime_claim(struct runtime *runtime, const struct host *host, const char *
 /* Whether runtime_folder would give the folder, and it could be written; makes nothing. 0, or -1 with the same why. */
 int runtime_folder_check(const char *path, char *why);
 
-/* The ids that VMs of this user may take: the first, *count of them, and how they are mapped. 0, or -1 with why. */
-int runtime_id_range(const struct host *host, struct jail_ids *ids, uint32_t *count, char *why);
+/* The ids that VMs of this user may take: the first, *count of them, and how they are mapped; the caller's own where a
+   user has no range and single_allowed. 0, or -1 with why. */
+int runtime_id_range(const struct host *host, bool single_allowed, struct jail_ids *ids, uint32_t *count, char *why);
 
-/* Takes a range of ids that no other VM of this host has; the caller's own where a user has no range and
-   single_allowed. 0, or -1 with why. */
+/* Takes a range of them that no other VM of this host has. 0, or -1 with why. */
 int runtime_ids(struct runtime *runtime, const struct host *host, struct jail_ids *ids, bool single_allowed, char *why);
 
 /* The control socket, for its owner and root alone. 0, or -1 with why. */

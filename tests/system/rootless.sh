@@ -30,6 +30,8 @@ else
 fi
 expect_status "a single id by name" 0 'all well' user_cf run "$place/single.yaml"
 expect_status "the log has the groups that were kept" 0 'uid 54321 and gid 54321; groups kept: 54321 54322' cat "$place"/log/single-*.jsonl
+expect_status "plan says the same: by name" 0 '^ +jail +uid 54321 alone' user_cf plan "$place/single.yaml"
+expect_status "plan says the same: refused" 125 'single_uid: allow' user_cf plan "$place/ranged.yaml"
 range=--range
 expect_status "a range is used where there is one" 0 'all well' user_cf run "$place/single.yaml"
 latest=$(ls -t "$place"/log/single-*.jsonl | head -1)
