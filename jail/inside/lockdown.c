@@ -187,8 +187,8 @@ struct message lockdown_report(void)
 	    .type = MESSAGE_LOCKED,
 	    .index = own_index,
 	    .value = {layers_always | layers_had, layers_wanted & ~layers_had,
-		      lockdown_measures((unsigned)landlock_version, filters->count[THREAD_MAIN],
-					filters->count[THREAD_VCPU])},
+		      lockdown_measures((unsigned)landlock_version, filters.header.count[THREAD_MAIN],
+					filters.header.count[THREAD_VCPU])},
 	};
 }
 

@@ -195,6 +195,10 @@ int runtime_id_range(const struct host *host, bool single_allowed, struct jail_i
 	return single_id(ids, single_allowed, why);
 }
 
+/* A byte of the file stands for each id. Root's file is the same whatever the host file says: the ids are the host's,
+   and two host files may name the same. */
+#define IDS_FOLDER "/run/cofferdam"
+
 int runtime_ids(struct runtime *runtime, const struct host *host, struct jail_ids *ids, bool single_allowed, char *why)
 {
 	uint32_t count;
@@ -202,12 +206,19 @@ int runtime_ids(struct runtime *runtime, const struct host *host, struct jail_id
 		return -1;
 	if (ids->single)
 		return 0;
-	runtime->slots = openat(runtime->folder, "slots", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	const char *path = geteuid() == 0 ? IDS_FOLDER : host->folders.runtime.text;
+	AUTO_CLOSE int folder = runtime_folder(path, 0755, why);
+	if (folder < 0)
+		return -1;
+	runtime->slots = openat(folder, "slots", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (runtime->slots < 0)
-		return because(why, errno, "cannot open %s/slots", host->folders.runtime.text);
+		return because(why, errno, "cannot open %s/slots", path);
 	for (uint32_t slot = 0; slot < count / ROLE_IDS; slot++) {
-		struct flock byte = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = slot, .l_len = 1};
-		if (fcntl(runtime->slots, F_OFD_SETLK, &byte) == 0) {
+		struct flock range = {.l_type = F_WRLCK,
+				      .l_whence = SEEK_SET,
+				      .l_start = (off_t)ids->first + (off_t)slot * ROLE_IDS,
+				      .l_len = ROLE_IDS};
+		if (fcntl(runtime->slots, F_OFD_SETLK, &range) == 0) {
 			ids->first += slot * ROLE_IDS;
 			return 0;
 		}

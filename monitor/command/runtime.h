@@ -1,6 +1,6 @@
 /* What a running VM has in the host's runtime folder: NAME.lock (held for its life), NAME.sock (its control socket),
- * and one locked byte of `slots`, which stands for its range of uids. Locks go with their holder, so nothing here can
- * be left behind that the next command would mistake for a running VM.
+ * and locked bytes of `slots` (for root always in /run/cofferdam), one for each of its uids. Locks go with their
+ * holder, so nothing here can be left behind that the next command would mistake for a running VM.
  */
 #ifndef MONITOR_COMMAND_RUNTIME_H
 #define MONITOR_COMMAND_RUNTIME_H
@@ -11,7 +11,7 @@
 struct runtime {
 	int folder; /* the runtime folder */
 	int lock;   /* NAME.lock, locked */
-	int slots;  /* `slots`, one byte locked */
+	int slots;  /* `slots`, the bytes of its ids locked */
 	int socket; /* listening control socket, -1 until runtime_listen */
 	char name[PLAN_NAME_SIZE];
 };

@@ -15,6 +15,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -31,22 +32,23 @@
 
 enum { TASKS_MAX = 64, RUN_SECONDS = 40, OUTPUT_MAX = 1 << 16 };
 
-enum who { LAUNCHER, STAGER, AUDITOR, SUPERVISOR, MONITOR, CONSOLE, DISK, ENTROPY, OTHER, WHO_COUNT };
-static const char *const names[WHO_COUNT] = {"launcher", "stager", "auditor", "supervisor", "monitor",
-					     "console",  "disk",   "entropy", "other"};
+enum who { LAUNCHER, READER, STAGER, AUDITOR, SUPERVISOR, MONITOR, CONSOLE, DISK, ENTROPY, OTHER, WHO_COUNT };
+static const char *const names[WHO_COUNT] = {"launcher", "reader",  "stager", "auditor", "supervisor",
+					     "monitor",  "console", "disk",   "entropy", "other"};
 
 struct task {
 	pid_t tid, process;
 	enum who who;
-	bool born;    /* its first stop has been seen */
-	bool waiting; /* stopped before its parent told of it */
-	bool inside;  /* a system call */
-	unsigned children;
+	unsigned order; /* among the launcher's children */
+	bool born;      /* its first stop has been seen */
+	bool waiting;   /* stopped before its parent told of it */
+	bool inside;    /* a system call */
 };
 
 struct run {
 	struct task tasks[TASKS_MAX];
 	size_t count;
+	unsigned launched, staged; /* processes that the launcher and the stager have made */
 	unsigned calls[WHO_COUNT];
 	enum who target; /* WHO_COUNT: nobody */
 	unsigned at;     /* which of its calls */
@@ -57,6 +59,7 @@ static const char *cofferdam, *host, *policy;
 static int master, terminal;
 static pid_t launcher;
 static volatile sig_atomic_t late;
+static unsigned stager_at = UINT_MAX; /* which of the launcher's children makes the programs; the first run finds it */
 
 static _Noreturn void die(const char *what)
 {
@@ -116,17 +119,34 @@ static void go_on(const struct run *run, const struct task *task, int signal)
 	ptrace(look ? PTRACE_SYSCALL : PTRACE_CONT, task->tid, NULL, (void *)(long)signal);
 }
 
-/* The launcher's first child is the stager, whose children are the programs in their order; the rest are threads. */
-static void name_child(struct task *parent, struct task *child)
+static pid_t process_of(pid_t tid)
 {
-	unsigned which = parent->children++;
-	if (parent->who == LAUNCHER) {
-		child->who = which == 0 ? STAGER : OTHER;
-	} else if (parent->who == STAGER) {
-		child->who = AUDITOR + which < OTHER ? (enum who)(AUDITOR + which) : OTHER;
-	} else {
-		child->who = parent->who;
-		child->process = parent->process;
+	char path[64], line[256];
+	int process = tid;
+	snprintf(path, sizeof(path), "/proc/%d/status", tid);
+	FILE *file = fopen(path, "re");
+	while (file != NULL && fgets(line, sizeof(line), file) != NULL)
+		if (sscanf(line, "Tgid: %d", &process) == 1)
+			break;
+	if (file != NULL)
+		fclose(file);
+	return process;
+}
+
+/* Of the launcher's children one is the stager, whose children are the programs in their order; those before it read
+   the policy. */
+static void name_child(struct run *run, const struct task *parent, struct task *child)
+{
+	child->process = process_of(child->tid);
+	if (child->process == parent->process) {
+		child->who = parent->who; /* a thread */
+	} else if (parent->who == LAUNCHER) {
+		child->order = run->launched++;
+		child->who = child->order < stager_at ? READER : child->order == stager_at ? STAGER : OTHER;
+	} else if (parent->who == STAGER && AUDITOR + run->staged < OTHER) {
+		child->who = (enum who)(AUDITOR + run->staged++);
+	} else if (parent->who == READER && stager_at == UINT_MAX) {
+		stager_at = parent->order;
 	}
 }
 
@@ -139,7 +159,7 @@ static void on_birth(struct run *run, struct task *parent)
 	if (child == NULL)
 		child = add(run, (pid_t)tid);
 	parent = find(run, parent_tid);
-	name_child(parent, child);
+	name_child(run, parent, child);
 	if (child->waiting) {
 		child->waiting = false;
 		go_on(run, child, 0);
@@ -322,7 +342,9 @@ int main(int argc, char **argv)
 	whole = (struct run){.target = WHO_COUNT};
 	left_begin(&left);
 	char what[1024] = "";
-	if (!run_once(&whole) || !left_nothing(&left, what, sizeof(what))) {
+	run_once(&whole); /* finds the stager */
+	whole = (struct run){.target = WHO_COUNT};
+	if (stager_at == UINT_MAX || !run_once(&whole) || !left_nothing(&left, what, sizeof(what))) {
 		printf("  FAILED: the run without a kill left %s\n", what);
 		return 1;
 	}

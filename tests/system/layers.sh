@@ -60,19 +60,20 @@ expect_status "core-scheduling" 125 '\(core_scheduling\)' without true-core-sche
 
 echo "- ids"
 many=50
-for n in $(seq $many); do policy "many$n" 'cmdline: list end=button' 'machine: {vcpus: 1, memory: 16MiB}' 'disks: []' >/dev/null; done
+for n in $(seq $many); do policy "many$n" 'cmdline: list end=button' 'machine: {vcpus: 1, memory: 16MiB}' >/dev/null; done
+sed "s,$place/run,$place/run2," "$place/host.yaml" >"$place/host2.yaml"; cp "$place/host.yaml" "$place/host0.yaml" # another runtime folder, the same ids
 launchers=()
 for n in $(seq $many); do
-	"$cofferdam" --host "$place/host.yaml" run "$place/many$n.yaml" >/dev/null 2>"$place/many$n.err" </dev/null &
+	"$cofferdam" --host "$place/host$((n % 2 ? 2 : 0)).yaml" run "$place/many$n.yaml" >/dev/null 2>"$place/many$n.err" </dev/null &
 	launchers+=($!)
 done
 uids_of() { for p in $(children_of "$@"); do sed -n 's/^Uid:\t\([0-9]*\).*/\1/p' "/proc/$p/status"; done; }
 children_of() { local IFS=,; ps -o pid= --ppid "$*"; }
-all_locked() { [ "$(cat "$place"/log/many*.jsonl 2>/dev/null | grep -c '"event_code":"process_started"')" = $((5 * many)) ]; }
+all_locked() { [ "$(cat "$place"/log/many*.jsonl 2>/dev/null | grep -c '"event_code":"process_started"')" = $((6 * many)) ]; }
 if wait_for 120 all_locked; then
 	distinct=$(uids_of "${launchers[@]}" | sort -u | wc -l)
-	if [ "$distinct" = $((5 * many)) ]; then pass "$many VMs started at once: every process has a uid of its own"; else
-		fail "$((5 * many)) processes of $many VMs have $distinct uids"
+	if [ "$distinct" = $((6 * many)) ]; then pass "$many VMs started at once: every process has a uid of its own"; else
+		fail "$((6 * many)) processes of $many VMs have $distinct uids"
 	fi
 else
 	fail "$many VMs at once do not start" "$(cat "$place"/many*.err)"

@@ -5,6 +5,7 @@ cd "$(dirname "$0")/../.." || exit 1
 status=0
 tests/system/builtin.sh || status=1
 for part in layers.sh processes.py rootless.sh; do tests/system/$part || status=1; done
+ROUNDS=some STEP=41 tests/system/killed.sh || status=1
 tests/system/endings.sh || status=1
 tests/system/readiness.sh || status=1
 tests/system/prober.sh || status=1

@@ -77,6 +77,9 @@ def ids(name, pid, case):
 
 
 def namespaces(pids):
+    inside = subprocess.run(["nsenter", "--preserve-credentials", f"--user=/proc/{pids['monitor']}/ns/user", "cat",
+                             "/proc/sys/user/max_user_namespaces"], stdout=subprocess.PIPE, text=True, check=False)
+    check("no further user namespaces", inside.stdout.strip(), "0")
     def of(pid, kind):
         return os.readlink(f"/proc/{pid}/ns/{kind}")
     for kind in NAMESPACES:
@@ -124,7 +127,7 @@ def descriptors(name, pid, case):
 def maps(name, pid):
     program = os.path.join(BUILD, "cofferdam-" + (name if name in ROLES[:3] else "device"))
     shared = {"supervisor": [], "auditor": [], "monitor": ["ram", "registers"]}.get(name, ["ram", "registers"])
-    memfds = {f"/memfd:{memfd} (deleted)" for memfd in ["plan", "cofferdam-filters", "report"] + shared}
+    memfds = {f"/memfd:{memfd} (deleted)" for memfd in ["plan", "report"] + shared}
     allowed = {program, "", "[heap]", "[stack]", "[vdso]", "[vsyscall]", "[vvar]", "[vvar_vclock]"} | memfds
     allowed |= {f"anon_inode:kvm-vcpu:{i}" for i in range(VCPUS)} if name == "monitor" else set()
     lines = [line.split(maxsplit=5) for line in read(pid, "maps").splitlines()]
