@@ -190,7 +190,7 @@ void layer_without_new_privileges(struct prober *prober)
 void layer_no_files(struct prober *prober)
 {
 	(void)prober;
-	layer_landlock();
+	layer_landlock(false);
 }
 
 static void need_landlock(long version)
