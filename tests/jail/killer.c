@@ -166,6 +166,17 @@ static void on_birth(struct run *run, struct task *parent)
 	}
 }
 
+/* A child that stopped before its birth was told waits for that. Who gives birth may now be dead, and never tell. */
+static void release_all(struct run *run)
+{
+	for (size_t i = 0; i < run->count; i++) {
+		if (!run->tasks[i].waiting)
+			continue;
+		run->tasks[i].waiting = false;
+		go_on(run, &run->tasks[i], 0);
+	}
+}
+
 /* True when the task was killed and must not be started again. */
 static bool on_call(struct run *run, struct task *task)
 {
@@ -177,6 +188,7 @@ static bool on_call(struct run *run, struct task *task)
 		return false;
 	run->killed = true;
 	kill(task->process, SIGKILL);
+	release_all(run);
 	return true;
 }
 
@@ -187,6 +199,8 @@ static void on_stop(struct run *run, pid_t tid, int status)
 	if (task == NULL) {
 		task = add(run, tid);
 		task->born = task->waiting = true;
+		if (run->killed)
+			release_all(run);
 		return;
 	}
 	if (!task->born && signal == SIGSTOP) {

@@ -40,6 +40,7 @@ lacks=$1 place=${0%/*}
 shift
 set -e
 mount --make-rprivate /
+"$top/tests/system/reachable"
 mount -t tmpfs -o mode=755 dev /dev
 mknod -m 666 /dev/null c 1 3
 mknod -m 666 /dev/kvm c 10 232
@@ -58,6 +59,7 @@ mount -t tmpfs -o mode=755 user /run/user
 [[ $lacks == *folder* ]] || install -d -m 700 -o 4321 -g 4321 /run/user/4321
 exec setpriv --reuid=4321 --regid=4321 --clear-groups env -u XDG_RUNTIME_DIR -u XDG_STATE_HOME HOME="$place/home" "$@"
 SCRIPT
+export top
 as_user() { unshare -m bash "$place/as-user" "$@"; }
 
 # The first lack that `run` meets is word for word among doctor's and plan's.
@@ -81,9 +83,9 @@ expect_status "doctor knows of a /dev/kvm for others" 1 'no permission for /dev/
 expect_status "doctor finds the rest in order" 1 'good +jail +ids 100000 to 165535' as_user '' "$cofferdam" doctor
 
 # With a delegated group, all of it: the user's VM runs.
-top=/sys/fs/cgroup
-if [ -w $top/cgroup.subtree_control ] && grep -qw memory $top/cgroup.controllers; then
-	group=$top/test-$$
+groups=/sys/fs/cgroup
+if [ -w $groups/cgroup.subtree_control ] && grep -qw memory $groups/cgroup.controllers; then
+	group=$groups/test-$$
 	mkdir -p "$group/session"
 	echo '+memory +pids +cpu' >"$group/cgroup.subtree_control"
 	chown $user "$group" "$group"/cgroup.{procs,subtree_control,threads} "$group/session" "$group"/session/cgroup.procs

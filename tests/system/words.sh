@@ -99,7 +99,7 @@ selftest() { "$cofferdam" --host "$place/host.yaml" selftest "$@"; }
 works() { ls -d "$place"/tmp/cofferdam-selftest-*/*.jsonl; }
 idle() { ! pgrep -f "$place/tmp/cofferdam-selftest"; }
 for signal in TERM INT HUP; do
-	(trap - INT; exec "$cofferdam" --host "$place/host.yaml" selftest) >/dev/null 2>"$place/said" &
+	(exec env --default-signal=INT,HUP "$cofferdam" --host "$place/host.yaml" selftest) >/dev/null 2>"$place/said" &
 	wait_for 20 works || fail "selftest does not begin"
 	kill -$signal $!
 	wait $!
