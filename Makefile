@@ -60,12 +60,18 @@ all: $(PROGRAMS) $(B)/cofferdam-policy.5 ## build everything
 $(B)/cofferdam-policy.5: $(B)/cofferdam
 	$(Q)$< schema --man >$@
 
+# What the programs of a VM must agree on. One that was built with other headers refuses the plan.
+AGREED := policy/plan.h monitor/protocol.h monitor/layout.h monitor/audit/event.h jail/lockdown.h jail/descriptors.h devices/transport.h
+PLANS := $(patsubst %,$(B)/%/policy/plan.o,glibc musl test asan)
+$(PLANS): $(AGREED)
+$(PLANS): DEFINE := -DPLAN_VERSION=0x$(shell cat $(AGREED) | sha256sum | cut -c 1-8)U
+
 $(B)/glibc/%.o: %.c
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(GLIBC) -c -o $@ $<
+	$(Q)$(CC) $(GLIBC) $(DEFINE) -c -o $@ $<
 $(B)/musl/%.o: %.c
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(MUSL) -c -o $@ $<
+	$(Q)$(CC) $(MUSL) $(DEFINE) -c -o $@ $<
 
 $(B)/cofferdam: $(call glibc,$(COMMAND_SRC)) $(B)/guest/builtin.o
 	$(Q)$(CC) -pie $(LINK) -o $@ $^ $(LIBRARIES)
@@ -84,6 +90,8 @@ $(B)/cofferdam-device: $(call musl,$(DEVICE_SRC))
 GUEST := -m64 -std=c17 -O2 -Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-prototypes -ffreestanding -fno-pic \
          -fno-stack-protector -fcf-protection=none -fno-asynchronous-unwind-tables -mno-red-zone -mgeneral-regs-only \
          -mcmodel=small -MMD -MP
+# The port bitmap has to lie within 64 KiB of the TSS, behind all code: what is not timed is built small.
+$(B)/guest/builtin/network.c.o $(B)/guest/builtin/bench_network.c.o: GUEST += -Os
 GUEST_OBJ := $(patsubst %,$(B)/%.o,$(wildcard guest/builtin/*.c guest/builtin/*.S))
 
 $(B)/guest/%.c.o: guest/%.c
@@ -95,6 +103,17 @@ $(B)/guest/%.S.o: guest/%.S
 $(B)/guest/builtin.elf: $(GUEST_OBJ) guest/builtin/link.ld
 	$(Q)$(CC) -m64 -nostdlib -static -Wl,--build-id=none,-z,max-page-size=0x1000,-z,noexecstack -T guest/builtin/link.ld \
 	  -o $@ $(GUEST_OBJ)
+
+# A guest that attacks, made of the built-in one's machinery: for tests/system/hostile.py alone.
+HOSTILE_OBJ := $(patsubst %,$(B)/%.o,$(wildcard tests/guests/hostile/*.c)) \
+               $(patsubst %,$(B)/guest/builtin/%.o,start.S traps.S tables.S console.c dsdt.c ending.c firmware.c machine.c \
+                 memory.c print.c processors.c virtio.c words.c)
+$(B)/tests/guests/%.c.o: tests/guests/%.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(GUEST) -I. -c -o $@ $<
+$(B)/hostile.elf: $(HOSTILE_OBJ) guest/builtin/link.ld
+	$(Q)$(CC) -m64 -nostdlib -static -Wl,--build-id=none,-z,max-page-size=0x1000,-z,noexecstack \
+	  -T guest/builtin/link.ld -o $@ $(HOSTILE_OBJ)
 $(B)/guest/builtin.hash: $(B)/guest/builtin.elf
 	$(Q)sha256sum $< | sed 's/ .*//; s/../0x&,/g; s/,$$//; s/^/.byte /' >$@
 $(B)/guest/builtin.o: monitor/command/builtin.S $(B)/guest/builtin.elf $(B)/guest/builtin.hash
@@ -102,7 +121,7 @@ $(B)/guest/builtin.o: monitor/command/builtin.S $(B)/guest/builtin.elf $(B)/gues
 
 # ---- unit tests: everything but the programs' main files, with sanitizers ----------------------------------------
 TEST := -std=c17 -D_GNU_SOURCE -O1 -g -I. -Itests/unit $(WARN) -fno-strict-aliasing -fno-common -MMD -MP \
-        -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -DGUEST_MEMORY_HOOK $(EXTRA_CFLAGS)
+        -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -DGUEST_MEMORY_HOOK -DLINK_ANSWER_S=6 $(EXTRA_CFLAGS)
 TEST_LIBS := -lcheck -lsubunit -lm -lrt -lpthread -lseccomp -lcap-ng -lyaml -ljansson -lsodium
 UNIT_SHARED := $(filter-out %/main.c,$(sort $(DEVICE_SRC) $(MONITOR_SRC) $(SUPERVISOR_SRC) $(AUDITOR_SRC) $(COMMAND_SRC)))
 UNIT_HELP := $(wildcard tests/unit/fake_*.c)
@@ -111,7 +130,7 @@ test = $(patsubst %.c,$(B)/test/%.o,$(1))
 
 $(B)/test/%.o: %.c
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(TEST) -c -o $@ $<
+	$(Q)$(CC) $(TEST) $(DEFINE) -c -o $@ $<
 $(B)/test/all.a: $(call test,$(UNIT_SHARED) $(UNIT_HELP))
 	$(Q)rm -f $@ && ar rcsT $@ $^
 $(B)/unit/%: $(B)/test/tests/unit/%.o $(B)/test/all.a
@@ -153,18 +172,46 @@ $(B)/trial/cofferdam: $(B)/trial/filters.o $(filter-out %/jail/outside/filters.o
 trial: all $(B)/trial/cofferdam ## each rule of each system call filter is needed
 	@B=$(B) tests/system/rules.py
 
+# The hostile guest's other two beds: programs that trap at undefined behaviour, in their jail; and programs with
+# AddressSanitizer, which no jail and no static link can have: the launcher for these leaves the host's root in place, and
+# they put no layer in force (tests/guests/open).
+ASAN := -std=c17 -D_GNU_SOURCE -O1 -g -I. $(WARN) -fPIE -fno-strict-aliasing -fno-common -MMD -MP -fno-omit-frame-pointer \
+        -fsanitize=address,undefined -fno-sanitize-recover=all -DSANITIZER_REPORTS='"$(abspath $(B)/asan/reports)"'
+asan = $(patsubst %.c,$(B)/asan/%.o,$(filter-out jail/inside/%,$(1)) tests/guests/open/lockdown.c)
+ASAN_PROGRAMS := $(addprefix $(B)/asan/cofferdam,-supervisor -auditor -monitor -device)
+$(B)/asan/%.o: %.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ASAN) $(DEFINE) -c -o $@ $<
+$(B)/asan/cofferdam-supervisor: $(call asan,$(SUPERVISOR_SRC))
+$(B)/asan/cofferdam-auditor: $(call asan,$(AUDITOR_SRC))
+$(B)/asan/cofferdam-monitor: $(call asan,$(MONITOR_SRC))
+$(B)/asan/cofferdam-device: $(call asan,$(DEVICE_SRC))
+$(ASAN_PROGRAMS):
+	$(Q)$(CC) -fsanitize=address,undefined -pie -Wl,--as-needed -o $@ $^ -ljansson -lsodium -lpthread
+$(B)/asan/stager.o: jail/outside/stager.c tests/guests/open/no_root.h
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(GLIBC) -include tests/guests/open/no_root.h -c -o $@ $<
+$(B)/asan/cofferdam: $(B)/asan/stager.o $(filter-out %/jail/outside/stager.o,$(call glibc,$(COMMAND_SRC))) $(B)/guest/builtin.o
+	$(Q)$(CC) -pie $(LINK) -o $@ $^ $(LIBRARIES)
+$(B)/asan/reports:
+	$(Q)mkdir -p $@ && chmod 1777 $@
+sanitized: $(B)/asan/cofferdam $(ASAN_PROGRAMS) $(B)/asan/reports ## programs with sanitizers, for the hostile guest alone
+	@$(MAKE) --no-print-directory B=$(B)/trap EXTRA_CFLAGS="-fsanitize=undefined -fsanitize-undefined-trap-on-error" all
+
 # What the system tests need: a kernel made worse; a tracer that kills at a system call.
 $(B)/without: tests/jail/without.c
 	$(Q)$(CC) $(GLIBC) -MF $@.d -o $@ $< -lseccomp
 $(B)/killer: tests/jail/killer.c tests/jail/left.c tests/jail/left.h
 	$(Q)$(CC) $(GLIBC) -MF $@.d -o $@ $(filter %.c,$^) -lpthread
-TOOLS := $(B)/without $(B)/killer
+TOOLS := $(B)/without $(B)/killer $(B)/hostile.elf
 
 # ---- fuzzing: `make fuzz TARGET=virtqueue TIME=60`; docs/fuzzing.md ------------------------------------------------
 FUZZ_TARGETS := $(patsubst fuzz/%.c,%,$(wildcard fuzz/*.c))
 FUZZ_FLAGS := -std=c17 -D_GNU_SOURCE -O2 -g -I. -fno-strict-aliasing -fno-sanitize-recover=all -DGUEST_MEMORY_HOOK
-FUZZ_virtqueue := -include fuzz/backend/calls.h fuzz/virtqueue.c fuzz/backend/virtqueue.c tests/unit/fake_ring.c \
+FUZZ_virtqueue := -include fuzz/backend/calls.h fuzz/virtqueue.c fuzz/backend/virtqueue.c tests/unit/fake_ring.c tests/unit/fake_frames.c \
                   $(filter-out devices/main.c,$(wildcard devices/*.c))
+FUZZ_vsock := fuzz/vsock.c tests/unit/fake_ring.c $(filter-out devices/main.c,$(wildcard devices/*.c))
+FUZZ_frames := fuzz/frames.c tests/unit/fake_frames.c devices/frames.c
 FUZZ_mmio := fuzz/mmio.c monitor/vmm/mmio.c
 FUZZ_loader := fuzz/loader.c $(patsubst %,monitor/vmm/%.c,kernel bzimage elf image boot) devices/guest_memory.c
 FUZZ_policy := fuzz/policy.c $(wildcard policy/*.c) -lyaml -ljansson -lsodium
@@ -172,10 +219,10 @@ FUZZ_policy_form := fuzz/policy_form.c $(wildcard policy/*.c) -lyaml -ljansson -
 TARGET ?= virtqueue
 TIME ?= 60
 
-$(B)/fuzz/replay-%: fuzz/%.c $(wildcard fuzz/backend/* devices/*.[ch] monitor/vmm/*.[ch] policy/*.[ch])
+$(B)/fuzz/replay-%: fuzz/%.c $(wildcard fuzz/backend/* devices/*.[ch] monitor/*.h monitor/vmm/*.[ch] policy/*.[ch])
 	@mkdir -p $(@D)
 	$(Q)clang -fsanitize=fuzzer,address,undefined $(FUZZ_FLAGS) -o $@ $(FUZZ_$*)
-$(B)/fuzz/afl-%: fuzz/%.c $(wildcard fuzz/backend/* devices/*.[ch] monitor/vmm/*.[ch] policy/*.[ch])
+$(B)/fuzz/afl-%: fuzz/%.c $(wildcard fuzz/backend/* devices/*.[ch] monitor/*.h monitor/vmm/*.[ch] policy/*.[ch])
 	@mkdir -p $(@D)
 	$(Q)AFL_QUIET=1 AFL_USE_ASAN=1 AFL_USE_UBSAN=1 afl-clang-fast -fsanitize=fuzzer $(FUZZ_FLAGS) -o $@ $(FUZZ_$*)
 
@@ -190,7 +237,7 @@ BUILD_PACKAGES := gcc libc6-dev binutils musl-tools libseccomp-dev libcap-ng-dev
 DEMO_PACKAGES := $(BUILD_PACKAGES) qemu-system-x86 busybox-static cpio xz-utils erofs-utils e2fsprogs kmod uidmap python3 \
                  ca-certificates
 PACKAGES := $(DEMO_PACKAGES) clang check strace acpica-tools afl++ libclang-rt-14-dev clang-format clang-tidy cppcheck \
-            python3-yaml python3-jsonschema minisign groff-base
+            iproute2 iperf3 passt python3-yaml python3-jsonschema minisign groff-base chromium
 
 deps: ## install the Debian packages that are missing
 	@tests/deps $(PACKAGES)
@@ -210,9 +257,18 @@ demo: deps-demo ## boot Debian in a jailed VM, then verify its log
 	@$(MAKE) --no-print-directory -j$$(nproc) all
 	@B=$(B) tests/demo
 
+# The auditor, driven without its jail: for tests/bench/log.py alone.
+$(B)/bench/records: $(call musl,tests/bench/records.c $(filter-out monitor/audit/main.c jail/inside/%,$(AUDITOR_SRC)) $(FORTIFIED))
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(MUSL_LINK) -o $@ $(MUSL_START) $^ -l:libsodium.a $(MUSL_END)
+
 bench: deps ## measure beside QEMU microvm and a bare monitor
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory all $(B)/bench/records
 	@B=$(B) tests/bench/run
+
+soak: deps ## a Debian guest works its devices with real tools for SOAK seconds (3600)
+	@$(MAKE) --no-print-directory -j$$(nproc) all
+	@B=$(B) tests/soak $(or $(SOAK),3600)
 
 check-layers: ## a folder is a privilege: who may include what
 	@tests/layers
@@ -229,11 +285,12 @@ lint: check-layers ## format, clang-tidy, cppcheck, layers
 
 install: all ## install to DESTDIR and PREFIX
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/cofferdam $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man5 \
-	  $(DESTDIR)$(PREFIX)/share/doc/cofferdam/examples
+	  $(DESTDIR)$(PREFIX)/share/doc/cofferdam/examples $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 	install -m 755 $(B)/cofferdam $(DESTDIR)$(PREFIX)/bin/
 	install -m 755 $(JAILED) $(DESTDIR)$(PREFIX)/libexec/cofferdam/
-	install -m 644 docs/cofferdam.1 $(DESTDIR)$(PREFIX)/share/man/man1/
+	install -m 644 docs/cofferdam.1 docs/cofferdam-audit.1 $(DESTDIR)$(PREFIX)/share/man/man1/
 	install -m 644 $(B)/cofferdam-policy.5 $(DESTDIR)$(PREFIX)/share/man/man5/
+	install -m 644 docs/cofferdam.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/cofferdam
 	install -m 644 docs/compliance.md $(DESTDIR)$(PREFIX)/share/doc/cofferdam/
 	install -m 755 docs/verify.py $(DESTDIR)$(PREFIX)/share/doc/cofferdam/
 	install -m 644 README.md SECURITY.md LICENSE $(DESTDIR)$(PREFIX)/share/doc/cofferdam/
@@ -245,5 +302,5 @@ clean: ## remove what was built
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
 
--include $(shell find $(B)/glibc $(B)/musl $(B)/test $(B)/guest/builtin -name "*.d" -type f 2>/dev/null)
-.PHONY: all clean help unit jail-tests trial fuzz fuzz-replay deps deps-build deps-demo check check-all check-run demo bench check-layers check-programs format lint install
+-include $(shell find $(B)/glibc $(B)/musl $(B)/test $(B)/guest/builtin $(B)/tests/guests $(B)/asan -name "*.d" -type f 2>/dev/null)
+.PHONY: all sanitized clean help unit jail-tests trial fuzz fuzz-replay deps deps-build deps-demo check check-all check-run demo bench soak check-layers check-programs format lint install

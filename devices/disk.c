@@ -1,26 +1,30 @@
-/* Disk (virtio 1.2, section 5.2): a raw image, never probed, read-only or read-write.
+/* Disk (virtio 1.2, section 5.2): the requests to an image (devices/disk.h), read-only or read-write.
  *
- * Trusts the plan's size of the image, not the guest's header. Data moves straight between the image and guest
- * memory. Never reads or writes past the plan's capacity, never writes a read-only image (it has no call for it
- * either: its filter lacks pwritev and fdatasync), and tells the driver no more bytes than were written. A request is
- * served in pieces, for it can be as large as 4 GiB, within the plan's limits.
+ * Trusts the plan's size of the image, not the guest's header. Never reads, writes or clears past the plan's capacity,
+ * never writes a read-only image (it has no call for it either: its filter lets it write to nothing but its
+ * interrupt), and tells the driver no more bytes than were written. A request is served in pieces, for it can be as
+ * large as 4 GiB, within the plan's limits; what was served in one run is shown to the driver at once.
  */
-#include "devices/device.h"
+#include "devices/disk.h"
 
+#include <errno.h>
 #include <string.h>
-#include <sys/uio.h>
-#include <unistd.h>
 
 #define F_SEG_MAX (UINT64_C(1) << 2)
 #define F_RO (UINT64_C(1) << 5)
 #define F_BLK_SIZE (UINT64_C(1) << 6)
 #define F_FLUSH (UINT64_C(1) << 9)
+#define F_DISCARD (UINT64_C(1) << 13)
+#define F_WRITE_ZEROES (UINT64_C(1) << 14)
 
 enum {
 	SECTOR = 512,
 	/* Data segments of a request: the two largest fit into the ring, so that the driver can prepare one while we
 	   work on the other. */
 	SEGMENTS_MAX = TRANSPORT_QUEUE_SIZE_MAX / 2 - 2,
+	CLEAR_MAX = (64 << 20) / SECTOR, /* sectors of one range: what may be written in its place holds others up */
+	PUNCH_COST = 4096,               /* what a hole takes of a run besides its size, in bytes that are moved … */
+	PUNCH_GAIN = IMAGE_PUNCH_MAX / RUN_MAX, /* … which is so many times as fast */
 };
 
 /* 5.2.6: the start of a request; its last writable byte is the status. */
@@ -33,7 +37,10 @@ enum {
 	TYPE_OUT = 1,
 	TYPE_FLUSH = 4,
 	TYPE_GET_ID = 8,
+	TYPE_DISCARD = 11,
+	TYPE_WRITE_ZEROES = 13,
 };
+enum { RANGE_UNMAP = 1 }; /* the only flag there is, of TYPE_WRITE_ZEROES alone */
 enum status {
 	STATUS_OK = 0,
 	STATUS_IOERR = 1,
@@ -44,49 +51,109 @@ enum status {
 struct disk_config {
 	uint64_t capacity; /* sectors */
 	uint32_t size_max, seg_max, geometry, blk_size;
+	uint32_t topology[2], writeback_and_queues;
+	uint32_t max_discard_sectors, max_discard_seg, discard_sector_alignment;
+	uint32_t max_write_zeroes_sectors, max_write_zeroes_seg, write_zeroes_may_unmap;
+	uint32_t unused; /* ours, to a multiple of the largest field */
 };
-_Static_assert(sizeof(struct disk_config) == 24, "the specification's layout");
+_Static_assert(offsetof(struct disk_config, max_discard_sectors) == 36 && offsetof(struct disk_config, unused) == 60,
+	       "the specification's layout");
 
-static uint32_t disk_describe(const struct plan_device *plan, uint64_t *features, uint8_t *config)
+static uint32_t disk_describe(const struct device *device, uint64_t *features, uint8_t *config)
 {
-	const struct disk_config disk = {
-	    .capacity = plan->as.disk.sectors,
-	    .seg_max = SEGMENTS_MAX,
-	    .blk_size = SECTOR,
-	};
+	const struct plan_disk *plan = &device->plan->as.disk;
+	struct disk_config disk = {.capacity = plan->sectors, .seg_max = SEGMENTS_MAX, .blk_size = SECTOR};
 
-	*features |= F_SEG_MAX | F_BLK_SIZE | (plan->as.disk.read_only ? F_RO : F_FLUSH);
-	memcpy(config, &disk, sizeof(disk));
-	return sizeof(disk);
+	*features |= F_SEG_MAX | F_BLK_SIZE | (plan->read_only ? F_RO : F_FLUSH | F_DISCARD | F_WRITE_ZEROES);
+	if (!plan->read_only) {
+		disk.max_discard_sectors = disk.max_write_zeroes_sectors = CLEAR_MAX;
+		disk.max_discard_seg = DISK_RANGES_MAX;
+		disk.discard_sector_alignment = IMAGE_BLOCK / SECTOR;
+		disk.max_write_zeroes_seg = 1;
+		disk.write_zeroes_may_unmap = plan->overlay == PLAN_OVERLAY_NONE;
+	}
+	memcpy(config, &disk, offsetof(struct disk_config, unused));
+	return offsetof(struct disk_config, unused);
 }
 
-static bool is_in_range(const struct device *device, uint64_t sector, uint32_t size)
+/* The overlay's bits. */
+static size_t disk_more_state(const struct plan_device *plan)
+{
+	return plan->as.disk.overlay == PLAN_OVERLAY_NONE ? 0 : plan_overlay_bits(plan->as.disk.sectors);
+}
+
+static struct disk_request *current(struct device *device)
+{
+	struct disk *disk = device->state;
+
+	return &disk->request;
+}
+
+static bool is_in_range(const struct device *device, uint64_t sector, uint32_t sectors)
 {
 	uint64_t capacity = device->plan->as.disk.sectors;
 
-	return size % SECTOR == 0 && sector <= capacity && size / SECTOR <= capacity - sector;
+	return sector <= capacity && sectors <= capacity - sector;
+}
+
+/* What is wrong with a read or a write of `data`, which is one range. */
+static enum status take_data(struct device *device, uint64_t sector, const struct guest_buffers *data,
+			     const struct guest_buffers *other)
+{
+	struct disk_request *disk = current(device);
+
+	if (other->size != 0 || data->size % SECTOR != 0 || !is_in_range(device, sector, data->size / SECTOR))
+		return STATUS_IOERR;
+	disk->ranges[0] = (struct disk_range){.sector = sector, .sectors = data->size / SECTOR};
+	disk->range_count = 1;
+	return STATUS_OK;
+}
+
+/* The ranges of a discard or a write of zeroes (5.2.6.2). All are taken and checked before anything is done. */
+static enum status take_ranges(struct device *device, struct chain *chain, uint32_t most, uint32_t flags)
+{
+	struct disk_request *disk = current(device);
+	uint32_t size = chain->readable.size;
+
+	if (chain->writable.size != 0 || size == 0 || size % sizeof(disk->ranges[0]) != 0 ||
+	    size / sizeof(disk->ranges[0]) > most)
+		return STATUS_IOERR;
+	guest_buffers_read(&chain->readable, disk->ranges, size);
+	for (uint32_t i = 0; i < size / sizeof(disk->ranges[0]); i++) {
+		const struct disk_range *range = &disk->ranges[i];
+		if ((range->flags & ~flags) != 0)
+			return STATUS_UNSUPP;
+		if (range->sectors > CLEAR_MAX || !is_in_range(device, range->sector, range->sectors))
+			return STATUS_IOERR;
+	}
+	disk->range_count = size / sizeof(disk->ranges[0]);
+	return STATUS_OK;
 }
 
 /* What is wrong with a request as such. */
-static enum status check(const struct device *device, const struct request *request, const struct chain *chain)
+static enum status check(struct device *device, const struct request *request, struct chain *chain)
 {
-	const struct guest_buffers *readable = &chain->readable, *writable = &chain->writable;
-	bool read_only = device->plan->as.disk.read_only;
-
 	switch (request->type) {
 	case TYPE_IN:
-		return readable->size == 0 && is_in_range(device, request->sector, writable->size) ? STATUS_OK
-												   : STATUS_IOERR;
+		return take_data(device, request->sector, &chain->writable, &chain->readable);
 	case TYPE_OUT:
-		return writable->size == 0 && !read_only && is_in_range(device, request->sector, readable->size)
-			   ? STATUS_OK
-			   : STATUS_IOERR;
+		if (device->plan->as.disk.read_only)
+			return STATUS_IOERR;
+		return take_data(device, request->sector, &chain->readable, &chain->writable);
 	case TYPE_FLUSH:
 		if ((device->features & F_FLUSH) == 0)
 			return STATUS_UNSUPP;
 		return request->sector == 0 ? STATUS_OK : STATUS_IOERR;
 	case TYPE_GET_ID:
-		return writable->size >= PLAN_SERIAL_SIZE ? STATUS_OK : STATUS_IOERR;
+		return chain->writable.size >= PLAN_SERIAL_SIZE ? STATUS_OK : STATUS_IOERR;
+	case TYPE_DISCARD:
+		if ((device->features & F_DISCARD) == 0)
+			return STATUS_UNSUPP;
+		return take_ranges(device, chain, DISK_RANGES_MAX, 0);
+	case TYPE_WRITE_ZEROES:
+		if ((device->features & F_WRITE_ZEROES) == 0)
+			return STATUS_UNSUPP;
+		return take_ranges(device, chain, 1, RANGE_UNMAP);
 	default:
 		return STATUS_UNSUPP;
 	}
@@ -95,79 +162,82 @@ static enum status check(const struct device *device, const struct request *requ
 /* Takes the header and the status byte's place off a new chain. False: it is no request. */
 static bool begin(struct device *device, struct chain *chain)
 {
-	struct disk *disk = &device->disk;
+	bool is_loaded = ((const struct disk *)device->state)->is_loaded;
+	struct disk_request *disk = current(device);
 	struct request request;
 
 	if (chain->writable.size == 0 ||
 	    guest_buffers_read(&chain->readable, &request, sizeof(request)) != sizeof(request))
 		return false;
-	*disk = (struct disk){.type = request.type, .last = guest_buffers_take_last(&chain->writable)};
+	*disk = (struct disk_request){.type = request.type, .last = guest_buffers_take_last(&chain->writable)};
 	disk->room = chain->writable.size;
-	disk->status = (uint8_t)check(device, &request, chain);
-	disk->offset = disk->status == STATUS_OK ? request.sector * SECTOR : 0;
+	disk->status = is_loaded ? (uint8_t)check(device, &request, chain) : STATUS_IOERR;
 	return true;
 }
 
-/* Moves up to `most` bytes between the image and the front of `data`; the last iovec of those is shortened meanwhile. A
-   short transfer goes on where it stopped; the image's end counts as an error. */
-static bool move(struct device *device, struct guest_buffers *data, uint32_t most)
+/* One piece of the first range that is left. Zeros are a hole where it may be. Answers how many bytes it moved, and
+   takes what a hole costs from the run. */
+static uint32_t step(struct device *device, struct chain *chain, uint32_t most, uint32_t *budget)
 {
-	struct disk *disk = &device->disk;
-	unsigned count = 0;
-	size_t size = 0;
+	static const uint8_t zeros[16384];
+	struct disk_request *disk = current(device);
+	struct disk_range *range = &disk->ranges[disk->range];
+	uint64_t size = (uint64_t)range->sectors * SECTOR, at = range->sector * SECTOR + disk->offset, start = at;
+	uint64_t left = size - disk->offset, room = (uint64_t)*budget * PUNCH_GAIN;
+	/* A hole in an overlay would show the image. */
+	bool may_unmap = range->flags == RANGE_UNMAP && device->plan->as.disk.overlay == PLAN_OVERLAY_NONE;
+	bool punches = disk->type == TYPE_DISCARD || may_unmap, is_done = true;
 
-	while (count < data->count && size < most)
-		size += data->iov[count++].iov_len;
-	size_t *length = &data->iov[count - 1].iov_len, whole = *length;
-	*length -= size > most ? size - most : 0;
-	ssize_t moved = disk->type == TYPE_IN ? preadv(device->backend, data->iov, (int)count, (off_t)disk->offset)
-					      : pwritev(device->backend, data->iov, (int)count, (off_t)disk->offset);
-	*length = whole;
-	if (moved <= 0)
-		return false;
-	guest_buffers_skip(data, (size_t)moved);
-	disk->offset += (uint64_t)moved;
-	return true;
-}
-
-/* One piece of a read or write, which has some left. */
-static void step(struct device *device, struct guest_buffers *data, uint32_t most)
-{
-	struct disk *disk = &device->disk;
-
-	if (disk->is_clearing) {
-		guest_buffers_clear(data, most);
-		return;
-	}
-	if (move(device, data, most))
-		return;
-	disk->status = STATUS_IOERR;
+	most = left < most ? (uint32_t)left : most;
+	if (disk->is_clearing)
+		at += guest_buffers_write(&chain->writable, zeros, most < sizeof(zeros) ? most : sizeof(zeros));
+	else if (left > 0 && punches)
+		is_done = image_punch(device, &at, (uint32_t)(left < room ? left : room));
+	else if (left > 0 && disk->type == TYPE_WRITE_ZEROES)
+		is_done = image_write_zeros(device, &at, most);
+	else if (left > 0 && disk->type == TYPE_IN)
+		is_done = image_read(device, &at, &chain->writable, most);
+	else if (left > 0)
+		is_done = image_write(device, &at, &chain->readable, most);
+	if (!is_done && punches && errno == EOPNOTSUPP && disk->type == TYPE_WRITE_ZEROES)
+		range->flags = 0; /* this file system makes no holes */
+	else if (!is_done)
+		disk->status = punches && errno == EOPNOTSUPP ? STATUS_UNSUPP : STATUS_IOERR;
 	/* The driver may hand the whole buffer on: what it held before must not look like data. */
-	disk->is_clearing = disk->type == TYPE_IN;
+	disk->is_clearing |= !is_done && disk->type == TYPE_IN;
+	disk->offset += at - start;
+	if (disk->offset == size) {
+		disk->offset = 0;
+		disk->range++;
+	}
+	if (!punches)
+		return (uint32_t)(at - start);
+	uint32_t cost = PUNCH_COST + (uint32_t)((at - start) / PUNCH_GAIN);
+	*budget -= cost < *budget ? cost : *budget;
+	return 0;
 }
 
 /* What is left when all data has been moved. */
 static void finish(struct device *device, struct chain *chain)
 {
-	struct disk *disk = &device->disk;
+	struct disk_request *disk = current(device);
+	bool changes = disk->type != TYPE_IN && disk->range_count > 0;
 	/* 5.2.6.2: a driver that cannot flush must not have to. */
-	bool syncs = disk->type == TYPE_FLUSH || (disk->type == TYPE_OUT && (device->features & F_FLUSH) == 0);
+	bool syncs = disk->type == TYPE_FLUSH || (changes && (device->features & F_FLUSH) == 0);
 
-	if (disk->status == STATUS_OK && syncs && fdatasync(device->backend) != 0)
+	if (disk->status == STATUS_OK && syncs && !image_flush(device))
 		disk->status = STATUS_IOERR;
 	if (disk->status == STATUS_OK && disk->type == TYPE_GET_ID)
 		guest_buffers_write(&chain->writable, device->plan->as.disk.serial, PLAN_SERIAL_SIZE);
 	guest_buffers_write(&(struct guest_buffers){.iov = &disk->last, .count = 1, .size = 1}, &disk->status, 1);
 	/* The status byte counts only if there is no gap before it (2.7.8.2). */
 	uint32_t left = chain->writable.size;
-	device_give_back(device, left == 0 ? disk->room + 1 : disk->room - left);
+	virtqueue_stage(&device->queues[0], chain, left == 0 ? disk->room + 1 : disk->room - left);
 }
 
-static bool has_data_left(const struct disk *disk, const struct guest_buffers *data)
+static bool has_data_left(const struct disk_request *disk)
 {
-	bool is_transfer = disk->type == TYPE_IN || disk->type == TYPE_OUT;
-
-	return is_transfer && data->size > 0 && (disk->status == STATUS_OK || disk->is_clearing);
+	return disk->range < disk->range_count && (disk->status == STATUS_OK || disk->is_clearing);
 }
 
 static uint32_t whole_sectors(uint32_t size)
@@ -177,32 +247,30 @@ static uint32_t whole_sectors(uint32_t size)
 
 static unsigned disk_run(struct device *device, unsigned ready)
 {
-	struct disk *disk = &device->disk;
+	struct disk_request *disk = current(device);
 	uint32_t budget = RUN_MAX;
 
 	(void)ready;
 	if (!device->is_active)
 		return 0;
 	for (unsigned served = 0; served < TRANSPORT_QUEUE_SIZE_MAX && budget > 0;) {
-		bool is_new = !device->is_busy;
-		struct chain *chain = device_take(device);
+		bool is_new = !device->queues[0].is_out;
+		struct chain *chain = device_take(device, 0);
 		if (chain == NULL)
 			return 0;
 		if (is_new && !begin(device, chain)) {
 			virtqueue_fail(&device->queues[0], FAULT_REQUEST);
 			return 0;
 		}
-		if (!device_may_go_on(device))
+		if (!device_may_go_on(device, 0))
 			return DEVICE_LATER;
-		struct guest_buffers *data = disk->type == TYPE_IN ? &chain->writable : &chain->readable;
-		uint32_t before = data->size;
-		if (has_data_left(disk, data))
-			step(device, data, whole_sectors(limiter_piece(&device->limiter, budget)));
-		uint32_t moved = before - data->size;
-		bool is_done = !has_data_left(disk, data);
+		uint32_t most = whole_sectors(limiter_piece(&device->limiters[0], budget)), moved = 0;
+		if (has_data_left(disk))
+			moved = step(device, chain, most, &budget);
+		bool is_done = !has_data_left(disk);
 		if (is_done)
 			finish(device, chain);
-		device_account(device, moved, is_done);
+		device_account(device, 0, moved, is_done);
 		budget -= moved < budget ? moved : budget;
 		served += is_done;
 	}
@@ -212,6 +280,11 @@ static unsigned disk_run(struct device *device, unsigned ready)
 const struct device_ops disk_ops = {
     .kind = DEVICE_DISK,
     .queue_count = 1,
+    .directions = {BOTH_WAYS},
+    .state_size = sizeof(struct disk),
+    .more_state = disk_more_state,
     .describe = disk_describe,
+    .activate = overlay_load,
+    .reset = overlay_rest,
     .run = disk_run,
 };

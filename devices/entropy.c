@@ -13,9 +13,9 @@ enum {
 	PIECE = 256,            /* getrandom gives that many at once, always */
 };
 
-static uint32_t entropy_describe(const struct plan_device *plan, uint64_t *features, uint8_t *config)
+static uint32_t entropy_describe(const struct device *device, uint64_t *features, uint8_t *config)
 {
-	(void)plan, (void)features, (void)config;
+	(void)device, (void)features, (void)config;
 	return 0;
 }
 
@@ -39,18 +39,14 @@ static unsigned entropy_run(struct device *device, unsigned ready)
 	if (!device->is_active)
 		return 0;
 	for (uint32_t given = 0; given < RUN_MAX;) {
-		struct chain *chain = device_take(device);
+		struct chain *chain = device_take(device, 0);
 		if (chain == NULL)
 			return 0;
-		if (chain->readable.size > 0 || chain->writable.size == 0) { /* 5.4.6.1 */
-			virtqueue_fail(&device->queues[0], FAULT_REQUEST);
-			return 0;
-		}
-		if (!device_may_go_on(device))
+		if (!device_may_go_on(device, 0))
 			return DEVICE_LATER;
-		uint32_t size = fill(&chain->writable, limiter_piece(&device->limiter, REQUEST_MAX));
-		device_give_back(device, size);
-		device_account(device, size, 1);
+		uint32_t size = fill(&chain->writable, limiter_piece(&device->limiters[0], REQUEST_MAX));
+		virtqueue_stage(&device->queues[0], chain, size);
+		device_account(device, 0, size, 1);
 		given += size;
 	}
 	return DEVICE_AGAIN;
@@ -59,6 +55,8 @@ static unsigned entropy_run(struct device *device, unsigned ready)
 const struct device_ops entropy_ops = {
     .kind = DEVICE_ENTROPY,
     .queue_count = 1,
+    .directions = {TO_DRIVER}, /* 5.4.6.1 */
+    .state_size = 1,           /* it has none */
     .describe = entropy_describe,
     .run = entropy_run,
 };

@@ -18,40 +18,18 @@ enum state {
 	STATE_STRING,       /* within a string: dropped up to ESC, BEL, CAN or SUB */
 };
 
-enum {
-	BEL = 0x07,
-	CAN = 0x18,
-	SUB = 0x1a,
-	ESC = 0x1b,
-	DEL = 0x7f,
-};
+enum { ESC = 0x1b, DEL = 0x7f };
+#define REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */
 
-struct output {
-	uint8_t *to;
-	size_t size;
-};
-
-static void put(struct output *output, const void *bytes, size_t size)
+static void put(uint8_t **to, const void *bytes, size_t size)
 {
-	memcpy(output->to + output->size, bytes, size);
-	output->size += size;
-}
-
-static void put_replacement(struct output *output)
-{
-	put(output, "\xef\xbf\xbd", 3); /* U+FFFD */
+	memcpy(*to, bytes, size);
+	*to += size;
 }
 
 static void hold(struct escape_filter *filter, uint8_t byte)
 {
 	filter->held[filter->held_size++] = byte;
-}
-
-static void enter(struct escape_filter *filter, enum state state)
-{
-	filter->state = (uint8_t)state;
-	filter->held_size = 0;
-	filter->string_size = 0;
 }
 
 static bool is_in(const char *set, uint8_t byte)
@@ -101,143 +79,102 @@ static bool is_printable(const uint8_t *bytes, size_t size)
 /* Whether `byte` may follow what is held: no overlong forms, no surrogates, nothing past U+10FFFF. */
 static bool continues(const struct escape_filter *filter, uint8_t byte)
 {
-	uint8_t low = 0x80, high = 0xbf;
+	static const struct {
+		uint8_t first, low, high; /* of the second byte */
+	} narrower[] = {{0xe0, 0xa0, 0xbf}, {0xed, 0x80, 0x9f}, {0xf0, 0x90, 0xbf}, {0xf4, 0x80, 0x8f}};
 
-	if (filter->held_size == 1) {
-		switch (filter->held[0]) {
-		case 0xe0:
-			low = 0xa0;
-			break;
-		case 0xed:
-			high = 0x9f;
-			break;
-		case 0xf0:
-			low = 0x90;
-			break;
-		case 0xf4:
-			high = 0x8f;
-			break;
-		default:
-			break;
-		}
-	}
-	return byte >= low && byte <= high;
+	for (size_t i = 0; i < sizeof(narrower) / sizeof(narrower[0]) && filter->held_size == 1; i++)
+		if (filter->held[0] == narrower[i].first)
+			return byte >= narrower[i].low && byte <= narrower[i].high;
+	return byte >= 0x80 && byte <= 0xbf;
 }
 
-static void text(struct escape_filter *filter, uint8_t byte, struct output *output)
-{
-	if (byte == ESC) {
-		enter(filter, STATE_ESCAPE);
-	} else if ((byte >= 0x20 && byte < DEL) || is_in("\n\r\t\b\a", byte)) {
-		put(output, &byte, 1);
-	} else if (byte >= 0xc2 && byte <= 0xf4) {
-		enter(filter, STATE_CHARACTER);
-		hold(filter, byte);
-		filter->expected = byte < 0xe0 ? 2 : byte < 0xf0 ? 3 : 4;
-	} else if (byte > DEL) {
-		put_replacement(output);
-	}
-}
+/* ---- a byte in each state, and the state after it ---- */
 
-static void character(struct escape_filter *filter, uint8_t byte, struct output *output)
+static enum state text(struct escape_filter *filter, uint8_t byte, uint8_t **to)
 {
-	if (!continues(filter, byte)) {
-		put_replacement(output);
-		enter(filter, STATE_TEXT);
-		text(filter, byte, output);
-		return;
-	}
+	filter->held_size = 0;
 	hold(filter, byte);
-	if (filter->held_size < filter->expected)
-		return;
-	if (is_printable(filter->held, filter->held_size))
-		put(output, filter->held, filter->held_size);
+	if (byte == ESC)
+		return STATE_ESCAPE;
+	if (byte >= 0xc2 && byte <= 0xf4)
+		return STATE_CHARACTER;
+	if ((byte >= 0x20 && byte < DEL) || is_in("\n\r\t\b\a", byte))
+		put(to, &byte, 1);
+	else if (byte > DEL)
+		put(to, REPLACEMENT, 3);
+	return STATE_TEXT;
+}
+
+static enum state character(struct escape_filter *filter, uint8_t byte, uint8_t **to)
+{
+	uint8_t first = filter->held[0], size = first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+
+	hold(filter, byte);
+	if (filter->held_size < size)
+		return STATE_CHARACTER;
+	if (is_printable(filter->held, size))
+		put(to, filter->held, size);
 	else
-		put_replacement(output);
-	enter(filter, STATE_TEXT);
+		put(to, REPLACEMENT, 3);
+	return STATE_TEXT;
 }
 
-static void escape(struct escape_filter *filter, uint8_t byte, struct output *output)
+static enum state escape(struct escape_filter *filter, uint8_t byte, uint8_t **to)
 {
-	if (byte == '[') {
-		enter(filter, STATE_CSI);
-		hold(filter, ESC);
-		hold(filter, byte);
-	} else if (is_in("]PX^_k", byte)) {
-		enter(filter, STATE_STRING);
-	} else if (byte >= 0x20 && byte < 0x30) {
-		enter(filter, STATE_INTERMEDIATE);
-	} else if (byte >= 0x30 && byte < DEL) {
-		if (is_in("78DEM", byte)) /* save and restore the cursor, move it by a line */
-			put(output, (const uint8_t[]){ESC, byte}, 2);
-		enter(filter, STATE_TEXT);
-	} else {
-		enter(filter, STATE_TEXT);
-		text(filter, byte, output);
-	}
+	hold(filter, byte);
+	filter->string_size = 0;
+	if (byte == '[')
+		return STATE_CSI;
+	if (is_in("]PX^_k", byte))
+		return STATE_STRING;
+	if (is_in("78DEM", byte)) /* save and restore the cursor, move it by a line */
+		put(to, filter->held, 2);
+	return byte < 0x30 ? STATE_INTERMEDIATE : STATE_TEXT;
 }
 
-static void intermediate(struct escape_filter *filter, uint8_t byte, struct output *output)
+static enum state csi(struct escape_filter *filter, uint8_t byte, uint8_t **to)
 {
-	if (byte >= 0x20 && byte < 0x30)
-		return;
-	enter(filter, STATE_TEXT);
-	if (byte < 0x20 || byte >= DEL)
-		text(filter, byte, output);
+	bool is_final = byte >= 0x40, is_good = is_final && is_allowed(filter, byte);
+
+	hold(filter, byte);
+	if (is_good)
+		put(to, filter->held, filter->held_size);
+	if (is_final)
+		return STATE_TEXT;
+	return filter->held_size < ESCAPE_SEQUENCE_MAX ? STATE_CSI : STATE_CSI_DROP; /* room for the final byte */
 }
 
-static void csi(struct escape_filter *filter, uint8_t byte, struct output *output)
+static enum state drop(struct escape_filter *filter, uint8_t byte, uint8_t **to)
 {
-	if (byte < 0x20 || byte >= DEL) { /* not a sequence after all */
-		enter(filter, STATE_TEXT);
-		text(filter, byte, output);
-	} else if (byte >= 0x40) { /* the final byte */
-		if (filter->state == STATE_CSI && is_allowed(filter, byte)) {
-			hold(filter, byte);
-			put(output, filter->held, filter->held_size);
-		}
-		enter(filter, STATE_TEXT);
-	} else if (filter->state == STATE_CSI) {
-		hold(filter, byte);
-		if (filter->held_size == ESCAPE_SEQUENCE_MAX) /* no room for the final byte */
-			enter(filter, STATE_CSI_DROP);
-	}
+	(void)to;
+	return byte < (filter->state == STATE_CSI_DROP ? 0x40 : 0x30) ? (enum state)filter->state : STATE_TEXT;
 }
 
-static void string(struct escape_filter *filter, uint8_t byte)
+static enum state string(struct escape_filter *filter, uint8_t byte, uint8_t **to)
 {
 	if (byte == ESC) /* of `ESC \`, or of another sequence */
-		enter(filter, STATE_ESCAPE);
-	else if (byte == BEL || byte == CAN || byte == SUB || ++filter->string_size == ESCAPE_STRING_MAX)
-		enter(filter, STATE_TEXT);
+		return text(filter, byte, to);
+	return is_in("\a\x18\x1a", byte) || ++filter->string_size == ESCAPE_STRING_MAX ? STATE_TEXT : STATE_STRING;
 }
 
 size_t escape_filter(struct escape_filter *filter, const uint8_t *from, size_t size, uint8_t *to)
 {
-	struct output output = {.to = to};
+	static enum state (*const states[])(struct escape_filter *, uint8_t, uint8_t **) = {
+	    [STATE_TEXT] = text, [STATE_CHARACTER] = character, [STATE_ESCAPE] = escape, [STATE_INTERMEDIATE] = drop,
+	    [STATE_CSI] = csi,   [STATE_CSI_DROP] = drop,       [STATE_STRING] = string,
+	};
+	const uint8_t *start = to;
 
 	for (size_t i = 0; i < size; i++) {
-		switch ((enum state)filter->state) {
-		case STATE_TEXT:
-			text(filter, from[i], &output);
-			break;
-		case STATE_CHARACTER:
-			character(filter, from[i], &output);
-			break;
-		case STATE_ESCAPE:
-			escape(filter, from[i], &output);
-			break;
-		case STATE_INTERMEDIATE:
-			intermediate(filter, from[i], &output);
-			break;
-		case STATE_CSI:
-		case STATE_CSI_DROP:
-			csi(filter, from[i], &output);
-			break;
-		case STATE_STRING:
-			string(filter, from[i]);
-			break;
-		}
+		uint8_t byte = from[i], state = filter->state;
+		bool is_sequence = state != STATE_TEXT && state != STATE_CHARACTER && state != STATE_STRING;
+		bool is_broken_off = state == STATE_CHARACTER && !continues(filter, byte);
+		if (is_broken_off)
+			put(&to, REPLACEMENT, 3);
+		if (is_broken_off || (is_sequence && (byte < 0x20 || byte >= DEL)))
+			filter->state = STATE_TEXT; /* this byte is none of it */
+		filter->state = (uint8_t)states[filter->state](filter, byte, &to);
 	}
-	return output.size;
+	return (size_t)(to - start);
 }

@@ -25,7 +25,6 @@ _Static_assert(ESCAPE_FILTER_ROOM(0) >= ESCAPE_SEQUENCE_MAX, "the held-back byte
 struct escape_filter {
 	uint8_t state;
 	uint8_t held_size;                 /* bytes of `held` */
-	uint8_t expected;                  /* UTF-8: bytes of the whole character */
 	uint16_t string_size;              /* bytes dropped of a string */
 	uint8_t held[ESCAPE_SEQUENCE_MAX]; /* an unfinished character or sequence */
 };

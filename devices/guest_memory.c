@@ -3,6 +3,7 @@
 
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #ifdef GUEST_MEMORY_HOOK
 #define BEFORE_READ(host, size) guest_memory_hook((host), (size))
@@ -10,6 +11,7 @@
 #define BEFORE_READ(host, size) ((void)0)
 #endif
 
+enum { PAGE = 4096 };
 #define GUARDS (UINT64_C(2) * GUEST_GUARD)
 
 /* The compiler may not fetch again from guest memory what it has copied out. */
@@ -119,57 +121,78 @@ static uint8_t *take(struct guest_buffers *buffers, size_t *size)
 	return host;
 }
 
-size_t guest_buffers_read(struct guest_buffers *buffers, void *to, size_t size)
+/* Up to `size` bytes, piece by piece: out to `to`, in from `from`, or neither. */
+static inline size_t move(struct guest_buffers *buffers, size_t size, uint8_t *to, const uint8_t *from)
 {
 	size_t done = 0;
 
 	while (done < size && buffers->count > 0) {
 		size_t piece = size - done;
-		uint8_t *from = take(buffers, &piece);
-		BEFORE_READ(from, piece);
-		memcpy((uint8_t *)to + done, from, piece);
+		uint8_t *host = take(buffers, &piece);
+		if (to != NULL) {
+			BEFORE_READ(host, piece);
+			memcpy(to + done, host, piece);
+		} else if (from != NULL) {
+			memcpy(host, from + done, piece);
+		}
 		done += piece;
 	}
 	COPIED_ONCE();
 	return done;
 }
 
-size_t guest_buffers_write(struct guest_buffers *buffers, const void *from, size_t size)
+size_t guest_buffers_read(struct guest_buffers *buffers, void *to, size_t size)
 {
-	size_t done = 0;
-
-	while (done < size && buffers->count > 0) {
-		size_t piece = size - done;
-		uint8_t *to = take(buffers, &piece);
-		memcpy(to, (const uint8_t *)from + done, piece);
-		done += piece;
-	}
-	return done;
+	return move(buffers, size, to, NULL);
 }
 
-size_t guest_buffers_clear(struct guest_buffers *buffers, size_t size)
+size_t guest_buffers_write(struct guest_buffers *buffers, const void *from, size_t size)
 {
-	size_t done = 0;
-
-	while (done < size && buffers->count > 0) {
-		size_t piece = size - done;
-		uint8_t *to = take(buffers, &piece);
-		memset(to, 0, piece);
-		done += piece;
-	}
-	return done;
+	return move(buffers, size, NULL, from);
 }
 
 size_t guest_buffers_skip(struct guest_buffers *buffers, size_t size)
 {
-	size_t done = 0;
+	return move(buffers, size, NULL, NULL);
+}
 
-	while (done < size && buffers->count > 0) {
-		size_t piece = size - done;
-		take(buffers, &piece);
-		done += piece;
+struct guest_buffers guest_buffers_take(struct guest_buffers *buffers, size_t size, struct iovec *iov)
+{
+	struct guest_buffers taken = {.iov = iov, .size = (uint32_t)size};
+
+	for (size_t piece; size > 0 && buffers->count > 0; size -= piece) {
+		piece = size;
+		uint8_t *host = take(buffers, &piece);
+		iov[taken.count++] = (struct iovec){.iov_base = host, .iov_len = piece};
 	}
-	return done;
+	return taken;
+}
+
+/* The last iovec that is used is shortened meanwhile. */
+ssize_t guest_buffers_transfer(struct guest_buffers *buffers, size_t most, long call, int file, uint64_t offset)
+{
+	unsigned count = 0;
+	size_t size = 0;
+
+	while (count < buffers->count && size < most)
+		size += buffers->iov[count++].iov_len;
+	size_t *length = &buffers->iov[count - 1].iov_len, whole = *length;
+	*length -= size > most ? size - most : 0;
+	ssize_t moved = syscall(call, file, buffers->iov, (long)count, (long)offset, 0L, 0L);
+	*length = whole;
+	if (moved > 0)
+		guest_buffers_skip(buffers, (size_t)moved);
+	return moved;
+}
+
+bool guest_buffers_discard(struct guest_buffers *buffers, size_t size)
+{
+	uint8_t *host = take(buffers, &size);
+
+	if (((uintptr_t)host | size) % PAGE != 0)
+		return false;
+	madvise(host, size, MADV_REMOVE);
+	return true;
 }
 
 struct iovec guest_buffers_take_last(struct guest_buffers *buffers)

@@ -65,12 +65,22 @@ void guest_window_write(const struct guest_window *window, size_t offset, const 
 uint16_t guest_window_load16(const struct guest_window *window, size_t offset);
 void guest_window_store16(const struct guest_window *window, size_t offset, uint16_t value);
 
-/* Take up to `size` bytes off the front and copy them out, copy them in, clear them, or skip them. They answer how
-   many bytes there were, less than `size` at the end. */
+/* Take up to `size` bytes off the front and copy them out, copy them in, or skip them. They answer how many bytes there
+   were, less than `size` at the end. */
 size_t guest_buffers_read(struct guest_buffers *buffers, void *to, size_t size);
 size_t guest_buffers_write(struct guest_buffers *buffers, const void *from, size_t size);
-size_t guest_buffers_clear(struct guest_buffers *buffers, size_t size);
 size_t guest_buffers_skip(struct guest_buffers *buffers, size_t size);
+
+/* Takes `size` bytes off the front, which has as many, for later. `iov` has room for an iovec for each byte. */
+struct guest_buffers guest_buffers_take(struct guest_buffers *buffers, size_t size, struct iovec *iov);
+
+/* readv, writev, preadv2 or pwritev2 of up to `most` bytes, not 0, off the front, which is not empty: what was moved is
+   taken off. Answers as they do. */
+ssize_t guest_buffers_transfer(struct guest_buffers *buffers, size_t most, long call, int file, uint64_t offset);
+
+/* Takes up to `size` bytes off the front of the first buffer and gives these pages back to the host: they then read as
+   zeros. What the host cannot take stays as it is. False: these are no whole pages. */
+bool guest_buffers_discard(struct guest_buffers *buffers, size_t size);
 
 /* Takes the last byte off. `buffers` must not be empty. */
 struct iovec guest_buffers_take_last(struct guest_buffers *buffers);

@@ -3,18 +3,19 @@
  */
 #include "devices/limiter.h"
 
-static void init(struct limiter_bucket *bucket, uint64_t rate, uint64_t now)
-{
-	*bucket = (struct limiter_bucket){
-	    .rate = rate,
-	    .paid_at = now > LIMITER_BURST_NS ? now - LIMITER_BURST_NS : 0,
-	};
-}
-
 void limiter_init(struct limiter *limiter, uint64_t bandwidth, uint64_t operations, uint64_t now)
 {
-	init(&limiter->buckets[LIMITER_BYTES], bandwidth, now);
-	init(&limiter->buckets[LIMITER_OPERATIONS], operations, now);
+	for (unsigned i = 0; i < LIMITER_KINDS; i++)
+		limiter->buckets[i] = (struct limiter_bucket){
+		    .rate = i == LIMITER_BYTES ? bandwidth : operations,
+		    .paid_at = now > LIMITER_BURST_NS ? now - LIMITER_BURST_NS : 0,
+		};
+}
+
+void limiter_change(struct limiter *limiter, enum limiter_kind kind, uint64_t rate)
+{
+	limiter->buckets[kind].rate = rate;
+	limiter->buckets[kind].remainder = 0; /* it was of the old one, and less than a nanosecond */
 }
 
 uint64_t limiter_wait(const struct limiter *limiter, uint64_t now, enum limiter_kind *kind)

@@ -29,6 +29,9 @@ struct limiter {
 /* Rates in bytes and in operations a second, 0: no limit; the bursts are there from `now` on. */
 void limiter_init(struct limiter *limiter, uint64_t bandwidth, uint64_t operations, uint64_t now);
 
+/* A new rate, not 0, from now on; what was taken before is paid for as it was. */
+void limiter_change(struct limiter *limiter, enum limiter_kind kind, uint64_t rate);
+
 /* How long nothing may be taken, in ns; 0: now something may. `kind`: which bucket makes wait longest. */
 uint64_t limiter_wait(const struct limiter *limiter, uint64_t now, enum limiter_kind *kind);
 

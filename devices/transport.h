@@ -1,8 +1,9 @@
 /* Shared by the monitor and the devices: the virtio-mmio register page, and the channel between the two.
  *
  * virtio 1.2, 4.2.2 (MMIO device register layout), version 2 only. The page is laid out exactly as the registers
- * read. The monitor writes its part; the device process writes interrupt_status and the configuration space. The
- * monitor keeps its own state apart and decides nothing from this page; it only copies from it what the guest reads.
+ * read. The monitor writes its part; the device process writes interrupt_status, the configuration space and its
+ * generation. The monitor keeps its own state apart and decides nothing from this page; it only copies from it what the
+ * guest reads.
  */
 #ifndef DEVICES_TRANSPORT_H
 #define DEVICES_TRANSPORT_H
@@ -51,6 +52,11 @@ enum {
 	REGISTER_SHM_LEN_HIGH = 0x0b4,
 	REGISTER_CONFIG_GENERATION = 0x0fc,
 };
+
+/* Bits of InterruptStatus and InterruptACK (4.2.2). The device process sets one before it signals the irqfd. The
+   monitor clears CONFIGURATION when the driver acknowledges it; USED_BUFFER stays until the device is reset, so that
+   its acknowledgement, a write of this value alone, need not reach anybody: see monitor/vmm/mmio.h. */
+enum { INTERRUPT_USED_BUFFER = 1, INTERRUPT_CONFIGURATION = 2 };
 
 /* The device process fills in, before it says MESSAGE_READY on its supervisor channel and TRANSPORT_HELLO here. */
 struct transport_description {

@@ -50,13 +50,11 @@ enum fault virtqueue_init(struct virtqueue *queue, const struct guest_memory *me
 		return FAULT_QUEUE_LAYOUT;
 
 	size_t descriptors = sizeof(struct descriptor) * size;
-	size_t avail = RING_OVERHEAD + AVAIL_ENTRY * size;
-	size_t used = RING_OVERHEAD + USED_ENTRY * size;
+	size_t avail = RING_OVERHEAD + AVAIL_ENTRY * size, used = RING_OVERHEAD + USED_ENTRY * size;
 	if (!guest_memory_window(memory, layout->descriptors, descriptors, 16, &queue->descriptors) ||
 	    !guest_memory_window(memory, layout->driver, avail, 2, &queue->avail) ||
-	    !guest_memory_window(memory, layout->device, used, 4, &queue->used))
-		return FAULT_QUEUE_LAYOUT;
-	if (!is_apart(layout->descriptors, descriptors, layout->driver, avail) ||
+	    !guest_memory_window(memory, layout->device, used, 4, &queue->used) ||
+	    !is_apart(layout->descriptors, descriptors, layout->driver, avail) ||
 	    !is_apart(layout->descriptors, descriptors, layout->device, used) ||
 	    !is_apart(layout->driver, avail, layout->device, used))
 		return FAULT_QUEUE_LAYOUT;
@@ -64,10 +62,11 @@ enum fault virtqueue_init(struct virtqueue *queue, const struct guest_memory *me
 	return FAULT_NONE;
 }
 
-void virtqueue_fail(struct virtqueue *queue, enum fault fault)
+bool virtqueue_fail(struct virtqueue *queue, enum fault fault)
 {
 	queue->fault = fault;
 	queue->is_out = false;
+	return false;
 }
 
 /* Reads the driver's index; when it shows nothing new, asks for a kick and looks once more, for the driver may have
@@ -82,10 +81,8 @@ static bool look_for_chains(struct virtqueue *queue)
 		index = guest_window_load16(&queue->avail, RING_INDEX);
 	}
 	/* All earlier chains were given back, so no more than the ring's size can be waiting. */
-	if ((uint16_t)(index - queue->next_avail) > queue->size) {
-		virtqueue_fail(queue, FAULT_AVAIL_INDEX);
-		return false;
-	}
+	if ((uint16_t)(index - queue->next_avail) > queue->size)
+		return virtqueue_fail(queue, FAULT_AVAIL_INDEX);
 	queue->seen_avail = index;
 	memset(queue->taken, 0, sizeof(queue->taken));
 	return index != queue->next_avail;
@@ -149,19 +146,11 @@ bool virtqueue_pop(struct virtqueue *queue, struct chain *chain)
 		return false;
 
 	size_t slot = queue->next_avail & (queue->size - 1U);
-	uint16_t head = guest_window_load16(&queue->avail, RING_ENTRIES + AVAIL_ENTRY * slot);
-	if (!take_head(queue, head)) {
-		virtqueue_fail(queue, FAULT_HEAD);
-		return false;
-	}
-	chain->head = head;
-	chain->readable = (struct guest_buffers){0};
-	chain->writable = (struct guest_buffers){0};
-	enum fault fault = walk(queue, chain);
-	if (fault != FAULT_NONE) {
-		virtqueue_fail(queue, fault);
-		return false;
-	}
+	chain->head = guest_window_load16(&queue->avail, RING_ENTRIES + AVAIL_ENTRY * slot);
+	chain->readable = chain->writable = (struct guest_buffers){0};
+	enum fault fault = take_head(queue, chain->head) ? walk(queue, chain) : FAULT_HEAD;
+	if (fault != FAULT_NONE)
+		return virtqueue_fail(queue, fault);
 	chain->readable.iov = chain->iov;
 	chain->writable.iov = chain->iov + chain->readable.count;
 	queue->next_avail++;
@@ -169,17 +158,37 @@ bool virtqueue_pop(struct virtqueue *queue, struct chain *chain)
 	return true;
 }
 
-void virtqueue_push(struct virtqueue *queue, const struct chain *chain, uint32_t written)
+void virtqueue_stage(struct virtqueue *queue, const struct chain *chain, uint32_t written)
 {
 	struct used_entry entry = {.id = chain->head, .length = written};
-	size_t slot = queue->next_used & (queue->size - 1U);
+	size_t slot = (queue->next_used + queue->staged) & (queue->size - 1U);
 
 	if (!queue->is_out)
 		__builtin_trap();
 	queue->is_out = false;
 	guest_window_write(&queue->used, RING_ENTRIES + USED_ENTRY * slot, &entry, sizeof(entry));
-	queue->next_used++;
+	queue->staged++;
+}
+
+void virtqueue_publish(struct virtqueue *queue)
+{
+	queue->next_used = (uint16_t)(queue->next_used + queue->staged);
+	queue->staged = 0;
 	guest_window_store16(&queue->used, RING_INDEX, queue->next_used);
+}
+
+void virtqueue_unstage(struct virtqueue *queue)
+{
+	queue->next_avail = (uint16_t)(queue->next_avail - queue->staged - queue->is_out);
+	queue->staged = 0;
+	queue->is_out = false;
+	queue->seen_avail = queue->next_avail; /* their heads will come again: look anew */
+}
+
+void virtqueue_push(struct virtqueue *queue, const struct chain *chain, uint32_t written)
+{
+	virtqueue_stage(queue, chain, written);
+	virtqueue_publish(queue);
 }
 
 bool virtqueue_should_interrupt(struct virtqueue *queue)

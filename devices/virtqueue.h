@@ -2,7 +2,8 @@
  *
  * Trusts nothing that the guest wrote: every index, address and flag is copied once and then checked. What breaks
  * the specification sets the queue's fault, after which it gives no more chains; nothing is guessed or repaired.
- * One chain is out at a time: the device gives a chain back before it takes the next. Allocates nothing.
+ * One chain is out at a time: the device gives a chain back before it takes the next. What goes into several chains is
+ * staged, and the driver sees all of them at once, or takes none for used. Allocates nothing.
  */
 #ifndef DEVICES_VIRTQUEUE_H
 #define DEVICES_VIRTQUEUE_H
@@ -31,6 +32,7 @@ struct virtqueue {
 	uint16_t next_avail;                           /* index of the next chain to take */
 	uint16_t seen_avail;                           /* the driver's index when it was last read */
 	uint16_t next_used;                            /* index of the next chain to give back */
+	uint16_t staged;                               /* chains given back that the driver does not see yet */
 	uint16_t signalled;                            /* next_used when the driver was last interrupted */
 	uint64_t taken[TRANSPORT_QUEUE_SIZE_MAX / 64]; /* heads taken since seen_avail was read */
 };
@@ -46,8 +48,14 @@ bool virtqueue_pop(struct virtqueue *queue, struct chain *chain);
 /* Gives the chain back. `written`: how many bytes were written, from the first writable one on without a gap. */
 void virtqueue_push(struct virtqueue *queue, const struct chain *chain, uint32_t written);
 
-/* The device found the chain that is out malformed: it is not given back. */
-void virtqueue_fail(struct virtqueue *queue, enum fault fault);
+/* The same, but the driver sees it only when it is published. */
+void virtqueue_stage(struct virtqueue *queue, const struct chain *chain, uint32_t written);
+void virtqueue_publish(struct virtqueue *queue);
+/* Instead: what is out or staged was never taken, and will be the next to be. */
+void virtqueue_unstage(struct virtqueue *queue);
+
+/* The device found the chain that is out malformed: it is not given back. Answers false. */
+bool virtqueue_fail(struct virtqueue *queue, enum fault fault);
 
 /* Whether the driver wants an interrupt for what was given back since this was last called. */
 bool virtqueue_should_interrupt(struct virtqueue *queue);

@@ -5,9 +5,9 @@
  * bytes. RAM and image are malloc'ed to their exact sizes, so that the address sanitizer judges every copy; RAM is
  * small, since clearing it is what costs time. Checks that what was accepted lies where kernel.h promises.
  */
+#include "monitor/layout.h"
 #include "monitor/vmm/boot.h"
 #include "monitor/vmm/kernel.h"
-#include "monitor/vmm/layout.h"
 
 #include <errno.h>
 #include <stdlib.h>

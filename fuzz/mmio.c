@@ -35,7 +35,8 @@ enum { REGISTERS = sizeof(registers) / sizeof(registers[0]) };
 static const uint8_t *input;
 static size_t input_size;
 static struct mmio_device honest, lied_to;
-static struct mmio_queue sent[TRANSPORT_QUEUES_MAX]; /* what the device process got */
+static struct transport_queue sent[TRANSPORT_QUEUES_MAX]; /* what the device process got */
+static bool sent_ready[TRANSPORT_QUEUES_MAX];
 static bool is_sent, next_is_fault;
 
 static void require(bool holds)
@@ -87,18 +88,19 @@ static void check_status(void)
 	}
 	require(shown(&honest, REGISTER_STATUS) == status);
 	require(shown(&honest, REGISTER_QUEUE_NUM_MAX) == (exists ? TRANSPORT_QUEUE_SIZE_MAX : 0U));
-	require(shown(&honest, REGISTER_QUEUE_READY) == (exists && honest.queues[selected].ready));
+	require(shown(&honest, REGISTER_QUEUE_READY) == (exists && honest.ready[selected]));
 	require(shown(&honest, REGISTER_MAGIC) == TRANSPORT_MAGIC && shown(&honest, REGISTER_DEVICE_ID) == ID);
 }
 
 static void check_queues(void)
 {
 	for (uint32_t i = 0; i < TRANSPORT_QUEUES_MAX; i++) {
-		const struct mmio_queue *queue = &honest.queues[i];
-		require(!queue->ready || (queue->size && queue->size <= TRANSPORT_QUEUE_SIZE_MAX));
-		require(!queue->ready || __builtin_popcount(queue->size) == 1);
-		require(!queue->ready || (i < honest.queue_count && honest.status & STATUS_FEATURES_OK));
-		require(!is_sent || memcmp(queue, &sent[i], sizeof(sent[i])) == 0);
+		const struct transport_queue *queue = &honest.queues[i];
+		bool ready = honest.ready[i];
+		require(!ready || (queue->size && queue->size <= TRANSPORT_QUEUE_SIZE_MAX));
+		require(!ready || __builtin_popcount(queue->size) == 1);
+		require(!ready || (i < honest.queue_count && honest.status & STATUS_FEATURES_OK));
+		require(!is_sent || (memcmp(queue, &sent[i], sizeof(sent[i])) == 0 && ready == sent_ready[i]));
 	}
 }
 
@@ -110,10 +112,11 @@ static void activate(void)
 	mmio_activation(&honest, &message);
 	require(message.type == TRANSPORT_ACTIVATE && message.features == honest.driver_features);
 	for (uint32_t i = 0; i < TRANSPORT_QUEUES_MAX; i++) {
-		require(message.queues[i].size == (honest.queues[i].ready ? honest.queues[i].size : 0));
-		require(!honest.queues[i].ready || message.queues[i].descriptors == honest.queues[i].descriptors);
+		require(message.queues[i].size == (honest.ready[i] ? honest.queues[i].size : 0));
+		require(!honest.ready[i] || message.queues[i].descriptors == honest.queues[i].descriptors);
 	}
 	memcpy(sent, honest.queues, sizeof(sent));
+	memcpy(sent_ready, honest.ready, sizeof(sent_ready));
 	is_sent = true;
 	if (next_is_fault)
 		require(mmio_break(&honest) == mmio_break(&lied_to));

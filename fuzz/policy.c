@@ -51,7 +51,7 @@ static void check_problems(const struct problems *problems, bool is_read)
 	check_shown(text, size);
 	must(size < PROBLEMS_MAX * 4096);
 	free(text);
-	json = problems_json(problems);
+	json = problems_json(problems, true);
 	must(json != NULL);
 	check_shown(json, strlen(json));
 	free(json);
@@ -109,7 +109,7 @@ static void check_layers(const uint8_t *data, size_t host_size, size_t size)
 		schema_differ(policy_keys, SCHEMA_CEILINGS, &host->ceilings, policy, ignore_change,
 			      (void *)(uintptr_t)&is_strict);
 	if (policy != NULL)
-		lint_policy(policy, "2027-01-31", ignore_finding, NULL);
+		lint_policy(policy, &(struct lint_usage){0}, "2027-01-31", ignore_finding, NULL);
 	problems_free(&problems);
 	policy_free(policy);
 	host_free(host);

@@ -1,5 +1,5 @@
 /* Fuzzing the devices from the driver's side: the input is a stream of what a hostile driver and an unlucky host can
- * do, against the real disk, console and entropy code.
+ * do, against the real disk, console, entropy, network and balloon code.
  *
  * The first two bytes choose the device and its setup; then each operation is one byte (enum operation) and its
  * operands. Guest memory is malloc'ed to its exact size, so that the address sanitizer judges every access, and it is
@@ -8,6 +8,7 @@
  * allowed, one interrupt a run, one report a fault.
  */
 #include "fuzz/backend/virtqueue.h"
+#include "tests/unit/fake_frames.h"
 
 #include <sanitizer/asan_interface.h>
 #include <string.h>
@@ -25,6 +26,8 @@ enum operation {
 	OP_RESET,      /* … and activation with a right layout */
 	OP_LAYOUT,     /* reset, and activation with these sizes and addresses */
 	OP_DEACTIVATE, /* reset alone */
+	OP_FRAME, /* network: head, which good frame, a byte of it to change and its value, pieces; its header's bytes
+		   */
 	OPERATIONS,
 };
 
@@ -32,9 +35,11 @@ enum {
 	OPERATIONS_MAX = 256, /* for speed */
 	HEADER = 0x7000,      /* of the first request; 16 bytes each */
 	STATUS = 0x7800,
+	STATE_CLEARED = 8192, /* for each input: what a network has behind it, its frames, is too large for that */
 };
 
 struct fuzz fuzz;
+static _Alignas(max_align_t) uint8_t state[1 << 19];
 static uint8_t *ram; /* FAKE_RAM_SIZE bytes, for all inputs */
 
 /* ---- the input ---- */
@@ -65,19 +70,25 @@ static uint64_t take64(void)
 
 /* ---- the host ---- */
 
-static void interrupt(void *context)
+static void interrupt(void *context, uint32_t cause)
 {
-	(void)context;
+	(void)context, (void)cause;
 	fuzz.interrupts++;
 }
 
-static void tell(void *context, enum message_type type, uint32_t code, uint64_t value)
+static void tell(void *context, const struct message *message)
 {
+	uint32_t code = message->code;
+	uint64_t value = message->value[0];
+
 	(void)context;
-	switch (type) {
+	switch (message->type) {
 	case MESSAGE_FAULT:
 		require(code > FAULT_NONE && code <= FAULT_REQUEST && value < DEVICE_QUEUES_MAX);
 		fuzz.faults++;
+		break;
+	case MESSAGE_DENIED:
+		require(fuzz.plan.kind == DEVICE_NETWORK && code > DENIAL_NONE && code < DENIALS && value > 0);
 		break;
 	case MESSAGE_CAP:
 		require(fuzz.plan.kind == DEVICE_CONSOLE
@@ -86,9 +97,15 @@ static void tell(void *context, enum message_type type, uint32_t code, uint64_t 
 				  value > 0);
 		break;
 	default:
-		require(type == MESSAGE_KEY && code == 'x' && fuzz.plan.as.console.is_terminal);
+		require(message->type == MESSAGE_KEY && code == 'x' && fuzz.plan.as.console.is_terminal);
 		break;
 	}
+}
+
+static void configure(void *context, uint32_t offset, uint32_t value)
+{
+	(void)context, (void)value;
+	require(fuzz.plan.kind == DEVICE_BALLOON && offset == 0);
 }
 
 static uint64_t now(void *context)
@@ -120,7 +137,8 @@ static void run(void)
 	unsigned wants = device_run(&fuzz.device, fuzz.ready);
 	__asan_unpoison_memory_region(ram, FAKE_RAM_SIZE);
 	require((wants & DEVICE_LATER) == 0 ||
-		((fuzz.plan.kind == DEVICE_CONSOLE || fuzz.plan.bandwidth > 0) && fuzz.device.wait_ns > 0));
+		((fuzz.plan.kind == DEVICE_CONSOLE || fuzz.plan.kind == DEVICE_NETWORK || fuzz.plan.bandwidth > 0) &&
+		 fuzz.device.wait_ns > 0));
 	require(fuzz.interrupts <= 1 && fuzz.faults <= 1);
 	require(fuzz.faults == 0 || !fuzz.device.is_active);
 }
@@ -156,6 +174,8 @@ static void activate_with_layout(void)
 
 static struct fake_ring *take_ring(uint8_t bits)
 {
+	if (fuzz.plan.kind == DEVICE_BALLOON)
+		return &fuzz.rings[(bits >> 4) % fuzz.device.ops->queue_count];
 	return &fuzz.rings[bits >> 7 & (fuzz.device.ops->queue_count - 1)];
 }
 
@@ -181,7 +201,7 @@ static void add_request(void)
 	uint32_t type = take8(), size = take8() * 64U;
 	uint64_t sector = take16();
 	uint8_t shape = take8();
-	uint16_t data_flags = type == 1 ? 0 : WRITE;
+	uint16_t data_flags = type == 1 || type == 11 || type == 13 ? 0 : WRITE; /* 11, 13: ranges */
 	uint16_t head = (uint16_t)(fuzz.rings[0].avail_index * 4U & (fuzz.rings[0].layout.size - 4U));
 	uint64_t header = HEADER + 4U * head; /* each has its own */
 	const struct fake_buffer buffers[] = {{header, 16, 0},
@@ -253,6 +273,27 @@ static void type_input(void)
 	}
 }
 
+static void add_frame(void)
+{
+	struct fake_buffer buffers[FAKE_FRAME_MAX];
+	uint8_t head = take8() & 15, which = take8() % FAKE_FRAMES, place = take8(), value = take8(), piece = take8();
+	uint8_t frame[FAKE_FRAME_MAX];
+	uint32_t size = fake_frame((enum fake_frame)which, frame), at = FAKE_DATA + head * UINT32_C(512), count = 0;
+
+	if (fuzz.plan.kind != DEVICE_NETWORK)
+		return;
+	frame[place] = place < size && value != 0 ? value : frame[place];
+	for (uint32_t i = 0; i < sizeof(struct network_header); i++)
+		ram[at + i] = piece & 0x80 ? take8() : 0;
+	memcpy(ram + at + sizeof(struct network_header), frame, size);
+	size += (uint32_t)sizeof(struct network_header);
+	piece = (uint8_t)(8 + (piece & 0x7f));
+	for (uint32_t done = 0; done < size && count < 12; done += piece)
+		buffers[count++] = (struct fake_buffer){at + done, size - done < piece ? size - done : piece, 0};
+	if (fuzz.rings[1].layout.size >= head + count)
+		fake_ring_add(&fuzz.rings[1], head, buffers, count);
+}
+
 static void operate(void)
 {
 	switch ((enum operation)(take8() % OPERATIONS)) {
@@ -291,6 +332,9 @@ static void operate(void)
 	case OP_LAYOUT:
 		activate_with_layout();
 		break;
+	case OP_FRAME:
+		add_frame();
+		break;
 	case OP_DEACTIVATE:
 	case OPERATIONS:
 		device_reset(&fuzz.device);
@@ -300,11 +344,11 @@ static void operate(void)
 
 static void start(void)
 {
-	static const uint32_t kinds[] = {DEVICE_DISK, DEVICE_CONSOLE, DEVICE_ENTROPY};
+	static const uint32_t kinds[] = {DEVICE_DISK, DEVICE_CONSOLE, DEVICE_ENTROPY, DEVICE_NETWORK, DEVICE_BALLOON};
 	uint8_t kind = take8(), setup = take8();
 	uint8_t config[TRANSPORT_CONFIG_SIZE];
 
-	fuzz.plan.kind = kinds[kind % 3];
+	fuzz.plan.kind = kinds[kind % 5];
 	if (fuzz.plan.kind == DEVICE_DISK)
 		fuzz.plan.as.disk = (struct plan_disk){.sectors = SECTORS, .read_only = setup & 1};
 	if (fuzz.plan.kind == DEVICE_CONSOLE)
@@ -312,16 +356,27 @@ static void start(void)
 							     .has_input = setup & 1,
 							     .is_terminal = setup >> 1 & 1,
 							     .filter_escapes = setup >> 2 & 1};
-	if (fuzz.plan.kind != DEVICE_CONSOLE && (setup & 0x80) != 0) {
+	if (fuzz.plan.kind != DEVICE_CONSOLE && fuzz.plan.kind != DEVICE_BALLOON && (setup & 0x80) != 0) {
 		fuzz.plan.bandwidth = 100000;
 		fuzz.plan.operations = 50;
 	}
+	if (fuzz.plan.kind == DEVICE_BALLOON)
+		fuzz.plan.as.balloon.reporting = setup & 1;
+	if (fuzz.plan.kind == DEVICE_NETWORK) {
+		fuzz.plan_network = fake_network;
+		fuzz.plan_network.is_passt = setup & 1;
+	}
+	require(device_state_size(&fuzz.plan) <= sizeof(state));
+	memset(state, 0, STATE_CLEARED);
 	require(guest_memory_add(&fuzz.memory, 0, FAKE_RAM_SIZE, ram));
-	fuzz.device = (struct device){.plan = &fuzz.plan,
-				      .memory = &fuzz.memory,
-				      .host = {.interrupt = interrupt, .tell = tell, .now = now},
-				      .backend = FD_IN,
-				      .backend_out = FD_OUT};
+	fuzz.device =
+	    (struct device){.plan = &fuzz.plan,
+			    .plan_network = &fuzz.plan_network,
+			    .state = state,
+			    .memory = &fuzz.memory,
+			    .host = {.interrupt = interrupt, .tell = tell, .now = now, .configure = configure},
+			    .backend = FD_IN,
+			    .backend_out = FD_OUT};
 	require(device_init(&fuzz.device));
 	fuzz.offered = device_describe(&fuzz.device, config).features;
 	if (setup & 0x10)
@@ -338,7 +393,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
 {
 	if (ram == NULL)
-		ram = malloc(FAKE_RAM_SIZE);
+		ram = aligned_alloc(4096, FAKE_RAM_SIZE);
 	require(ram != NULL);
 	memset(ram, 0, FAKE_RAM_SIZE);
 	memset(&fuzz, 0, sizeof(fuzz));

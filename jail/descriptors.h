@@ -29,6 +29,15 @@ static inline unsigned descriptors_given(unsigned role, const struct plan *plan)
 	}
 }
 
+/* Numbers that a device needs besides for connections that it is handed; one more is taken, to be refused. */
+static inline unsigned descriptors_of_connections(unsigned role, const struct plan *plan)
+{
+	unsigned most = 0;
+	if (role >= ROLE_DEVICE && plan->devices[role - ROLE_DEVICE].kind == DEVICE_VSOCK)
+		most = plan->devices[role - ROLE_DEVICE].as.vsock.connections + 1;
+	return most > DESCRIPTORS_FREED ? most - DESCRIPTORS_FREED : 0;
+}
+
 /* One more than the highest number the role may ever use. */
 static inline unsigned descriptors_limit(unsigned role, const struct plan *plan)
 {
@@ -39,7 +48,7 @@ static inline unsigned descriptors_limit(unsigned role, const struct plan *plan)
 	case ROLE_MONITOR:
 		return given + 1 + plan->vcpus;
 	default:
-		return given;
+		return given + descriptors_of_connections(role, plan);
 	}
 }
 

@@ -15,7 +15,12 @@
 
 #include "monitor/protocol.h"
 
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 /* Layers, as bits of MESSAGE_LOCKED's value[0] (in force) and value[1] (optional and not offered by this host). */
 enum lockdown_layer {
@@ -47,24 +52,26 @@ static inline unsigned lockdown_measure(uint64_t measures, unsigned which) /* 0,
 	return (unsigned)(measures >> 16 * which) & 0xffff;
 }
 
-/* Threads that have a filter of their own. The number is the filter's place in FD_FILTERS. */
+/* Every thread has a filter of its own. A thread's number is its filter's place in FD_FILTERS. */
 enum lockdown_thread {
 	THREAD_MAIN = 0,
 	THREAD_VCPU = 1, /* monitor only; a thread's own number is this plus its vCPU's */
 	THREAD_KINDS = 2,
+	THREADS_MAX = THREAD_VCPU + PLAN_VCPUS_MAX,
 };
 
-/* One packet on FD_FILTERS: this header, then the instructions (struct sock_filter) of each thread kind one after the
+/* One packet on FD_FILTERS: this header, then the instructions (struct sock_filter) of each thread one after the
    other. The launcher compiles them while the programs start, and lets go of the other end. */
 struct filters_header {
-	uint32_t magic;               /* FILTERS_MAGIC */
-	uint32_t count[THREAD_KINDS]; /* instructions of each; 0: this role has no such thread */
-	uint32_t sentinel;            /* answers ERRNO FILTERS_SENTINEL_ERRNO: proof that the filter is in force */
+	uint32_t magic;              /* FILTERS_MAGIC */
+	uint32_t count[THREADS_MAX]; /* instructions of each; 0: this role has no such thread */
+	uint32_t sentinel;           /* answers ERRNO FILTERS_SENTINEL_ERRNO: proof that the filter is in force */
 };
 enum {
 	FILTERS_MAGIC = 0x42504643,
 	FILTERS_SENTINEL = 0x7ff0, /* a system-call number that no kernel has */
 	FILTERS_SENTINEL_ERRNO = 77,
+	FILTERS_FORBIDDEN = 0x7ff1, /* one more: no filter allows it, and whoever makes it dies */
 };
 
 /* FD_REPORT's page: what the SIGSYS handler saw. Written by the process itself, so it is its word, not a fact. */
@@ -75,6 +82,17 @@ struct violation {
 	uint64_t arguments[6];
 	uint64_t instruction_pointer;
 };
+
+/* The same page's second half: what a device process has done so far (struct device_tally). Its own word, too. */
+enum { REPORT_SIZE = 4096, REPORT_TALLY = 2048 };
+_Static_assert(sizeof(struct violation) <= REPORT_TALLY, "two halves");
+_Static_assert(sizeof(struct device_tally) <= REPORT_SIZE - REPORT_TALLY, "and room in the second");
+static inline const struct device_tally *report_tally(const struct violation *page)
+{
+	return (const struct device_tally *)(const void *)((const char *)page + REPORT_TALLY);
+}
+/* Says its first `size` bytes anew. After lockdown_begin. */
+void lockdown_tell_tally(const struct device_tally *tally, size_t size);
 
 /* Checks and maps the plan (FD_PLAN is closed), then all layers but seccomp. `role`: ROLE_… plus the device's index
    for devices, from the program's argv[1] as the launcher gave it. Never returns on failure. The plan stays mapped,
@@ -96,5 +114,20 @@ _Noreturn void lockdown_fail(enum failure failure, int error, uint64_t detail);
 
 /* Sends one message on FD_CHANNEL; exits 125 if the other end is gone. */
 void lockdown_send(const struct message *message);
+
+/* The next message of a channel, `size` bytes as a whole, without waiting. False: none is there. Ends the process with
+   it when the other end is gone (status 0), and with FAILURE_PROTOCOL when what came has another size. */
+static inline bool lockdown_hear(int channel, void *message, size_t size)
+{
+	ssize_t heard = recv(channel, message, size, MSG_DONTWAIT | MSG_TRUNC);
+
+	if (heard < 0 && (errno == EAGAIN || errno == EINTR))
+		return false;
+	if (heard <= 0)
+		_exit(0);
+	if (heard != (ssize_t)size)
+		lockdown_fail(FAILURE_PROTOCOL, 0, (uint64_t)heard);
+	return true;
+}
 
 #endif

@@ -7,6 +7,23 @@
 
 enum { QUOTE_SIZE = 128 };
 
+/* With the console and the entropy device. */
+static uint32_t count_devices(const struct policy *policy)
+{
+	return 2 + policy->disk_count + policy->network_count + (policy->vsock.at.line != 0) +
+	       (policy->balloon.at.line != 0);
+}
+
+/* Of the process that has most: the monitor, or one with many connections. */
+static uint64_t count_files(const struct policy *policy)
+{
+	uint64_t monitor =
+	    POLICY_FILES_FIXED + policy->machine.vcpus.value + POLICY_FILES_EACH * (uint64_t)count_devices(policy);
+	uint64_t vsock = POLICY_FILES_VSOCK + policy->vsock.limits.connections.value;
+
+	return policy->vsock.at.line == 0 || monitor > vsock ? monitor : vsock;
+}
+
 /* The same at every start, of one station, locally administered. */
 static void derive_mac(const struct policy *policy, struct policy_network *network)
 {
@@ -27,6 +44,8 @@ void policy_derive(struct policy *policy)
 		limits->cpu.value = 100 * policy->machine.vcpus.value;
 	if (limits->memory_overhead.at.line == 0)
 		limits->memory_overhead.value = (UINT64_C(32) << 20) + policy->machine.memory.value / 32;
+	if (limits->open_files.at.line == 0)
+		limits->open_files.value = count_files(policy);
 	for (uint32_t i = 0; i < policy->disk_count; i++) {
 		struct policy_disk *disk = &policy->disks[i];
 
@@ -50,8 +69,14 @@ static void check_disk(const struct policy_disk *disk, struct problems *problems
 	if (!has_path && !has_scratch)
 		problems_add(problems, disk->at, "add `path: FILE`, or `scratch: 64MiB` for an empty one",
 			     "the disk has neither `path` nor `scratch`");
+	if (has_scratch && disk->limits.growth.at.line != 0)
+		problems_add(problems, disk->limits.growth.at, "leave it out",
+			     "`growth` of a scratch disk, whose memory is all counted from the start");
 	if (has_scratch && disk->access.at.line != 0 && disk->access.value == POLICY_READ_ONLY)
 		problems_add(problems, disk->access.at, "leave `access` out", "a scratch disk that cannot be written");
+	if (disk->overlay.value != PLAN_OVERLAY_NONE && (has_scratch || disk->access.value == POLICY_READ_WRITE))
+		problems_add(problems, disk->overlay.at, "leave one of the two out",
+			     "`overlay` of a disk that is written to itself");
 	if (disk->sha256.at.line != 0 && (has_scratch || disk->access.value == POLICY_READ_WRITE))
 		problems_add(problems, disk->sha256.at, "pin images that are read-only",
 			     "`sha256` of a disk that is written to");
@@ -93,22 +118,70 @@ static void check_disk_pair(const struct policy_disk *a, const struct policy_dis
 			     problem_quote(quote, sizeof(quote), b->path.text));
 }
 
+static bool is_ip6(const char *address)
+{
+	return strchr(address, ':') != NULL;
+}
+
+/* Answers how many ports and ranges it has. */
+static unsigned check_rule(const struct policy_network *network, const struct policy_rule *rule,
+			   struct problems *problems)
+{
+	bool has_family = false;
+
+	if (problems->count == 0 && rule->tcp_count + rule->udp_count == 0 && rule->icmp.value == POLICY_OFF)
+		problems_add(problems, rule->at, "add `tcp: [443]`, `udp: [53]` or `icmp: on`",
+			     "a rule that lets nothing through");
+	for (uint32_t i = 0; i < network->address_count; i++)
+		has_family = has_family || is_ip6(network->addresses[i].text) == is_ip6(rule->peer.text);
+	if (problems->count == 0 && !has_family)
+		problems_add(problems, rule->peer.at, "add one to `addresses`, or take the rule out",
+			     "a rule for %s, and the guest has no address of that kind",
+			     is_ip6(rule->peer.text) ? "IPv6" : "IPv4");
+	return rule->tcp_count + rule->udp_count;
+}
+
+static void check_create(const struct policy_network *network, struct problems *problems)
+{
+	const struct policy_create *create = &network->create;
+	bool has_address = create->address.at.line != 0, has_bridge = create->bridge.at.line != 0;
+
+	if (create->at.line == 0)
+		return;
+	if (network->tap.at.line == 0)
+		problems_add(problems, create->at, "add `tap: INTERFACE`, or leave it out", "`create` without a tap");
+	if (has_address == has_bridge)
+		problems_add(problems, create->at, "add `address: 10.0.0.1` or `bridge: br0`",
+			     has_address ? "a tap in a bridge has no address of its own" : "a tap that leads nowhere");
+	if (has_address && create->prefix.value > (is_ip6(create->address.text) ? 128 : 32))
+		problems_add(problems, create->prefix.at, "at most 32 for IPv4", "a prefix longer than the address");
+	for (uint32_t i = 0; has_address && i < network->address_count; i++)
+		if (strcmp(network->addresses[i].text, create->address.text) == 0)
+			problems_add(problems, create->address.at, "give the host another",
+				     "%s is an address of the guest", create->address.text);
+}
+
 static void check_network(const struct policy_network *network, struct problems *problems)
 {
-	bool has_tap = network->tap.at.line != 0, has_passt = network->passt.at.line != 0;
+	bool has_tap = network->tap.at.line != 0, has_passt = network->passt.value == POLICY_ON;
+	unsigned ports = 0;
 
 	if (has_tap && has_passt)
 		problems_add(problems, network->passt.at, "a network has one way out", "`passt` beside `tap`");
 	if (!has_tap && !has_passt)
-		problems_add(problems, network->at, "add `tap: INTERFACE`, or `passt: SOCKET` if you are not root",
+		problems_add(problems, network->at, "add `tap: INTERFACE`, or `passt: on` if you are not root",
 			     "the network has neither `tap` nor `passt`");
-	for (uint32_t i = 0; i < network->egress_count; i++) {
-		const struct policy_egress *rule = &network->egress[i];
-
-		if (problems->count == 0 && rule->tcp_count + rule->udp_count == 0 && rule->icmp.value == POLICY_OFF)
-			problems_add(problems, rule->at, "add `tcp: [443]`, `udp: [53]` or `icmp: on`",
-				     "a rule that lets nothing through");
-	}
+	if (!has_tap && network->netns.at.line != 0)
+		problems_add(problems, network->netns.at, "add `tap: INTERFACE`, or leave it out",
+			     "`netns` without a tap");
+	check_create(network, problems);
+	for (uint32_t i = 0; i < network->egress_count; i++)
+		ports += check_rule(network, &network->egress[i], problems);
+	for (uint32_t i = 0; i < network->ingress_count; i++)
+		ports += check_rule(network, &network->ingress[i], problems);
+	if (ports > PLAN_PORTS_MAX)
+		problems_add(problems, network->at, "write ranges, such as 8000-8080",
+			     "%u ports and ranges in the rules of one network; at most %d", ports, PLAN_PORTS_MAX);
 }
 
 static void check_network_pair(const struct policy_network *a, const struct policy_network *b,
@@ -121,10 +194,9 @@ static void check_network_pair(const struct policy_network *a, const struct poli
 		problems_add(problems, b->name.at, hint, "two networks are named `%s`", b->name.text);
 		return;
 	}
-	if (a->tap.text[0] != '\0' && strcmp(a->tap.text, b->tap.text) == 0)
+	if (a->tap.text[0] != '\0' && strcmp(a->tap.text, b->tap.text) == 0 &&
+	    strcmp(a->netns.text, b->netns.text) == 0)
 		problems_add(problems, b->tap.at, "make a tap for each", "two networks have the tap `%s`", b->tap.text);
-	if (a->passt.text[0] != '\0' && strcmp(a->passt.text, b->passt.text) == 0)
-		problems_add(problems, b->passt.at, "start a passt for each", "two networks have the same passt");
 	if (a->mac.text[0] != '\0' && strcmp(a->mac.text, b->mac.text) == 0)
 		problems_add(problems, b->mac.at, "leave `mac` out", "two networks have the address %s", b->mac.text);
 }
@@ -141,8 +213,7 @@ static void check_roles(const struct policy_control *control, struct problems *p
 
 static void check_devices(const struct policy *policy, struct problems *problems)
 {
-	uint32_t devices = 2 + policy->disk_count + policy->network_count + (policy->vsock.at.line != 0) +
-			   (policy->balloon.at.line != 0);
+	uint32_t devices = count_devices(policy);
 
 	for (uint32_t i = 0; i < policy->disk_count; i++) {
 		check_disk(&policy->disks[i], problems);
@@ -160,6 +231,9 @@ static void check_devices(const struct policy *policy, struct problems *problems
 		problems_add(problems, (struct policy_at){0}, "take some out",
 			     "%u devices with console and entropy; a VM has at most %d", (unsigned)devices,
 			     PLAN_DEVICES_MAX);
+	if ((policy->vsock.limits.buffer.value & (policy->vsock.limits.buffer.value - 1)) != 0)
+		problems_add(problems, policy->vsock.limits.buffer.at, "write 64KiB, or 128KiB",
+			     "the `buffer` of a vsock connection is a power of two");
 	if (policy->balloon.at.line != 0 && policy->balloon.minimum.value > policy->machine.memory.value)
 		problems_add(problems, policy->balloon.minimum.at, "lower it, or raise `machine: memory`",
 			     "`minimum` is more than the VM has");
@@ -167,8 +241,8 @@ static void check_devices(const struct policy *policy, struct problems *problems
 
 void policy_check(const struct policy *policy, struct problems *problems)
 {
-	uint64_t tasks = POLICY_TASKS_FIXED + policy->machine.vcpus.value + policy->disk_count + 2 +
-			 policy->network_count + (policy->vsock.at.line != 0) + (policy->balloon.at.line != 0);
+	uint64_t tasks = POLICY_TASKS_FIXED + policy->machine.vcpus.value + count_devices(policy);
+	uint64_t files = count_files(policy);
 	char hint[64];
 
 	check_devices(policy, problems);
@@ -177,5 +251,11 @@ void policy_check(const struct policy *policy, struct problems *problems)
 		snprintf(hint, sizeof(hint), "write `tasks: %u`, or more", (unsigned)tasks);
 		problems_add(problems, policy->limits.tasks.at, hint,
 			     "too few tasks: a VM with these vCPUs and disks takes %u", (unsigned)tasks);
+	}
+	if (policy->limits.open_files.value < files) {
+		snprintf(hint, sizeof(hint), "write `open_files: %u`, or leave it out", (unsigned)files);
+		problems_add(problems, policy->limits.open_files.at, hint,
+			     "too few open files: a VM with these vCPUs and devices takes %u in one process",
+			     (unsigned)files);
 	}
 }

@@ -1,6 +1,6 @@
 /* What tighter means, key by key: for layers, ceilings and `diff`. Works on checked values; believes the table's order.
  * A list with names is compared by them; other lists by what their items cover. */
-#include "policy/schema.h"
+#include "policy/scalar.h"
 
 #include <arpa/inet.h>
 #include <stdlib.h>
@@ -64,20 +64,23 @@ static enum schema_verdict by_order(bool is_tighter, bool is_looser)
 	return is_tighter ? SCHEMA_TIGHTENED : is_looser ? SCHEMA_LOOSENED : SCHEMA_NEUTRAL;
 }
 
+/* What is not a part of what there was allows something that was not allowed, whatever it takes away as well. */
 static enum schema_verdict judge_subset(const struct schema_key *key, const void *before, const void *after)
 {
 	const struct policy_address *network_a = before, *network_b = after;
+	const struct policy_cpus *cpus_a = before, *cpus_b = after;
 	uint64_t a, b;
 
+	if (key->type == SCHEMA_CPUS)
+		return by_order(policy_cpus_within(cpus_b->text, cpus_a->text), true);
 	if (key->type == SCHEMA_NETWORK)
-		return by_order(network_is_within(network_b->text, network_a->text),
-				network_is_within(network_a->text, network_b->text));
+		return by_order(network_is_within(network_b->text, network_a->text), true);
 	if (key->type != SCHEMA_PORTS)
 		return SCHEMA_NEUTRAL;
 	a = ((const struct policy_number *)before)->value;
 	b = ((const struct policy_number *)after)->value;
 	return by_order(SCHEMA_PORT_FIRST(b) >= SCHEMA_PORT_FIRST(a) && SCHEMA_PORT_LAST(b) <= SCHEMA_PORT_LAST(a),
-			SCHEMA_PORT_FIRST(a) >= SCHEMA_PORT_FIRST(b) && SCHEMA_PORT_LAST(a) <= SCHEMA_PORT_LAST(b));
+			true);
 }
 
 /* Of two scalars whose texts differ. */

@@ -57,6 +57,7 @@ char *describe_type(const struct schema_key *key, char out[static DESCRIBE_SIZE]
 	    [SCHEMA_ADDRESS] = "an IPv4 or IPv6 address",
 	    [SCHEMA_NETWORK] = "an IPv4 or IPv6 network, with its prefix",
 	    [SCHEMA_PRINCIPAL] = "a user's name or number, or `group:` and a group's",
+	    [SCHEMA_CPUS] = "processors and ranges of them, such as 0-3,8",
 	    [SCHEMA_DIGEST] = "64 of 0-9 a-f",
 	    [SCHEMA_PUBLIC_KEY] = "a public key of minisign's",
 	    [SCHEMA_DATE] = "a date, year-month-day",
@@ -108,9 +109,12 @@ const char *describe_tighter(const struct schema_key *key)
 		return key->type == SCHEMA_GROUPS || key->type == SCHEMA_SCALARS ? "fewer of the list" : "a part of it";
 	case ORDER_GRANT:
 		return "not written";
-	default:
-		return NULL;
+	case ORDER_NOTE:
+		return "nothing: a remark, which no layer asks about";
+	case ORDER_FIXED:
+		break;
 	}
+	return key->type == SCHEMA_GROUP ? NULL : "nothing: no layer changes what one above it has";
 }
 
 static void each_key(const struct schema_key *keys, const char *prefix,

@@ -12,7 +12,7 @@ enum { DESCRIBE_SIZE = 256, DESCRIBE_PATH_SIZE = 160 };
 /* What the key takes, such as "a time in ms, s, min or h, from 1ms to 8760h". Returns out. */
 char *describe_type(const struct schema_key *key, char out[static DESCRIBE_SIZE]);
 
-/* What makes it tighter, such as "less"; NULL: nothing does. */
+/* What makes it tighter, such as "less"; NULL: a group, whose keys say it. */
 const char *describe_tighter(const struct schema_key *key);
 
 /* Calls `each` for every key in the table's order, groups before their keys; the path is like "disks[].access". */

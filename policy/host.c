@@ -38,8 +38,6 @@ static const struct schema_key uids_keys[] = {
     {0},
 };
 
-static const char *const switch_choices[] = {"off", "on", NULL};
-
 static const struct schema_key key_key[] = {
     {.name = "key",
      .type = SCHEMA_PUBLIC_KEY,
@@ -233,20 +231,20 @@ static void check(const struct host *host, struct problems *problems)
 		check_path(&folders->roots[i], problems);
 }
 
-/* From the bytes in `problems`, or the defaults alone when there are none. */
-static struct host *parse(enum tree_where where, struct problems *problems)
+/* From the bytes in `problems`, whose tree was begun, or the defaults alone when there are none. */
+static struct host *parse(struct tree *tree, bool begun, struct problems *problems)
 {
 	struct host *host = calloc(1, sizeof(*host));
-	struct tree tree = {.complete = true};
 	struct policy_at nowhere = {.file = PROBLEM_FILE_HOST};
 
 	if (host == NULL) {
 		problems_add(problems, nowhere, NULL, "out of memory");
+		tree_free(tree);
 		return NULL;
 	}
 	host->version.value = POLICY_VERSION;
-	if (problems->files[PROBLEM_FILE_HOST].bytes != NULL && tree_parse(&tree, where, problems, PROBLEM_FILE_HOST)) {
-		schema_apply(host_keys, &tree, SCHEMA_COMPLETE, host, NULL, problems);
+	if (begun && tree_end(tree, problems, PROBLEM_FILE_HOST)) {
+		schema_apply(host_keys, tree, SCHEMA_COMPLETE, host, NULL, problems);
 		host->loaded = true;
 		memcpy(host->file, problems->files[PROBLEM_FILE_HOST].name, sizeof(host->file));
 		layers_check_host(host, problems);
@@ -254,7 +252,7 @@ static struct host *parse(enum tree_where where, struct problems *problems)
 	schema_defaults(host_keys, host);
 	derive(&host->folders, problems);
 	check(host, problems);
-	tree_free(&tree);
+	tree_free(tree);
 	problems_sort(problems);
 	if (problems->count != 0) {
 		free(host);
@@ -268,18 +266,49 @@ struct host *host_parse_buffer(const char *name, const void *bytes, size_t size,
 	problems_set_file(problems, PROBLEM_FILE_HOST, name);
 	if (size > 0 && !problems_set_bytes(problems, PROBLEM_FILE_HOST, bytes, size))
 		return NULL;
-	return parse(TREE_HERE, problems);
+	struct tree tree = {.complete = true};
+	bool begun = size > 0 && tree_begin(&tree, TREE_HERE, problems, PROBLEM_FILE_HOST);
+	return parse(&tree, begun, problems);
+}
+
+struct host_reading {
+	struct tree tree;
+	struct problems *problems;
+	bool begun, failed; /* there is a tree to end; there is no host */
+};
+
+struct host_reading *host_begin(const char *path, struct problems *problems)
+{
+	struct host_reading *reading = calloc(1, sizeof(*reading));
+	bool absent = false;
+
+	if (reading == NULL) {
+		problems_add(problems, (struct policy_at){.file = PROBLEM_FILE_HOST}, NULL, "out of memory");
+		return NULL;
+	}
+	reading->problems = problems;
+	reading->tree.complete = true;
+	if (file_read(path == NULL ? HOST_FILE : path, FILE_OF_HOST, problems, PROBLEM_FILE_HOST, NULL, NULL,
+		      path == NULL ? &absent : NULL) == 0)
+		reading->begun = tree_begin(&reading->tree, TREE_APART, problems, PROBLEM_FILE_HOST);
+	else
+		reading->failed = !absent;
+	return reading;
+}
+
+struct host *host_end(struct host_reading *reading)
+{
+	struct host *host = NULL;
+
+	if (reading != NULL && !reading->failed)
+		host = parse(&reading->tree, reading->begun, reading->problems);
+	free(reading);
+	return host;
 }
 
 struct host *host_load(const char *path, struct problems *problems)
 {
-	bool absent = false;
-
-	if (file_read(path == NULL ? HOST_FILE : path, FILE_OF_HOST, problems, PROBLEM_FILE_HOST, NULL, NULL,
-		      path == NULL ? &absent : NULL) != 0 &&
-	    !absent)
-		return NULL;
-	return parse(TREE_APART, problems);
+	return host_end(host_begin(path, problems));
 }
 
 void host_free(struct host *host)

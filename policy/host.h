@@ -9,6 +9,7 @@
 #include "policy/policy.h"
 
 #define HOST_FILE "/etc/cofferdam/host.yaml"
+#define HOST_RUNTIME_OF_ROOT "/run/cofferdam"
 
 enum { HOST_ROOTS_MAX = 16, HOST_KEYS_MAX = 16 };
 
@@ -55,6 +56,12 @@ struct host {
    with the reasons in `problems`. The defaults of an ordinary user (euid not 0) are beneath XDG_RUNTIME_DIR and
    XDG_STATE_HOME. */
 struct host *host_load(const char *path, struct problems *problems);
+
+/* The same in two parts: between them its YAML is read by another process. What is begun is to be ended, NULL too;
+   problems are borrowed until then. */
+struct host_reading;
+struct host_reading *host_begin(const char *path, struct problems *problems);
+struct host *host_end(struct host_reading *reading);
 
 /* The same for bytes in memory; size 0: the defaults. */
 struct host *host_parse_buffer(const char *name, const void *bytes, size_t size, struct problems *problems);

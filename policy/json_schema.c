@@ -91,6 +91,9 @@ static json_t *type_of(const struct schema_key *key, bool is_section)
 	case SCHEMA_PRINCIPAL: /* a number may be written without quotes */
 		return json_pack("{s:[o, {s:s}]}", "anyOf", text_of("^(group:)?[a-z0-9_][a-z0-9._-]*$", 0), "type",
 				 "integer");
+	case SCHEMA_CPUS: /* one alone may be written without quotes */
+		return json_pack("{s:[o, {s:s}]}", "anyOf", text_of("^[0-9]+([,-][0-9]+)*$", key->room - 1), "type",
+				 "integer");
 	case SCHEMA_DIGEST:
 		return text_of("^[0-9a-f]{64}$", 0);
 	case SCHEMA_PUBLIC_KEY:

@@ -1,15 +1,15 @@
-/* The policy's keys, in the order of the manual; those of devices are in keys_devices.c. A key without `unavailable` is
- * enforced. */
+/* The policy's keys, in the order of the manual; those of devices are in keys_devices.c and
+ * keys_network.c, the VM's caps in keys_limits.c. A key without `unavailable` is enforced. */
 #include "policy/keys.h"
 #include "policy/lint.h"
 
 static const char *const allow_choices[] = {"refuse", "allow", NULL};
 static const char *const smt_choices[] = {"exclusive", "shared", NULL};
-static const char *const on_failure_choices[] = {"refuse", NULL};
+static const char *const on_failure_choices[] = {"refuse", "halt", "continue", NULL};
 
 _Static_assert(POLICY_WITHOUT_REFUSE == 0 && POLICY_WITHOUT_ALLOW == 1, "order of allow_choices");
 _Static_assert(POLICY_SMT_EXCLUSIVE == 0 && POLICY_SMT_SHARED == 1, "order of smt_choices");
-_Static_assert(POLICY_REFUSE == 0, "order of on_failure_choices");
+_Static_assert(POLICY_REFUSE == 0 && POLICY_HALT == 1 && POLICY_CONTINUE == 2, "order of on_failure_choices");
 
 static const struct schema_key kernel_keys[] = {
     {.name = "path",
@@ -61,7 +61,7 @@ static const struct schema_key machine_keys[] = {
      .example = "2",
      .help = "Virtual CPUs.",
      .enforced_by = "the monitor makes this many",
-     .test = "tests/unit/vmm_acpi.c",
+     .test = "tests/unit/command_acpi.c",
      .order = ORDER_AT_MOST},
     {.name = "memory",
      .type = SCHEMA_SIZE,
@@ -78,65 +78,6 @@ static const struct schema_key machine_keys[] = {
     {0},
 };
 
-static const struct schema_key limits_keys[] = {
-    {.name = "console",
-     .type = SCHEMA_SIZE,
-     AT(policy_limits, console),
-     .min = 0,
-     .max = 1024 * GIB,
-     .fallback = "1MiB",
-     .example = "1MiB",
-     .help = "Console output in the VM's life; what follows is dropped, and recorded once.",
-     .enforced_by = "the console's device process",
-     .test = "tests/unit/devices_console.c",
-     .order = ORDER_AT_MOST},
-    {.name = "run_time",
-     .type = SCHEMA_TIME,
-     AT(policy_limits, run_time),
-     .min = 1,
-     .max = 8760 * HOUR,
-     .fallback = "24h",
-     .example = "1h",
-     .help = "Time until the power button is pressed; control.grace later the VM is ended by force.",
-     .enforced_by = "the supervisor's timer",
-     .test = "tests/system/builtin.sh",
-     .order = ORDER_AT_MOST},
-    {.name = "cpu",
-     .type = SCHEMA_PERCENT,
-     AT(policy_limits, cpu),
-     .min = 1,
-     .max = 6400,
-     .derived = "100% for each vCPU",
-     .example = "150%",
-     .help = "CPU time of all the VM's processes together; 100% is one CPU.",
-     .enforced_by = "cgroup cpu.max",
-     .test = "tests/unit/jail_cgroup.c",
-     .order = ORDER_AT_MOST},
-    {.name = "tasks",
-     .type = SCHEMA_COUNT,
-     AT(policy_limits, tasks),
-     .min = 1,
-     .max = 4096,
-     .fallback = "64",
-     .example = "32",
-     .help = "Processes and threads of the VM on the host.",
-     .enforced_by = "cgroup pids.max",
-     .test = "tests/unit/jail_cgroup.c",
-     .order = ORDER_AT_MOST},
-    {.name = "memory_overhead",
-     .type = SCHEMA_SIZE,
-     AT(policy_limits, memory_overhead),
-     .min = 4 * MIB,
-     .max = 1024 * GIB,
-     .derived = "32MiB and a 32nd of machine.memory",
-     .example = "64MiB",
-     .help = "Host memory beyond RAM and scratch disks: processes, page tables, page cache.",
-     .enforced_by = "cgroup memory.max: RAM, scratch disks and this",
-     .test = "tests/unit/jail_cgroup.c",
-     .order = ORDER_AT_MOST},
-    {0},
-};
-
 static const struct schema_key audit_keys[] = {
     {.name = "on_failure",
      .type = SCHEMA_CHOICE,
@@ -144,14 +85,13 @@ static const struct schema_key audit_keys[] = {
      .choices = on_failure_choices,
      .fallback = "refuse",
      .example = "refuse",
-     .help = "When the log cannot be written: refuse starts nothing new; a VM that runs goes on.",
+     .help = "When the log cannot be written while the VM runs: halt ends it; refuse lets it go on, and no control "
+	     "request is granted but to see or end it; continue grants those too. No VM starts without its log.",
      .enforced_by = "the launcher and the supervisor",
-     .test = "tests/unit/audit_auditor.c",
+     .test = "tests/system/log.sh",
      .order = ORDER_AT_MOST},
     {0},
 };
-
-#define NO_ROLES "this build has no roles: the owner and root control the VM"
 
 static const struct schema_key principal_key[] = {
     {.name = "principal",
@@ -181,9 +121,10 @@ static const struct schema_key control_keys[] = {
      .keys = principal_key,
      .derived = "none: the owner and root alone",
      .example = "deploy",
-     .help = "Users and groups that may start, stop and change the VM.",
-     .order = ORDER_SUBSET,
-     .unavailable = NO_ROLES},
+     .help = "Users and groups that may see, stop and change the running VM, and use its console.",
+     .enforced_by = "the supervisor, of callers that the kernel named to the launcher",
+     .test = "tests/system/control.py",
+     .order = ORDER_SUBSET},
     {.name = "viewers",
      .type = SCHEMA_SCALARS,
      LIST_AT(policy_control, viewers, viewer_count),
@@ -192,8 +133,9 @@ static const struct schema_key control_keys[] = {
      .derived = "none: the owner and root alone",
      .example = "deploy",
      .help = "Users and groups that may see the VM's state.",
-     .order = ORDER_SUBSET,
-     .unavailable = NO_ROLES},
+     .enforced_by = "the supervisor, of callers that the kernel named to the launcher",
+     .test = "tests/system/control.py",
+     .order = ORDER_SUBSET},
     {.name = "auditors",
      .type = SCHEMA_SCALARS,
      LIST_AT(policy_control, auditors, auditor_count),
@@ -201,9 +143,10 @@ static const struct schema_key control_keys[] = {
      .keys = principal_key,
      .derived = "none: the owner and root alone",
      .example = "deploy",
-     .help = "Users and groups that may read and verify the VM's log, and nothing else.",
-     .order = ORDER_SUBSET,
-     .unavailable = NO_ROLES},
+     .help = "Users and groups that may read and verify the VM's log, and nothing else; nobody who is an operator.",
+     .enforced_by = "the supervisor, of callers that the kernel named to the launcher",
+     .test = "tests/system/control.py",
+     .order = ORDER_SUBSET},
     {0},
 };
 
@@ -214,25 +157,29 @@ static const struct schema_key waiver_keys[] = {
      AT(policy_waiver, finding),
      .choices = lint_ids,
      .example = "writable-disk",
-     .help = "The finding of `lint` that is accepted."},
+     .help = "The finding of `lint` that is accepted.",
+     .order = ORDER_NOTE},
     {.name = "of",
      .type = SCHEMA_NAME,
      TEXT_AT(policy_waiver, of),
      .derived = "every one",
      .example = "data",
-     .help = "The disk or network it is accepted of."},
+     .help = "The disk, network, kernel, initrd, console or vsock it is accepted of.",
+     .order = ORDER_NOTE},
     {.name = "until",
      .type = SCHEMA_DATE,
      .is_mandatory = true,
      TEXT_AT(policy_waiver, until),
      .example = "2027-01-31",
-     .help = "The last day, in UTC, on which it is accepted."},
+     .help = "The last day, in UTC, on which it is accepted.",
+     .order = ORDER_NOTE},
     {.name = "reason",
      .type = SCHEMA_TEXT,
      .is_mandatory = true,
      TEXT_AT(policy_waiver, reason),
      .example = "the database lives here",
-     .help = "Why."},
+     .help = "Why.",
+     .order = ORDER_NOTE},
     {0},
 };
 
@@ -273,7 +220,8 @@ static const struct schema_key jail_keys[] = {
      .choices = allow_choices,
      .fallback = "refuse",
      .example = "allow",
-     .help = "A host where no control group can be had: the caps on memory, cpu and tasks are then not enforced.",
+     .help =
+	 "A host where no control group can be had: the caps on memory, cpu, cpuset and tasks are then not enforced.",
      .enforced_by = "the launcher; the log has the reason",
      .test = "tests/system/layers.sh",
      .order = ORDER_AT_MOST},
@@ -354,16 +302,16 @@ const struct schema_key policy_keys[] = {
      .derived = "none",
      .example = "{name: eth0, tap: web7, addresses: [10.0.0.7]}",
      .help = "Networks, in the order the guest sees them.",
-     .order = ORDER_SUBSET,
-     .unavailable = "this build has no network device"},
+     .order = ORDER_SUBSET},
     {.name = "vsock",
      .type = SCHEMA_GROUP,
      AT(policy, vsock),
      .keys = vsock_keys,
      .example = "{cid: 7, path: web7.vsock}",
      .help = "A socket between guest and host.",
-     .order = ORDER_GRANT,
-     .unavailable = "this build has no vsock device"},
+     .enforced_by = "there is no such device without it",
+     .test = "tests/unit/policy_plan.c",
+     .order = ORDER_GRANT},
     {.name = "entropy",
      .type = SCHEMA_GROUP,
      AT(policy, entropy),
@@ -376,8 +324,9 @@ const struct schema_key policy_keys[] = {
      .keys = balloon_keys,
      .example = "{minimum: 64MiB}",
      .help = "A balloon, by which the host takes RAM back from the guest.",
-     .order = ORDER_GRANT,
-     .unavailable = "this build has no balloon device"},
+     .enforced_by = "there is no such device without it",
+     .test = "tests/unit/policy_plan.c",
+     .order = ORDER_GRANT},
     {.name = "console",
      .type = SCHEMA_GROUP,
      AT(policy, console),

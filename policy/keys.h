@@ -18,6 +18,9 @@
 	AT(type, member), .room = sizeof(((struct type *)NULL)->member[0]), .count_offset = offsetof(struct type, count)
 
 extern const struct schema_key disk_keys[], network_keys[], vsock_keys[], entropy_keys[], balloon_keys[],
-    console_keys[];
+    console_keys[], limits_keys[];
+
+/* Of a key that is POLICY_OFF or POLICY_ON. */
+extern const char *const switch_choices[];
 
 #endif

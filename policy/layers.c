@@ -69,7 +69,8 @@ static void hold_to_ceiling(const struct schema_change *change, void *context)
 	if (change->after_at.line != 0 && change->after_at.file != PROBLEM_FILE_HOST)
 		add_problem(change, layering);
 	else if (change->after_field != NULL)
-		memcpy(change->after_field, change->before_field, sizeof(struct policy_number));
+		memcpy(change->after_field, change->before_field,
+		       change->schema->type == SCHEMA_CPUS ? sizeof(struct policy_cpus) : sizeof(struct policy_number));
 }
 
 void layers_of_host(const struct host *host, struct policy *policy, struct problems *problems)

@@ -1,4 +1,5 @@
-/* The findings of `lint`. Looks at a checked policy alone; says nothing that `check` says. */
+/* The findings of `lint`. Looks at a checked policy, and at what its earlier runs used; says nothing that `check` says.
+ */
 #include "policy/lint.h"
 #include "policy/schema.h"
 
@@ -6,20 +7,17 @@
 #include <string.h>
 
 const char *const lint_ids[] = {
-    [LINT_WRITABLE_DISK] = "writable-disk",
-    [LINT_UNPINNED_KERNEL] = "unpinned-kernel",
-    [LINT_UNPINNED_DISK] = "unpinned-disk",
-    [LINT_DEFAULT_CAP] = "default-cap",
-    [LINT_LONG_RUN_TIME] = "long-run-time",
-    [LINT_RAW_CONSOLE] = "raw-console",
-    [LINT_CONSOLE_INPUT] = "console-input",
-    [LINT_NO_EGRESS] = "no-egress",
-    [LINT_WIDE_EGRESS] = "wide-egress",
-    [LINT_VSOCK_PORTS] = "vsock-ports",
-    [LINT_EXPIRED_WAIVER] = "expired-waiver",
-    [LINT_UNUSED_WAIVER] = "unused-waiver",
-    [LINT_IDS] = NULL,
+    [LINT_WRITABLE_DISK] = "writable-disk", [LINT_UNPINNED_KERNEL] = "unpinned-kernel",
+    [LINT_UNPINNED_DISK] = "unpinned-disk", [LINT_DEFAULT_CAP] = "default-cap",
+    [LINT_LONG_RUN_TIME] = "long-run-time", [LINT_UNUSED_CAP] = "unused-cap",
+    [LINT_RAW_CONSOLE] = "raw-console",     [LINT_CONSOLE_INPUT] = "console-input",
+    [LINT_NO_EGRESS] = "no-egress",         [LINT_WIDE_EGRESS] = "wide-egress",
+    [LINT_VSOCK_PORTS] = "vsock-ports",     [LINT_EXPIRED_WAIVER] = "expired-waiver",
+    [LINT_UNUSED_WAIVER] = "unused-waiver", [LINT_IDS] = NULL,
 };
+
+/* A cap is far above what was used when it is so many times that, in at least so many runs. */
+enum { FAR_ABOVE = 8, RUNS_ENOUGH = 3 };
 
 enum { LONG_RUN_TIME_MS = 7 * 24 * 3600 * 1000, WIDE_PORTS = 1024 };
 
@@ -78,9 +76,10 @@ static void lint_disks(struct lint *lint)
 		if (disk->path.text[0] == '\0')
 			continue;
 		if (disk->access.value == POLICY_READ_WRITE)
-			find(lint, LINT_WRITABLE_DISK, disk->name.text, disk->access.at,
-			     "what the guest writes outlives it",
-			     "`access: read-only` with a scratch disk beside it, or a waiver that says why");
+			find(
+			    lint, LINT_WRITABLE_DISK, disk->name.text, disk->access.at,
+			    "what the guest writes outlives it",
+			    "`access: read-only` with `overlay: discard` or a scratch disk, or a waiver that says why");
 		else if (disk->sha256.at.line == 0)
 			find(lint, LINT_UNPINNED_DISK, disk->name.text, disk->path.at,
 			     "whatever the image holds is used", "add `sha256: …`, as `sha256sum FILE` prints it");
@@ -97,6 +96,29 @@ static void lint_cap(const struct policy_value *value, void *context)
 			find(lint, LINT_DEFAULT_CAP, caps[i], value->at,
 			     "the built-in default, which fits nobody in particular",
 			     "write what this VM needs, here, in its base or in the host file's defaults");
+}
+
+/* Of caps that somebody wrote: defaults are a finding of their own. */
+static void lint_use(struct lint *lint, const struct lint_usage *usage)
+{
+	const struct policy *policy = lint->policy;
+	const struct {
+		const char *key;
+		const struct policy_number *cap;
+		uint64_t used, free; /* what is so small that it is never too much */
+	} caps[] = {
+	    {"limits.run_time", &policy->limits.run_time, usage->ran_for_ms, 60000},
+	    {"limits.cpu", &policy->limits.cpu, usage->cpu_percent, 10},
+	    {"machine.memory", &policy->machine.memory, usage->memory_peak, UINT64_C(64) << 20},
+	    {"limits.console", &policy->limits.console, usage->console_bytes, UINT64_C(64) << 10},
+	};
+
+	for (size_t i = 0; usage->runs >= RUNS_ENOUGH && i < sizeof(caps) / sizeof(caps[0]); i++)
+		if (caps[i].cap->at.line != 0 && caps[i].used > 0 && caps[i].cap->value > caps[i].free &&
+		    caps[i].cap->value / FAR_ABOVE > caps[i].used)
+			find(lint, LINT_UNUSED_CAP, caps[i].key, caps[i].cap->at,
+			     "more than eight times what any of the runs in the log used",
+			     "lower it to what this VM needs, and some room");
 }
 
 static void lint_console(struct lint *lint)
@@ -134,9 +156,9 @@ static void lint_networks(struct lint *lint)
 			find(lint, LINT_NO_EGRESS, network->name.text, network->at, "nothing may leave by this network",
 			     "say what may in `egress`, or take the network out");
 		for (uint32_t j = 0; j < network->egress_count; j++) {
-			const struct policy_egress *rule = &network->egress[j];
+			const struct policy_rule *rule = &network->egress[j];
 
-			if (strstr(rule->to.text, "/0") != NULL ||
+			if (strstr(rule->peer.text, "/0") != NULL ||
 			    ports_of(rule->tcp, rule->tcp_count) + ports_of(rule->udp, rule->udp_count) > WIDE_PORTS)
 				find(lint, LINT_WIDE_EGRESS, network->name.text, rule->at,
 				     "a rule for every address, or for more than 1024 ports",
@@ -148,7 +170,7 @@ static void lint_networks(struct lint *lint)
 		     "the guest may connect to more than 1024 ports", "name those it needs");
 }
 
-unsigned lint_policy(const struct policy *policy, const char *today,
+unsigned lint_policy(const struct policy *policy, const struct lint_usage *usage, const char *today,
 		     void (*each)(const struct lint_finding *finding, void *context), void *context)
 {
 	struct lint lint = {.policy = policy, .today = today, .each = each, .context = context};
@@ -158,6 +180,7 @@ unsigned lint_policy(const struct policy *policy, const char *today,
 	lint_console(&lint);
 	lint_networks(&lint);
 	policy_each_value(policy, lint_cap, &lint);
+	lint_use(&lint, usage);
 	for (uint32_t i = 0; i < policy->waiver_count; i++)
 		if (!lint.is_used[i])
 			tell(&lint, LINT_UNUSED_WAIVER, lint_ids[policy->waivers[i].finding.value],

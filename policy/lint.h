@@ -11,6 +11,7 @@ enum lint_id {
 	LINT_UNPINNED_DISK,
 	LINT_DEFAULT_CAP,
 	LINT_LONG_RUN_TIME,
+	LINT_UNUSED_CAP,
 	LINT_RAW_CONSOLE,
 	LINT_CONSOLE_INPUT,
 	LINT_NO_EGRESS,
@@ -30,9 +31,15 @@ struct lint_finding {
 	const char *message, *hint;
 };
 
+/* The most that any of some earlier runs used; runs 0: nothing is known. */
+struct lint_usage {
+	unsigned runs;
+	uint64_t ran_for_ms, cpu_percent, memory_peak, console_bytes; /* 0: not known */
+};
+
 /* Calls `each` for every finding that no waiver accepts on `today` (such as 2027-01-31). Returns how many there were.
  */
-unsigned lint_policy(const struct policy *policy, const char *today,
+unsigned lint_policy(const struct policy *policy, const struct lint_usage *usage, const char *today,
 		     void (*each)(const struct lint_finding *finding, void *context), void *context);
 
 #endif

@@ -1,6 +1,7 @@
 /* Loads a policy and what it extends: bytes, trees, the schema, layers, checks. The files may be a stranger's: their
  * YAML is read by a process apart (policy/reader.c), and a policy with any problem is never handed out. Opens the files
  * themselves and nothing that they name. */
+#include "policy/drift.h"
 #include "policy/file.h"
 #include "policy/host.h"
 #include "policy/layers.h"
@@ -44,8 +45,8 @@ static const struct tree_node *find_extends(const struct tree *tree)
 	return NULL;
 }
 
-/* Parses the next file of the chain, whose bytes are there. */
-static bool take_file(struct chain *chain)
+/* Begins to parse the next file of the chain, whose bytes are there. */
+static bool begin_file(struct chain *chain)
 {
 	unsigned file = chain->count++;
 	struct tree *tree = &chain->trees[file];
@@ -55,7 +56,14 @@ static bool take_file(struct chain *chain)
 		problems_add(chain->problems, (struct policy_at){.file = file}, NULL, "out of memory");
 		return false;
 	}
-	return tree_parse(tree, chain->where, chain->problems, file);
+	return tree_begin(tree, chain->where, chain->problems, file);
+}
+
+static bool end_file(struct chain *chain)
+{
+	unsigned file = chain->count - 1;
+
+	return tree_end(&chain->trees[file], chain->problems, file);
 }
 
 /* The last part of a path, to find the signature beside it. */
@@ -105,7 +113,7 @@ static bool take_base(struct chain *chain, const struct tree_node *node)
 		return false;
 	}
 	set_name(chain->layers[0], file, path.text);
-	return take_file(chain);
+	return begin_file(chain) && end_file(chain);
 }
 
 /* From the outermost layer down, each against all above it. */
@@ -132,22 +140,6 @@ static void merge(struct chain *chain)
 	}
 }
 
-/* Of one file its bytes, of several those of all their hashes, outermost last. */
-static void hash_files(const struct chain *chain)
-{
-	crypto_hash_sha256_state state;
-	uint8_t hash[crypto_hash_sha256_BYTES] = {0};
-
-	crypto_hash_sha256_init(&state);
-	for (unsigned i = 0; i < chain->count; i++) {
-		policy_hash(chain->problems->files[i].bytes, chain->problems->files[i].size, hash);
-		crypto_hash_sha256_update(&state, hash, sizeof(hash));
-	}
-	if (chain->count > 1)
-		crypto_hash_sha256_final(&state, hash);
-	memcpy(chain->layers[0]->hash, hash, sizeof(hash));
-}
-
 static struct policy *finish(struct chain *chain)
 {
 	struct policy *policy = chain->layers[0];
@@ -166,18 +158,14 @@ static struct policy *finish(struct chain *chain)
 	return policy;
 }
 
-/* The first file's bytes and folder are there. */
-static struct policy *build(struct chain *chain, int folder)
+/* The first file was begun; `go_on`: there is an end to it. */
+static struct policy *build(struct chain *chain, bool go_on)
 {
 	const struct tree_node *extends;
-	bool go_on = take_file(chain);
 
-	if (chain->layers[0] == NULL) {
-		if (folder >= 0)
-			close(folder);
+	if (chain->layers[0] == NULL)
 		return NULL;
-	}
-	chain->layers[0]->folders[0] = folder;
+	go_on = go_on && end_file(chain);
 	if (chain->host != NULL)
 		problems_set_file(chain->problems, PROBLEM_FILE_HOST, chain->host->file);
 	while (go_on && (extends = find_extends(&chain->trees[chain->count - 1])) != NULL)
@@ -186,7 +174,7 @@ static struct policy *build(struct chain *chain, int folder)
 	if (chain->trees[0].count > 0) {
 		layers_of_host(chain->host, chain->layers[0], chain->problems);
 		policy_check(chain->layers[0], chain->problems);
-		hash_files(chain);
+		policy_hash_files(chain->problems, chain->count, chain->layers[0]->hash);
 	}
 	return finish(chain);
 }
@@ -197,21 +185,65 @@ struct policy *policy_parse_buffer(const char *name, const void *bytes, size_t s
 	struct chain chain = {.problems = problems, .host = host, .where = TREE_HERE};
 
 	problems_set_file(problems, PROBLEM_FILE_POLICY, name);
-	return problems_set_bytes(problems, PROBLEM_FILE_POLICY, bytes, size) ? build(&chain, -1) : NULL;
+	return problems_set_bytes(problems, PROBLEM_FILE_POLICY, bytes, size) ? build(&chain, begin_file(&chain))
+									      : NULL;
+}
+
+struct policy_reading {
+	struct chain chain;
+	bool begun;
+	const char *path;
+};
+
+struct policy_reading *policy_begin(const char *path, struct problems *problems)
+{
+	struct policy_reading *reading = calloc(1, sizeof(*reading));
+	int folder;
+
+	if (reading == NULL) {
+		problems_add(problems, (struct policy_at){.file = PROBLEM_FILE_POLICY}, NULL, "out of memory");
+		return NULL;
+	}
+	struct chain *chain = &reading->chain;
+	reading->path = path;
+	chain->problems = problems;
+	chain->where = TREE_APART;
+	if (file_read(path, FILE_OF_OPERATOR, problems, PROBLEM_FILE_POLICY, &chain->identities[0], &folder, NULL) != 0)
+		return reading;
+	reading->begun = begin_file(chain);
+	if (chain->layers[0] != NULL)
+		chain->layers[0]->folders[0] = folder;
+	else
+		close(folder);
+	return reading;
+}
+
+struct policy *policy_end(struct policy_reading *reading, const struct host *host)
+{
+	struct policy *policy;
+
+	if (reading == NULL)
+		return NULL;
+	reading->chain.host = host;
+	policy = build(&reading->chain, reading->begun);
+	if (policy != NULL)
+		set_name(policy, PROBLEM_FILE_POLICY, reading->path);
+	free(reading);
+	return policy;
+}
+
+void policy_abandon(struct policy_reading *reading)
+{
+	if (reading == NULL)
+		return;
+	tree_free(&reading->chain.trees[0]);
+	policy_free(reading->chain.layers[0]);
+	free(reading);
 }
 
 struct policy *policy_load(const char *path, const struct host *host, struct problems *problems)
 {
-	struct chain chain = {.problems = problems, .host = host, .where = TREE_APART};
-	struct policy *policy;
-	int folder;
-
-	if (file_read(path, FILE_OF_OPERATOR, problems, PROBLEM_FILE_POLICY, &chain.identities[0], &folder, NULL) != 0)
-		return NULL;
-	policy = build(&chain, folder);
-	if (policy != NULL)
-		set_name(policy, PROBLEM_FILE_POLICY, path);
-	return policy;
+	return policy_end(policy_begin(path, problems), host);
 }
 
 void policy_free(struct policy *policy)

@@ -13,14 +13,9 @@
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-
-#ifndef MFD_NOEXEC_SEAL
-#define MFD_NOEXEC_SEAL 8U
-#endif
 
 enum { SECTOR = 512, TRIES_MAX = 16, QUOTE_SIZE = 200 };
 
@@ -128,6 +123,9 @@ static int fail_open(const char *path, enum policy_open how, char why[static POL
 	case ENOENT:
 		remedy = how == POLICY_OPEN_LOG ? "; its folder must exist" : "; is the name right?";
 		break;
+	case ENOTDIR:
+		remedy = "; what would be its folder is a file, or a symbolic link";
+		break;
 	case EACCES:
 	case EPERM:
 	case EROFS:
@@ -180,11 +178,12 @@ static bool check_size(uint64_t size, const char *path, enum policy_open how, ch
 	char quote[QUOTE_SIZE];
 
 	problem_quote(quote, sizeof(quote), path);
-	if (how == POLICY_OPEN_LOG)
+	if (how == POLICY_OPEN_LOG || how == POLICY_OPEN_NETNS || how == POLICY_OPEN_OVERLAY)
 		return true;
 	if (size == 0) {
 		snprintf(why, POLICY_WHY_SIZE, "%s is empty%s", quote,
-			 how == POLICY_OPEN_READ ? "" : "; make an image with `truncate -s 1G FILE`");
+			 how == POLICY_OPEN_READ ? "; is it the right file?"
+						 : "; make an image with `truncate -s 1G FILE`");
 		return false;
 	}
 	if (how != POLICY_OPEN_READ && size % SECTOR != 0) {
@@ -200,10 +199,10 @@ static bool check_size(uint64_t size, const char *path, enum policy_open how, ch
 /* Open-file-description locks: QEMU and others take them too, and a crash of ours leaves none behind. */
 static bool lock_disk(int fd, const char *path, enum policy_open how, char why[static POLICY_WHY_SIZE])
 {
-	struct flock lock = {.l_type = how == POLICY_OPEN_DISK_WRITE ? F_WRLCK : F_RDLCK, .l_whence = SEEK_SET};
+	struct flock lock = {.l_type = how == POLICY_OPEN_DISK_READ ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET};
 	char quote[QUOTE_SIZE];
 
-	if (how != POLICY_OPEN_DISK_READ && how != POLICY_OPEN_DISK_WRITE)
+	if (how != POLICY_OPEN_DISK_READ && how != POLICY_OPEN_DISK_WRITE && how != POLICY_OPEN_OVERLAY)
 		return true;
 	if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
 		return true;
@@ -222,6 +221,8 @@ static uint64_t flags_of(enum policy_open how)
 	switch (how) {
 	case POLICY_OPEN_DISK_WRITE:
 		return O_RDWR;
+	case POLICY_OPEN_OVERLAY:
+		return O_RDWR | O_CREAT;
 	case POLICY_OPEN_LOG:
 		return O_WRONLY | O_APPEND | O_CREAT | O_EXCL;
 	default:
@@ -246,7 +247,7 @@ static bool check_names(const struct stat *stat, const char *path, enum policy_o
 {
 	char quote[QUOTE_SIZE];
 
-	if (how != POLICY_OPEN_DISK_WRITE || stat->st_nlink <= 1)
+	if ((how != POLICY_OPEN_DISK_WRITE && how != POLICY_OPEN_OVERLAY) || stat->st_nlink <= 1)
 		return true;
 	snprintf(why, POLICY_WHY_SIZE, "%s has a second name (a hard link); give the VM a copy to write to",
 		 problem_quote(quote, sizeof(quote), path));
@@ -260,7 +261,7 @@ static int open_in_place(const struct place *place, const char *path, enum polic
 	struct stat stat = {.st_mode = S_IFREG};
 	int fd = open_beneath(place->folder, place->rest, O_PATH, 0);
 
-	if (fd < 0 && !(errno == ENOENT && how == POLICY_OPEN_LOG))
+	if (fd < 0 && !(errno == ENOENT && (how == POLICY_OPEN_LOG || how == POLICY_OPEN_OVERLAY)))
 		return fail_open(path, how, why);
 	if (fd >= 0) {
 		int got = fstat(fd, &stat);
@@ -274,7 +275,7 @@ static int open_in_place(const struct place *place, const char *path, enum polic
 			return -1;
 	}
 	fd = open_beneath(place->folder, place->rest, flags_of(how) | O_NONBLOCK | O_NOCTTY,
-			  how == POLICY_OPEN_LOG ? 0600 : 0);
+			  how == POLICY_OPEN_LOG || how == POLICY_OPEN_OVERLAY ? 0600 : 0);
 	if (fd < 0)
 		return fail_open(path, how, why);
 	/* the size counts only once the image is locked */
@@ -306,83 +307,51 @@ int policy_open_file(const struct policy *policy, const struct host *host, const
 	return fd;
 }
 
-bool policy_image_stays(int image, const char *path, char why[static POLICY_WHY_SIZE])
+int policy_open_folder(const struct policy *policy, const struct host *host, const struct policy_path *path, char *name,
+		       char why[static POLICY_WHY_SIZE])
 {
-	char quote[QUOTE_SIZE];
-	struct statx stat;
+	char parent[POLICY_PATH_SIZE];
+	struct place place;
+	int folder;
 
-	problem_quote(quote, sizeof(quote), path);
-	if (statx(image, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &stat) != 0) {
-		snprintf(why, POLICY_WHY_SIZE, "%s cannot be looked at: %s", quote, strerror(errno));
-		return false;
-	}
-	if ((stat.stx_attributes & STATX_ATTR_VERITY) != 0)
-		return true;
-	if (!file_owner_is_trusted(stat.stx_uid, FILE_OF_OPERATOR))
-		snprintf(
-		    why, POLICY_WHY_SIZE,
-		    "%s is pinned by sha256, but belongs to user %u, who could change it while the VM runs; give it to "
-		    "root or to yourself with chown, or protect it with fs-verity",
-		    quote, (unsigned)stat.stx_uid);
-	else if ((stat.stx_mode & (S_IWGRP | S_IWOTH)) != 0)
-		snprintf(
-		    why, POLICY_WHY_SIZE,
-		    "%s is pinned by sha256, but can be written by others than its owner (mode %04o); take the right "
-		    "away with `chmod go-w`, or protect it with fs-verity",
-		    quote, (unsigned)stat.stx_mode & 07777);
-	else
-		return true;
-	return false;
+	why[0] = '\0';
+	if (!find_place(policy, host, path, &place, why))
+		return -1;
+	const char *slash = strrchr(place.rest, '/');
+	snprintf(parent, sizeof(parent), "%.*s", slash == NULL ? 1 : (int)(slash - place.rest),
+		 slash == NULL ? "." : place.rest);
+	snprintf(name, POLICY_PATH_SIZE, "%s", slash == NULL ? place.rest : slash + 1);
+	folder = open_beneath(place.folder, parent, O_PATH | O_DIRECTORY, 0);
+	if (folder < 0)
+		fail_open(path->text, POLICY_OPEN_LOG, why);
+	close_place(&place);
+	return folder;
+}
+
+int policy_check_log(const struct policy *policy, const struct host *host, const struct policy_path *path,
+		     char why[static POLICY_WHY_SIZE])
+{
+	char name[POLICY_PATH_SIZE];
+	struct stat stat;
+	int result = 0, folder = policy_open_folder(policy, host, path, name, why);
+
+	if (folder < 0)
+		return -1;
+	if (fstatat(folder, name, &stat, AT_SYMLINK_NOFOLLOW) == 0)
+		result = check_type(&stat, path->text, why) ? fail_exists(path->text, why) : -1;
+	else if (errno != ENOENT || faccessat(folder, ".", W_OK | X_OK, AT_EACCESS) != 0)
+		result = fail_open(path->text, POLICY_OPEN_LOG, why);
+	close(folder);
+	return result;
 }
 
 int policy_open_base(struct policy *policy, const struct host *host, const struct policy_path *path, unsigned file,
 		     struct problems *problems, struct file_identity *identity, char why[static POLICY_WHY_SIZE])
 {
-	char folder[POLICY_PATH_SIZE];
-	const char *name;
-	struct place place;
-	int result;
+	char name[POLICY_PATH_SIZE];
 
-	why[0] = '\0';
-	if (!find_place(policy, host, path, &place, why))
-		return -1;
-	name = strrchr(place.rest, '/');
-	snprintf(folder, sizeof(folder), "%.*s", name == NULL ? 1 : (int)(name - place.rest),
-		 name == NULL ? "." : place.rest);
-	policy->folders[file] = open_beneath(place.folder, folder, O_PATH | O_DIRECTORY, 0);
-	close_place(&place);
+	policy->folders[file] = policy_open_folder(policy, host, path, name, why);
 	if (policy->folders[file] < 0)
-		return fail_open(path->text, POLICY_OPEN_READ, why);
-	result = file_read_in(policy->folders[file], name == NULL ? place.rest : name + 1, FILE_OF_OPERATOR, problems,
-			      file, identity, NULL);
-	return result;
-}
-
-/* Before Linux 6.3 a memory file may be executed by everybody, unless its mode says otherwise. */
-int policy_memory_file(const char *name)
-{
-	int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
-
-	if (fd >= 0 || errno != EINVAL)
-		return fd;
-	fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	if (fd >= 0 && fchmod(fd, 0600) != 0) {
-		int error = errno;
-		close(fd);
-		errno = error;
 		return -1;
-	}
-	return fd;
-}
-
-int policy_open_scratch(uint64_t size, char why[static POLICY_WHY_SIZE])
-{
-	int fd = policy_memory_file("cofferdam-scratch");
-	if (size <= INT64_MAX && fd >= 0 && ftruncate(fd, (off_t)size) == 0 &&
-	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0)
-		return fd;
-	snprintf(why, POLICY_WHY_SIZE, "no memory for a scratch disk of %" PRIu64 " bytes: %s", size, strerror(errno));
-	if (fd >= 0)
-		close(fd);
-	return -1;
+	return file_read_in(policy->folders[file], name, FILE_OF_OPERATOR, problems, file, identity, NULL);
 }

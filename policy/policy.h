@@ -27,13 +27,17 @@ enum {
 	POLICY_CMDLINE_SIZE = PLAN_CMDLINE_SIZE,
 	POLICY_SERIAL_SIZE = PLAN_SERIAL_SIZE + 1,
 	POLICY_DISKS_MAX = PLAN_DEVICES_MAX - 2, /* the console and the entropy device are always there */
-	POLICY_NETWORKS_MAX = 4,
-	POLICY_ADDRESSES_MAX = 8,
-	POLICY_EGRESS_MAX = 16,
+	POLICY_NETWORKS_MAX = PLAN_NETWORKS_MAX,
+	POLICY_ADDRESSES_MAX = PLAN_ADDRESSES_MAX,
+	POLICY_RULES_MAX = PLAN_RULES_MAX, /* of a network, each way */
 	POLICY_PORTS_MAX = 16,
 	POLICY_WAIVERS_MAX = 32,
 	POLICY_ROLE_MAX = 16,   /* people and groups of one role */
+	POLICY_CPUS_MAX = 1024, /* processors of a host */
 	POLICY_TASKS_FIXED = 4, /* stager, auditor, supervisor, monitor; + vCPUs + devices */
+	POLICY_FILES_FIXED = 9, /* of the monitor, which has most: + vCPUs + POLICY_FILES_EACH for each device */
+	POLICY_FILES_EACH = 4,
+	POLICY_FILES_VSOCK = 12, /* of the vsock device's process, beside its connections */
 };
 
 /* Fields. `at` first; at.line is 0 when the key was not written. */
@@ -72,11 +76,18 @@ struct policy_interface {
 struct policy_principal {
 	struct policy_at at;
 	char text[40]; /* a user's name or number, or `group:` and a group's */
+	uint32_t id;   /* uid or gid on this host; once policy_roles has found it out (policy/roles.h) */
+	bool is_group;
 };
 struct policy_date {
 	struct policy_at at;
 	char text[11]; /* year-month-day */
 };
+struct policy_cpus {
+	struct policy_at at;
+	char text[192]; /* such as 0-3,8; POLICY_CPUS_ALL: no cap */
+};
+#define POLICY_CPUS_ALL "0-1023"
 struct policy_text {
 	struct policy_at at;
 	char text[200];
@@ -108,6 +119,7 @@ struct policy_disk_limits {
 	struct policy_at at;
 	struct policy_number bandwidth;  /* bytes a second, both directions together */
 	struct policy_number operations; /* requests a second */
+	struct policy_number growth;     /* bytes that may be allocated to the image while it runs */
 };
 struct policy_disk {
 	struct policy_at at;
@@ -115,19 +127,26 @@ struct policy_disk {
 	struct policy_path path;      /* empty for a scratch disk */
 	struct policy_number scratch; /* bytes, a multiple of 512; 0: the disk is the file at path */
 	struct policy_number access;  /* enum policy_access */
+	struct policy_number overlay; /* enum plan_overlay; some: access is POLICY_READ_ONLY */
 	struct policy_serial serial;
 	struct policy_digest sha256; /* read-only images alone */
 	struct policy_disk_limits limits;
 };
 
-struct policy_egress { /* what may leave to one network; nothing else does */
+struct policy_rule { /* what may pass to or from one network; nothing else does */
 	struct policy_at at;
-	struct policy_address to; /* with /prefix */
+	struct policy_address peer; /* with /prefix */
 	uint32_t tcp_count, udp_count;
 	struct policy_number tcp[POLICY_PORTS_MAX], udp[POLICY_PORTS_MAX]; /* first << 32 | last */
 	struct policy_number icmp;                                         /* enum policy_switch: echo requests */
 };
 enum policy_switch { POLICY_OFF, POLICY_ON };
+struct policy_create { /* of the tap; at.line 0: it is there before */
+	struct policy_at at;
+	struct policy_address address; /* the host's side; empty: none */
+	struct policy_number prefix;   /* bits of it that are the network's */
+	struct policy_interface bridge;
+};
 struct policy_network_limits {
 	struct policy_at at;
 	struct policy_number bandwidth; /* bits a second, each direction */
@@ -136,18 +155,23 @@ struct policy_network_limits {
 struct policy_network {
 	struct policy_at at;
 	struct policy_name name;
-	struct policy_interface tap; /* empty: passt is set */
-	struct policy_path passt;
+	struct policy_interface tap; /* empty: passt is on */
+	struct policy_path netns;    /* the tap's network namespace; empty: the launcher's */
+	struct policy_create create;
+	struct policy_number passt; /* enum policy_switch */
 	struct policy_mac mac;
-	uint32_t address_count, egress_count;
+	struct policy_number mtu;
+	uint32_t address_count, egress_count, ingress_count;
 	struct policy_address addresses[POLICY_ADDRESSES_MAX];
-	struct policy_egress egress[POLICY_EGRESS_MAX];
+	struct policy_rule egress[POLICY_RULES_MAX], ingress[POLICY_RULES_MAX];
 	struct policy_network_limits limits;
 };
 
 struct policy_vsock_limits {
 	struct policy_at at;
 	struct policy_number connections;
+	struct policy_number new_connections; /* a second */
+	struct policy_number buffer;          /* bytes of each */
 };
 struct policy_vsock { /* none when at.line is 0 */
 	struct policy_at at;
@@ -155,6 +179,8 @@ struct policy_vsock { /* none when at.line is 0 */
 	struct policy_path path;
 	uint32_t port_count;
 	struct policy_number guest_may_connect[POLICY_PORTS_MAX]; /* first << 32 | last */
+	uint32_t host_port_count;
+	struct policy_number host_may_connect[POLICY_PORTS_MAX]; /* the same */
 	struct policy_vsock_limits limits;
 };
 
@@ -184,14 +210,17 @@ struct policy_console {
 
 struct policy_limits {
 	struct policy_at at;
-	struct policy_number console;         /* bytes of console output in the VM's life */
-	struct policy_number run_time;        /* ms */
-	struct policy_number cpu;             /* percent, 100 is one CPU; all processes of the VM together */
-	struct policy_number tasks;           /* processes and threads of the VM */
+	struct policy_number console;    /* bytes of console output in the VM's life */
+	struct policy_number run_time;   /* ms */
+	struct policy_number cpu;        /* percent, 100 is one CPU; all processes of the VM together */
+	struct policy_number tasks;      /* processes and threads of the VM */
+	struct policy_number open_files; /* of each process */
+	struct policy_number log;        /* bytes of the run's log */
+	struct policy_cpus cpuset;
 	struct policy_number memory_overhead; /* bytes beyond RAM and scratch disks */
 };
 
-enum policy_on_failure { POLICY_REFUSE };
+enum policy_on_failure { POLICY_REFUSE, POLICY_HALT, POLICY_CONTINUE }; /* the tightest first */
 struct policy_audit {
 	struct policy_at at;
 	struct policy_number on_failure; /* enum policy_on_failure */
@@ -259,6 +288,13 @@ struct policy {
    and defaults. Returns a policy to give to policy_free, or NULL. */
 struct policy *policy_load(const char *path, const struct host *host, struct problems *problems);
 
+/* The same in two parts: between them its YAML is read by another process. Each reading is given to one of the latter
+   two, NULL too; path and problems are borrowed until then. */
+struct policy_reading;
+struct policy_reading *policy_begin(const char *path, struct problems *problems);
+struct policy *policy_end(struct policy_reading *reading, const struct host *host);
+void policy_abandon(struct policy_reading *reading);
+
 /* The same for `size` bytes in memory, called `name` in messages, in this process: for tests and fuzzing. Reads no
    file, so it can extend none. */
 struct policy *policy_parse_buffer(const char *name, const void *bytes, size_t size, const struct host *host,
@@ -273,9 +309,10 @@ void policy_free(struct policy *policy);
 /* SHA-256 of some bytes. */
 void policy_hash(const void *bytes, size_t size, uint8_t hash[static 32]);
 
-/* Fills what the policy says of the plan and zeroes the rest. Devices: console, disks in order, entropy.
-   The launcher adds: run_id, kernel_size, initrd_size, the sectors of disks that are files, and for the console
-   has_input (already set if the policy allows input), is_terminal, columns, rows. */
+/* Fills what the policy says of the plan and zeroes the rest. Devices: console, disks in order, networks in
+   order, entropy, balloon, vsock.
+   The launcher adds: run_id, kernel_size, initrd_size, the sectors and growth of disks that are files, and for the
+   console has_input (already set if the policy allows input), is_terminal, columns, rows. */
 void policy_to_plan(const struct policy *policy, struct plan *plan);
 
 /* Memory cap of the whole VM in bytes: RAM, scratch disks (they live in memory) and overhead. Never 0. */
@@ -291,5 +328,10 @@ struct policy_value {
 /* Calls `each` once for every key in the manual's order. The strings last until `each` returns. */
 void policy_each_value(const struct policy *policy, void (*each)(const struct policy_value *value, void *context),
 		       void *context);
+
+/* How many processors a list has; 0: it is none. */
+unsigned policy_cpus_count(const char *text);
+/* Whether every processor of the list `a` is one of `b`'s; both are checked. */
+bool policy_cpus_within(const char *a, const char *b);
 
 #endif

@@ -17,7 +17,8 @@ enum {
 
 void problems_init(struct problems *problems)
 {
-	memset(problems, 0, sizeof(*problems));
+	memset(problems->files, 0, sizeof(problems->files));
+	problems->count = problems->dropped = 0; /* the rest is large, and each page touched costs the launch */
 }
 
 void problems_free(struct problems *problems)
@@ -74,7 +75,7 @@ static size_t escape(const uint8_t *bytes, size_t left, char shown[static ESCAPE
 		return 1;
 	}
 	if (code == '\t') {
-		snprintf(shown, ESCAPED_SIZE, " ");
+		snprintf(shown, ESCAPED_SIZE, "\\t");
 	} else if (utf8_is_plain(code)) {
 		memcpy(shown, bytes, length);
 		shown[length] = '\0';
@@ -207,6 +208,8 @@ static void print_line(const struct problems *problems, struct policy_at at, FIL
 	for (size_t column = 1; left > 0 && column < first + SHOWN_MAX; column++) {
 		size_t length = escape(bytes, left, shown);
 
+		if (bytes[0] == '\t')
+			snprintf(shown, sizeof(shown), " ");
 		if (column >= first) {
 			fputs(shown, out);
 			if (column < at.column)
@@ -240,7 +243,7 @@ void problems_print(const struct problems *problems, FILE *out)
 		fprintf(out, "%s: error: %zu more not shown\n", problems->files[0].name, problems->dropped);
 }
 
-char *problems_json(const struct problems *problems)
+char *problems_json(const struct problems *problems, bool are_mistakes)
 {
 	json_t *list = json_array();
 	json_t *root;
@@ -254,8 +257,9 @@ char *problems_json(const struct problems *problems)
 						      (int)problem->at.line, "column", (int)problem->at.column,
 						      "message", problem->message, "hint", problem->hint));
 	}
-	root = json_pack("{s:s, s:o, s:I}", "file", problems->files[0].name, "problems", list, "more",
-			 (json_int_t)problems->dropped);
+	root = json_pack("{s:s, s:o, s:o, s:I}", "file", problems->files[0].name,
+			 are_mistakes ? "problems" : "run_refuses", list, are_mistakes ? "run_refuses" : "problems",
+			 json_array(), "more", (json_int_t)problems->dropped);
 	text = root == NULL ? NULL : json_dumps(root, JSON_INDENT(2));
 	json_decref(root);
 	return text;

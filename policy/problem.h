@@ -73,9 +73,10 @@ void problems_sort(struct problems *problems);
 /* `file:line:column: error: message`, the line, a caret, `hint: …`. Writes nothing when there is none. */
 void problems_print(const struct problems *problems, FILE *out);
 
-/* {"file": …, "problems": [{"file", "line", "column", "message", "hint"}], "more": n} as a string to free(), NULL: no
-   memory. The first "file" is the policy's. */
-char *problems_json(const struct problems *problems);
+/* {"file": …, "problems": [{"file", "line", "column", "message", "hint"}], "run_refuses": […], "more": n} as a string
+   to free(), NULL: no memory. The first "file" is the policy's. They are the policy's mistakes, or, if it has none,
+   what keeps `run` from it: one of the two lists is empty. */
+char *problems_json(const struct problems *problems, bool are_mistakes);
 
 /* Puts text between backquotes into out, escaped and shortened to what fits. Returns out. */
 char *problem_quote(char *out, size_t size, const char *text);

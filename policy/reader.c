@@ -10,9 +10,11 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <malloc.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -91,10 +93,9 @@ static void explain_end(int status, struct problems *problems, struct policy_at 
 			     (unsigned)status);
 }
 
-bool yaml_build_apart(struct yaml_form *form, const void *bytes, size_t size, struct problems *problems, unsigned file)
+pid_t yaml_begin_apart(struct yaml_form *form, const void *bytes, size_t size, struct problems *problems, unsigned file)
 {
 	const struct policy_at nowhere = {.file = file};
-	int status = 0;
 	pid_t reader = fork();
 
 	if (reader == 0) {
@@ -103,13 +104,35 @@ bool yaml_build_apart(struct yaml_form *form, const void *bytes, size_t size, st
 		yaml_build(form, bytes, size);
 		_exit(0);
 	}
-	if (reader < 0) {
-		problems_add(problems, nowhere, NULL, "the process that reads it cannot be started: %s",
-			     strerror(errno));
-		return false;
-	}
+	/* What one file's reader has said, another's has no business with. */
+	if (reader >= 0 && madvise(form, sizeof(*form), MADV_DONTFORK) == 0)
+		return reader;
+	problems_add(problems, nowhere, NULL, "the process that reads it cannot be started: %s", strerror(errno));
+	if (reader >= 0)
+		yaml_abandon(reader);
+	return -1;
+}
+
+static int wait_for(pid_t reader)
+{
+	int status = 0;
+
 	while (waitpid(reader, &status, 0) < 0 && errno == EINTR)
 		;
+	return status;
+}
+
+void yaml_abandon(pid_t reader)
+{
+	kill(reader, SIGKILL);
+	wait_for(reader);
+}
+
+bool yaml_end_apart(const struct yaml_form *form, pid_t reader, struct problems *problems, unsigned file)
+{
+	const struct policy_at nowhere = {.file = file};
+	int status = wait_for(reader);
+
 	if (form->is_done != 1) /* and not by the status alone: whoever ignores SIGCHLD gets none */
 		explain_end(status, problems, nowhere);
 	return form->is_done == 1;

@@ -31,5 +31,6 @@ bool scalar_check_network(const struct scalar *scalar);
 bool scalar_check_principal(const struct scalar *scalar);
 bool scalar_check_public_key(const struct scalar *scalar);
 bool scalar_check_date(const struct scalar *scalar);
+bool scalar_check_cpus(const struct scalar *scalar);
 
 #endif

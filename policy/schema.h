@@ -33,6 +33,7 @@ enum schema_type {
 	SCHEMA_PRINCIPAL,  /* struct policy_principal: a user, `group:NAME`, or a number */
 	SCHEMA_PUBLIC_KEY, /* struct policy_key: minisign's */
 	SCHEMA_DATE,       /* struct policy_date: such as 2027-01-31 */
+	SCHEMA_CPUS,       /* struct policy_cpus: processors of the host, such as 0-3,8 */
 	SCHEMA_DIGEST,     /* struct policy_digest: 64 hex digits */
 };
 
@@ -42,7 +43,7 @@ enum schema_order {
 	ORDER_AT_MOST, /* a smaller number; of choices an earlier one */
 	ORDER_CAP,     /* the same, and 0 is no cap at all */
 	ORDER_PIN,     /* written is tighter than not written; otherwise fixed */
-	ORDER_SUBSET,  /* lists: each item has its equal, or a looser one, above; networks: lies within */
+	ORDER_SUBSET,  /* lists: each item has its equal, or a looser one, above; networks, processors: lies within */
 	ORDER_NOTE,    /* a remark: no layer is asked, no difference counts */
 	ORDER_GRANT,   /* groups: not written is tighter than written */
 };

@@ -3,6 +3,7 @@
  * later. */
 #include "policy/signature.h"
 #include "policy/file.h"
+#include "policy/roles.h"
 
 #include <sodium.h>
 #include <stdio.h>
@@ -183,7 +184,7 @@ bool policy_is_signed_as_required(struct policy *policy, const struct host *host
 
 bool policy_may_run(struct policy *policy, const struct host *host, struct problems *problems)
 {
-	bool is_available = policy_is_available(policy, problems);
+	bool is_available = policy_is_available(policy, problems), has_roles = policy_roles(policy, problems);
 
-	return policy_is_signed_as_required(policy, host, problems) && is_available;
+	return policy_is_signed_as_required(policy, host, problems) && is_available && has_roles;
 }

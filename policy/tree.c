@@ -15,6 +15,7 @@ bool tree_check_bytes(const void *bytes, size_t size, struct problems *problems,
 	const uint8_t *next = bytes;
 	struct policy_at at = {.line = 1, .column = 1, .file = file};
 	size_t before = problems->count;
+	bool has_tab = false;
 	uint32_t code;
 	size_t length;
 
@@ -33,9 +34,13 @@ bool tree_check_bytes(const void *bytes, size_t size, struct problems *problems,
 				     "the file starts with a byte order mark");
 		else if (code == '\r' && (left < 2 || next[1] != '\n'))
 			problems_add(problems, at, "end lines with LF or CR LF", "carriage return inside a line");
+		else if (code == '\t' &&
+			 !has_tab) /* other readers of YAML take none between words; one mistake is enough */
+			problems_add(problems, at, "write spaces", "a tab");
 		else if (!utf8_is_plain(code) && code != '\n' && code != '\t' && code != '\r')
 			problems_add(problems, at, "remove it: the file must read as it is shown",
 				     "character U+%04X is invisible or changes how the line is shown", (unsigned)code);
+		has_tab |= code == '\t';
 		at.column++;
 		if (code == '\n')
 			at = (struct policy_at){.line = at.line + 1, .column = 1, .file = file};
@@ -147,7 +152,7 @@ bool tree_take(struct tree *tree, struct yaml_form *form, struct problems *probl
 	return true;
 }
 
-bool tree_parse(struct tree *tree, enum tree_where where, struct problems *problems, unsigned file)
+bool tree_begin(struct tree *tree, enum tree_where where, struct problems *problems, unsigned file)
 {
 	const struct problem_file *source = &problems->files[file];
 	const struct policy_at nowhere = {.file = file};
@@ -162,11 +167,24 @@ bool tree_parse(struct tree *tree, enum tree_where where, struct problems *probl
 		return false;
 	}
 	tree->form = form;
+	pid_t reader = 0;
 	if (where == TREE_HERE)
 		yaml_build(form, source->bytes, source->size);
-	else if (!yaml_build_apart(form, source->bytes, source->size, problems, file))
+	else
+		reader = yaml_begin_apart(form, source->bytes, source->size, problems, file);
+	tree->reader = reader < 0 ? 0 : reader;
+	return reader >= 0;
+}
+
+bool tree_end(struct tree *tree, struct problems *problems, unsigned file)
+{
+	const struct policy_at nowhere = {.file = file};
+	pid_t reader = tree->reader;
+
+	tree->reader = 0;
+	if (reader > 0 && !yaml_end_apart(tree->form, reader, problems, file))
 		return false;
-	if (!tree_take(tree, form, problems, file)) {
+	if (!tree_take(tree, tree->form, problems, file)) {
 		problems_add(problems, nowhere, "do not use this file",
 			     "the process that read it did not keep to the rules, as if the file had taken it over");
 		return false;
@@ -176,8 +194,15 @@ bool tree_parse(struct tree *tree, enum tree_where where, struct problems *probl
 	return tree->count > 0;
 }
 
+bool tree_parse(struct tree *tree, enum tree_where where, struct problems *problems, unsigned file)
+{
+	return tree_begin(tree, where, problems, file) && tree_end(tree, problems, file);
+}
+
 void tree_free(struct tree *tree)
 {
+	if (tree->reader > 0)
+		yaml_abandon(tree->reader);
 	free(tree->nodes);
 	if (tree->form != NULL)
 		munmap(tree->form, sizeof(*tree->form));

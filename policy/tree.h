@@ -1,11 +1,13 @@
 /* A YAML file as a tree of nodes, after the strict subset: block and flow maps, lists and one-line scalars. Refused:
- * anchors, aliases, tags, directives, merge keys, block scalars, several documents, nulls, keys that are not plain
- * text, keys written twice, and whatever is past the limits below.
+ * anchors, aliases, tags, tabs, directives, merge keys, block scalars, several documents, nulls, keys that are not
+ * plain text, keys written twice, and whatever is past the limits below.
  */
 #ifndef POLICY_TREE_H
 #define POLICY_TREE_H
 
 #include "policy/problem.h"
+
+#include <sys/types.h>
 
 enum {
 	TREE_DEPTH_MAX = 8,
@@ -37,6 +39,7 @@ struct tree {
 	size_t count;
 	bool complete; /* false: the syntax broke off somewhere, so a missing key means nothing */
 	struct yaml_form *form;
+	pid_t reader; /* at work on the form, 0: none */
 };
 
 enum tree_where {
@@ -47,9 +50,12 @@ enum tree_where {
 /* Parses the source of problems->files[file] (at most POLICY_FILE_MAX bytes); problems are added, every place is of
    that file. Returns false when there is no tree at all. The tree is to be freed with tree_free either way. */
 bool tree_parse(struct tree *tree, enum tree_where where, struct problems *problems, unsigned file);
+/* The same in two parts, so that several are read at once. After a begin that failed there is no end. */
+bool tree_begin(struct tree *tree, enum tree_where where, struct problems *problems, unsigned file);
+bool tree_end(struct tree *tree, struct problems *problems, unsigned file);
 void tree_free(struct tree *tree);
 
-/* Checks the bytes alone: UTF-8 and no character that hides, or makes lines, in an editor. */
+/* Checks the bytes alone: UTF-8, no tab, and no character that hides, or makes lines, in an editor. */
 bool tree_check_bytes(const void *bytes, size_t size, struct problems *problems, unsigned file);
 
 /* Makes the tree from a form that anybody may have written. False: it breaks the rules, or there is no memory. */

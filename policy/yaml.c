@@ -13,6 +13,7 @@ enum { QUOTE_SIZE = 128 };
 /* A map or list that is still open. */
 struct open_node {
 	uint32_t node;
+	bool is_flow; /* within braces or brackets */
 	bool has_key; /* map: the key was read, its value comes next */
 	uint32_t key; /* where its text is */
 	struct policy_at key_at;
@@ -115,11 +116,16 @@ static bool scalar_is_allowed(struct builder *build, const yaml_event_t *event, 
 		return false;
 	}
 	if (event->data.scalar.length > TREE_SCALAR_MAX) {
-		problems_add(build->problems, at, NULL, "a value longer than %d bytes", TREE_SCALAR_MAX);
+		problems_add(build->problems, at, "shorten it", "a value longer than %d bytes", TREE_SCALAR_MAX);
 		return false;
 	}
 	if (memchr(text, 0, event->data.scalar.length) != NULL) {
 		problems_add(build->problems, at, NULL, "NUL in a value");
+		return false;
+	}
+	if (style == YAML_PLAIN_SCALAR_STYLE && build->depth > 0 && build->stack[build->depth - 1].is_flow &&
+	    strchr(text, '?') != NULL) { /* other readers of YAML end the value there */
+		problems_add(build->problems, at, "quote the value", "a `?` without quotes, within braces or brackets");
 		return false;
 	}
 	for (size_t i = 0; style == YAML_PLAIN_SCALAR_STYLE && i < sizeof(nulls) / sizeof(nulls[0]); i++)
@@ -191,8 +197,8 @@ static void take_scalar(struct builder *build, const yaml_event_t *event)
 	}
 }
 
-static void open_collection(struct builder *build, enum tree_kind kind, struct policy_at at, const yaml_char_t *tag,
-			    const yaml_char_t *anchor)
+static void open_collection(struct builder *build, enum tree_kind kind, bool is_flow, struct policy_at at,
+			    const yaml_char_t *tag, const yaml_char_t *anchor)
 {
 	struct yaml_node *node;
 
@@ -208,7 +214,8 @@ static void open_collection(struct builder *build, enum tree_kind kind, struct p
 	}
 	node = add_node(build, kind, at);
 	if (node != NULL)
-		build->stack[build->depth++] = (struct open_node){.node = (uint32_t)(node - build->form->nodes)};
+		build->stack[build->depth++] =
+		    (struct open_node){.node = (uint32_t)(node - build->form->nodes), .is_flow = is_flow};
 }
 
 static void start_document(struct builder *build, const yaml_event_t *event)
@@ -248,11 +255,12 @@ static void take_event(struct builder *build, const yaml_event_t *event)
 			add_node(build, TREE_BAD, at);
 		break;
 	case YAML_MAPPING_START_EVENT:
-		open_collection(build, TREE_MAP, at, event->data.mapping_start.tag, event->data.mapping_start.anchor);
+		open_collection(build, TREE_MAP, event->data.mapping_start.style == YAML_FLOW_MAPPING_STYLE, at,
+				event->data.mapping_start.tag, event->data.mapping_start.anchor);
 		break;
 	case YAML_SEQUENCE_START_EVENT:
-		open_collection(build, TREE_LIST, at, event->data.sequence_start.tag,
-				event->data.sequence_start.anchor);
+		open_collection(build, TREE_LIST, event->data.sequence_start.style == YAML_FLOW_SEQUENCE_STYLE, at,
+				event->data.sequence_start.tag, event->data.sequence_start.anchor);
 		break;
 	case YAML_MAPPING_END_EVENT:
 	case YAML_SEQUENCE_END_EVENT:
@@ -271,7 +279,7 @@ static void add_syntax_problem(struct problems *problems, const yaml_parser_t *p
 		bool at_start; /* point to what was begun, not to where that was noticed */
 	} known[] = {
 	    {"cannot start any token", "this character cannot begin a value",
-	     "indent with spaces, not tabs; quote a value that begins with one of @ ` % & * ! | >", false},
+	     "quote a value that begins with one of @ ` % & * ! | >", false},
 	    {"mapping values are not allowed", "a `:` where no key can be",
 	     "quote a value that contains `: `; check the indentation of the lines above", false},
 	    {"did not find expected key", "a key was expected here", "keys of one group start in the same column",
@@ -289,6 +297,10 @@ static void add_syntax_problem(struct problems *problems, const yaml_parser_t *p
 	     "start the list on the line below its key", false},
 	    {"found unknown escape character", "an unknown escape in double quotes",
 	     "use single quotes, or write `\\\\` for a backslash", false},
+	    {"did not find expected hexdecimal number", "an escape of a character without its digits",
+	     "write the character itself", false},
+	    {"found invalid Unicode character escape code", "an escape of what is no character",
+	     "write the character itself", false},
 	};
 	const char *theirs = parser->problem == NULL ? "not YAML" : parser->problem;
 

@@ -9,6 +9,8 @@
 #include "policy/policy.h"
 #include "policy/tree.h"
 
+#include <sys/types.h>
+
 enum {
 	YAML_TEXTS_SIZE = 3 * POLICY_FILE_MAX + 64, /* escapes grow by half at most, each scalar adds a NUL */
 	YAML_NONE = UINT32_MAX,                     /* no text, no parent */
@@ -36,8 +38,13 @@ struct yaml_form {
    be lost. */
 void yaml_build(struct yaml_form *form, const void *bytes, size_t size);
 
-/* The same in a process of its own that can do nothing but compute and end. False: a problem was added. */
-bool yaml_build_apart(struct yaml_form *form, const void *bytes, size_t size, struct problems *problems, unsigned file);
+/* The same in a process of its own that can do nothing but compute and end; the form is a mapping that is shared with
+   it, and with no process made later. Returns it, to give to one of the next two, or -1: a problem was added. */
+pid_t yaml_begin_apart(struct yaml_form *form, const void *bytes, size_t size, struct problems *problems,
+		       unsigned file);
+/* Waits for its end. False: a problem was added. */
+bool yaml_end_apart(const struct yaml_form *form, pid_t reader, struct problems *problems, unsigned file);
+void yaml_abandon(pid_t reader);
 
 /* What that process does first; here for its test. False: it could not be locked in. */
 bool reader_lock_down(void);

@@ -6,9 +6,13 @@
 
 #define read fuzz_read
 #define write fuzz_write
-#define preadv fuzz_preadv
-#define pwritev fuzz_pwritev
+#define syscall fuzz_syscall
 #define fdatasync fuzz_fdatasync
+#define fallocate fuzz_fallocate
 #define getrandom fuzz_getrandom
+#define ioctl fuzz_ioctl
+#define send fuzz_send
+#define recv fuzz_recv
+#define madvise fuzz_madvise
 
 #endif

@@ -17,6 +17,8 @@ struct fuzz {
 	const uint8_t *input;
 	size_t input_size;
 	struct plan_device plan;
+	struct plan_network plan_network;
+	uint32_t stream_left; /* passt: bytes of the frame that is half sent */
 	struct guest_memory memory;
 	struct device device;
 	struct fake_ring rings[DEVICE_QUEUES_MAX];
@@ -25,6 +27,7 @@ struct fuzz {
 	unsigned interrupts, faults; /* of this run; of this activation */
 	unsigned ready;              /* what this run was told */
 	uint32_t backend;            /* two bits for each of the next calls */
+	unsigned questions;          /* balloon: of the supervisor, not answered yet */
 	uint8_t typed[64];
 	uint8_t typed_size;
 	bool is_input_ended, is_end_seen;

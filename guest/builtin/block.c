@@ -3,6 +3,8 @@
 
 #define F_READ_ONLY (1ull << 5)
 #define F_FLUSH (1ull << 9)
+#define F_DISCARD (1ull << 13)
+#define F_WRITE_ZEROES (1ull << 14)
 #define STATUS_NONE 0xff
 
 uint8_t block_data[BLOCK_SLOTS][BLOCK_DATA] __attribute__((aligned(4096)));
@@ -12,7 +14,8 @@ static struct block disk;
 
 struct block *block_open(struct virtio *device)
 {
-	const char *wrong = virtio_begin(device, F_READ_ONLY | F_FLUSH | VIRTIO_F_EVENT_IDX);
+	const char *wrong =
+	    virtio_begin(device, F_READ_ONLY | F_FLUSH | F_DISCARD | F_WRITE_ZEROES | VIRTIO_F_EVENT_IDX);
 
 	disk = (struct block){.device = device};
 	if (!wrong)
@@ -21,6 +24,8 @@ struct block *block_open(struct virtio *device)
 		fail("disk at %x: %s", device->base, wrong);
 	disk.read_only = device->accepted & F_READ_ONLY;
 	disk.flush = device->accepted & F_FLUSH;
+	disk.discard = device->accepted & F_DISCARD;
+	disk.write_zeroes = device->accepted & F_WRITE_ZEROES;
 	disk.sectors = virtio_config64(device, 0);
 	virtio_ready(device);
 	if (!virtio_interrupts(device))

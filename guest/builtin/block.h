@@ -4,7 +4,14 @@
 
 #include "tests.h"
 
-enum { BLOCK_READ = 0, BLOCK_WRITE = 1, BLOCK_FLUSH = 4, BLOCK_GET_ID = 8 };
+enum {
+	BLOCK_READ = 0,
+	BLOCK_WRITE = 1,
+	BLOCK_FLUSH = 4,
+	BLOCK_GET_ID = 8,
+	BLOCK_DISCARD = 11,
+	BLOCK_WRITE_ZEROES = 13
+};
 enum { BLOCK_OK = 0, BLOCK_IOERR = 1, BLOCK_UNSUPPORTED = 2 };
 enum { SECTOR = 512, BLOCK_SLOTS = 16, BLOCK_DATA = 4096 };
 
@@ -24,7 +31,13 @@ struct block {
 	struct queue queue;
 	struct block_slot slots[BLOCK_SLOTS];
 	uint64_t sectors;
-	bool read_only, flush;
+	bool read_only, flush, discard, write_zeroes;
+};
+
+/* The data of a discard or a write of zeroes. */
+struct block_range {
+	uint64_t sector;
+	uint32_t sectors, flags; /* 1: may become a hole */
 };
 
 /* One buffer for each slot. */

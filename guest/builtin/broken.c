@@ -19,16 +19,17 @@ void break_device(struct virtio *device)
 {
 	static struct ring ring;
 	struct queue queue;
+	uint16_t index = device->id == VIRTIO_NETWORK; /* the one that it looks at unasked */
 	const char *wrong = virtio_begin(device, 0);
 
 	if (!wrong) {
-		virtio_queue_nowhere(device, 0, QUEUE_SIZE);
+		virtio_queue_nowhere(device, index, QUEUE_SIZE);
 		virtio_ready(device);
 		expect_needs_reset(device, "rings where no memory is");
 		wrong = virtio_begin(device, 0);
 	}
 	if (!wrong)
-		wrong = virtio_queue(device, &queue, 0, &ring, QUEUE_SIZE);
+		wrong = virtio_queue(device, &queue, index, &ring, QUEUE_SIZE);
 	if (!wrong) {
 		virtio_ready(device);
 		queue.added = JUMP;

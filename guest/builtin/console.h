@@ -26,6 +26,7 @@ __attribute__((format(printf, 1, 2))) void say(const char *format, ...);
 __attribute__((format(printf, 1, 2))) void note(const char *format, ...);
 void vsay(const char *format, va_list arguments);
 __attribute__((format(printf, 3, 4))) void format_line(char *buffer, size_t size, const char *format, ...);
+void format_text(char *buffer, size_t size, const char *format, va_list arguments);
 void print_set_quiet(bool quiet);
 
 #endif

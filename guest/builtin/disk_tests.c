@@ -41,6 +41,38 @@ static void fill(uint8_t *at, uint32_t size, uint64_t seed)
 	}
 }
 
+static uint8_t clear(struct block *disk, uint32_t type, struct block_range range)
+{
+	memcpy(block_data[1], &range, sizeof(range));
+	return block_request(disk, 1, type, 0, sizeof(range));
+}
+
+/* The last `size` bytes hold something; they are zeros afterwards. */
+static void test_clearing(struct block *disk, uint32_t size)
+{
+	struct block_range all = {disk->sectors - size / SECTOR, size / SECTOR, 0}, wrong = all;
+
+	wrong.sectors++;
+	expect(clear(disk, BLOCK_DISCARD, wrong), BLOCK_IOERR, "discarding behind the end");
+	expect(clear(disk, BLOCK_WRITE_ZEROES, wrong), BLOCK_IOERR, "writing zeroes behind the end");
+	wrong = all;
+	wrong.flags = 2;
+	expect(clear(disk, BLOCK_WRITE_ZEROES, wrong), BLOCK_UNSUPPORTED, "an unknown flag");
+	for (all.flags = 0; all.flags < 2; all.flags++) {
+		expect(clear(disk, BLOCK_WRITE_ZEROES, all), BLOCK_OK, "writing zeroes");
+		expect(block_request(disk, 0, BLOCK_READ, all.sector, size), BLOCK_OK, "reading zeroes");
+		for (uint32_t i = 0; i < size; i++)
+			if (block_data[0][i] != 0)
+				fail("disk: zeroes were written, and are none");
+		memset(block_data[0], 0x5a, size);
+		expect(block_request(disk, 0, BLOCK_WRITE, all.sector, size), BLOCK_OK, "writing over zeroes");
+	}
+	all.flags = 0;
+	if (disk->discard)
+		expect(clear(disk, BLOCK_DISCARD, all), BLOCK_OK, "discarding");
+	note("  discarded %u bytes, wrote zeroes over them\n", size);
+}
+
 static void test_writes(struct block *disk)
 {
 	static uint8_t old[BLOCK_DATA];
@@ -58,6 +90,8 @@ static void test_writes(struct block *disk)
 	memset(block_data[0], 0, size);
 	expect(block_request(disk, 0, BLOCK_READ, at, size), BLOCK_OK, "reading back");
 	same = memcmp(block_data[0], block_data[SPARE], size) == 0;
+	if (disk->write_zeroes)
+		test_clearing(disk, size);
 	memcpy(block_data[0], old, size);
 	expect(block_request(disk, 0, BLOCK_WRITE, at, size), BLOCK_OK, "restoring");
 	if (disk->flush)
@@ -138,19 +172,17 @@ void reset_disk(struct virtio *device)
 	virtio_reset(device);
 }
 
-void bench_disk(struct virtio *device, unsigned requests)
+void fill_disk(struct virtio *device, unsigned blocks)
 {
 	struct block *disk = block_open(device);
-	uint64_t steps = disk->sectors / (BLOCK_DATA / SECTOR), start, cycles;
+	unsigned written = 0;
+	uint8_t status = BLOCK_OK;
 
-	if (steps == 0 || requests == 0)
-		fail("bench: the disk is too small");
-	start = rdtsc();
-	for (unsigned i = 0; i < requests; i++)
-		expect(block_request(disk, 0, BLOCK_READ, i % steps * (BLOCK_DATA / SECTOR), BLOCK_DATA), BLOCK_OK,
-		       "reading");
-	cycles = rdtsc() - start;
-	say("bench: disk at %x, %u reads of %u bytes one at a time: %lu cycles each, %lu a second\n", device->base,
-	    requests, BLOCK_DATA, cycles / requests, per_second(requests, cycles));
+	memset(block_data[0], 0x5a, BLOCK_DATA);
+	for (unsigned i = 0; i < blocks; i++) {
+		status = block_request(disk, 0, BLOCK_WRITE, (uint64_t)i * (BLOCK_DATA / SECTOR), BLOCK_DATA);
+		written += status == BLOCK_OK;
+	}
+	say("fill: %u of %u blocks written, the last status %u\n", written, blocks, status);
 	virtio_reset(device);
 }

@@ -208,3 +208,16 @@ const char *firmware_check(void)
 	}
 	return NULL;
 }
+
+void *firmware_room(void)
+{
+	const uint64_t size = 16 << 20;
+	uint64_t end = 0;
+
+	for (unsigned i = 0; i < firmware.memory_count; i++) {
+		const struct memory_range *range = &firmware.memory[i];
+		if (range->type == 1 && range->size > size && range->address + range->size < 1ull << 32)
+			end = range->address + range->size;
+	}
+	return end == 0 ? NULL : (void *)(uintptr_t)(end - size);
+}

@@ -59,6 +59,9 @@ void firmware_read(void);
 /* The name of the first table whose checksum is wrong; NULL when all is well. */
 const char *firmware_check(void);
 
+/* 16 MiB at the end of the memory below 4 GiB, far above the image; NULL: there is too little. */
+void *firmware_room(void);
+
 /* dsdt.c: bounded searches in a definition block. */
 void dsdt_read_virtio(const uint8_t *aml, size_t size);
 void dsdt_read_rest(const uint8_t *aml, size_t size);

@@ -105,7 +105,7 @@ static unsigned each(uint32_t id, void (*function)(struct virtio *device))
 	return count;
 }
 
-static struct virtio *find_device(uint32_t id)
+struct virtio *find_device(uint32_t id)
 {
 	for (unsigned i = 0; i < device_count; i++)
 		if (devices[i].id == id)
@@ -125,76 +125,21 @@ static void reset_devices(void)
 {
 	const char *value = word_value("reset-devices=");
 	uint64_t rounds = value ? parse_number(&value) : 50;
-	unsigned disks = 0, entropies = 0;
+	unsigned disks = 0, entropies = 0, networks = 0;
 	const char *wrong;
 
 	for (uint64_t i = 0; i < rounds; i++) {
 		disks = each(VIRTIO_BLOCK, reset_disk);
 		entropies = each(VIRTIO_ENTROPY, reset_entropy);
+		networks = each(VIRTIO_NETWORK, reset_network);
+		each(VIRTIO_BALLOON, reset_balloon);
 		for (unsigned j = 0; j < 8; j++)
 			say("resets: round %lu, line %u may be lost\n", i, j);
 		wrong = console_reopen(false);
 		if (wrong)
 			fail("console: %s", wrong);
 	}
-	note("resets: %u disks and %u entropy devices, %lu rounds\n", disks, entropies, rounds);
-}
-
-static void read_register(void)
-{
-	(void)virtio_status(console_device());
-}
-
-static void read_controller(void)
-{
-	(void)machine_apic_id();
-}
-
-static void write_port(void)
-{
-	out8(0x80, 0);
-}
-
-static void empty(void)
-{
-}
-
-static void call_ring0(void)
-{
-	gate_call(empty);
-}
-
-static void bench_access(const char *what, void (*access)(void), uint64_t times)
-{
-	uint64_t start = rdtsc(), cycles;
-
-	for (uint64_t i = 0; i < times; i++)
-		access();
-	cycles = rdtsc() - start;
-	say("bench: %s, %lu times: %s each\n", what, times, duration(times ? cycles / times : 0));
-}
-
-/* bench=KIND:TIMES */
-static void bench(const char *value)
-{
-	const char *number = value;
-	uint64_t times;
-
-	while (*number && *number++ != ':')
-		;
-	times = parse_number(&number);
-	if (memcmp(value, "mmio:", 5) == 0 && console_device())
-		bench_access("device register read", read_register, times);
-	else if (memcmp(value, "lapic:", 6) == 0)
-		bench_access("local APIC register read", read_controller, times);
-	else if (memcmp(value, "port:", 5) == 0)
-		bench_access("port write", write_port, times);
-	else if (memcmp(value, "ring0:", 6) == 0)
-		bench_access("call of ring 0", call_ring0, times);
-	else if (memcmp(value, "blk:", 4) == 0 && find_device(VIRTIO_BLOCK))
-		bench_disk(find_device(VIRTIO_BLOCK), (unsigned)times);
-	else
-		fail("bench: no such measurement here");
+	note("resets: %u disks, %u entropy devices and %u networks, %lu rounds\n", disks, entropies, networks, rounds);
 }
 
 static void flood(uint64_t lines)
@@ -232,15 +177,16 @@ static void escapes(void)
 /* Without a word for it, what is harmless and quick is done. */
 static bool wanted(const char *name)
 {
-	static const char *const special[] = {"list",          "memory", "disk", "entropy", "smp",
-					      "reset-devices", "break",  "echo", "esc"};
+	static const char *const special[] = {"list",          "memory", "disk", "entropy", "network", "smp",
+					      "reset-devices", "break",  "echo", "esc",     "balloon", "vsock"};
 
 	if (word(name))
 		return true;
 	for (unsigned i = 0; i < sizeof(special) / sizeof(special[0]); i++)
 		if (word(special[i]))
 			return false;
-	return !word_value("bench=") && !word_value("flood=") && !word_value("reset-devices=");
+	return !word_value("balloon=") && !word_value("vsock=") && !word_value("bench=") && !word_value("fill=") &&
+	       !word_value("flood=") && !word_value("reset-devices=");
 }
 
 static void work(void)
@@ -259,6 +205,12 @@ static void work(void)
 		each(VIRTIO_BLOCK, test_disk);
 	if (wanted("entropy"))
 		each(VIRTIO_ENTROPY, test_entropy);
+	if (wanted("network"))
+		each(VIRTIO_NETWORK, test_network);
+	if ((word("balloon") || word_value("balloon=")) && each(VIRTIO_BALLOON, test_balloon) == 0)
+		fail("there is no balloon");
+	if ((word("vsock") || word_value("vsock=")) && each(VIRTIO_VSOCK, test_vsock) == 0)
+		fail("there is no vsock");
 	if (wanted("smp"))
 		test_processors();
 	if (word("reset-devices") || word_value("reset-devices="))
@@ -266,9 +218,14 @@ static void work(void)
 	if (word("break")) {
 		each(VIRTIO_BLOCK, break_device);
 		each(VIRTIO_ENTROPY, break_device);
+		each(VIRTIO_NETWORK, break_device);
+		each(VIRTIO_BALLOON, break_device);
+		each(VIRTIO_VSOCK, break_device);
 	}
 	if ((value = word_value("bench=")))
 		bench(value);
+	if ((value = word_value("fill=")) && find_device(VIRTIO_BLOCK))
+		fill_disk(find_device(VIRTIO_BLOCK), (unsigned)parse_number(&value));
 	if ((value = word_value("flood=")))
 		flood(parse_number(&value));
 	if (word("esc"))

@@ -74,20 +74,26 @@ void vsay(const char *format, va_list arguments)
 	console_write(line.text, line.size);
 }
 
-void format_line(char *buffer, size_t size, const char *format, ...)
+void format_text(char *buffer, size_t size, const char *format, va_list arguments)
 {
 	struct line line;
-	va_list arguments;
 
-	va_start(arguments, format);
 	compose(&line, format, arguments);
-	va_end(arguments);
 	if (size == 0)
 		return;
 	if (line.size > size - 1)
 		line.size = size - 1;
 	memcpy(buffer, line.text, line.size);
 	buffer[line.size] = '\0';
+}
+
+void format_line(char *buffer, size_t size, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	format_text(buffer, size, format, arguments);
+	va_end(arguments);
 }
 
 void say(const char *format, ...)

@@ -30,7 +30,10 @@ static rlim_t file_size(unsigned role, const struct plan *plan)
 	const struct plan_device *device = &plan->devices[role - ROLE_DEVICE];
 	switch (device->kind) {
 	case DEVICE_DISK:
-		return device->as.disk.read_only ? 0 : device->as.disk.sectors * 512;
+		if (device->as.disk.read_only)
+			return 0;
+		return device->as.disk.sectors * 512 +
+		       (device->as.disk.overlay != PLAN_OVERLAY_NONE ? plan_overlay_start(device->as.disk.sectors) : 0);
 	case DEVICE_CONSOLE:
 		inside_require(fstat(DEVICE_FD_BACKEND_OUT, &status) == 0, LAYER_RLIMITS);
 		if (!S_ISREG(status.st_mode))

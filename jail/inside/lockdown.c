@@ -22,8 +22,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { REPORT_SIZE = 4096, EXIT_OURS = 125, FILTER_MAX = BPF_MAXINSNS };
-_Static_assert(sizeof(struct violation) <= REPORT_SIZE, "the report is one page");
+enum { EXIT_OURS = 125, FILTER_MAX = BPF_MAXINSNS };
 
 static const uint64_t layers_always = LAYER_NAMESPACES | LAYER_ROOT | LAYER_IDS | LAYER_CAPABILITIES |
 				      LAYER_DESCRIPTORS | LAYER_DUMPABLE | LAYER_RLIMITS | LAYER_NO_NEW_PRIVS |
@@ -31,16 +30,18 @@ static const uint64_t layers_always = LAYER_NAMESPACES | LAYER_ROOT | LAYER_IDS 
 
 /* Written by lockdown_begin, before there are threads; read afterwards. */
 static unsigned own_role;
+static unsigned own_threads;
 static uint64_t layers_wanted = LAYER_LANDLOCK | LAYER_MDWE | LAYER_SPECULATION; /* required elsewhere or not at all */
 static uint64_t layers_had;
 static long landlock_version;
+static struct violation *report;
 static uint32_t own_index; /* those who talk to the launcher say who they are; the supervisor does it for its members */
 
 /* Received by the first thread that locks itself. As large as they may be: what is not used is not there either. */
 static pthread_once_t filters_received = PTHREAD_ONCE_INIT;
 static struct {
 	struct filters_header header;
-	struct sock_filter instructions[THREAD_KINDS * FILTER_MAX];
+	struct sock_filter instructions[THREADS_MAX * FILTER_MAX];
 } filters;
 _Static_assert(offsetof(__typeof__(filters), instructions) == sizeof(struct filters_header), "as in the packet");
 
@@ -71,6 +72,15 @@ void lockdown_send(const struct message *message)
 {
 	if (channel_send(message) != (long)sizeof(*message))
 		leave();
+}
+
+/* Number by number: whoever reads meanwhile sees no half of one. */
+void lockdown_tell_tally(const struct device_tally *tally, size_t size)
+{
+	uint64_t *said = (uint64_t *)(uintptr_t)report_tally(report);
+	const uint64_t *numbers = (const uint64_t *)(const void *)tally;
+	for (size_t i = 0; i < size / sizeof(*said); i++)
+		__atomic_store_n(&said[i], numbers[i], __ATOMIC_RELAXED);
 }
 
 void inside_require(bool holds, enum lockdown_layer layer)
@@ -107,9 +117,8 @@ static void receive_filters(void)
 		lockdown_fail(FAILURE_DESCRIPTORS, size < 0 ? errno : 0, FD_FILTERS);
 	size_t instructions = 0;
 	bool good = filters.header.magic == FILTERS_MAGIC && filters.header.sentinel == FILTERS_SENTINEL;
-	for (unsigned i = 0; good && i < THREAD_KINDS; i++) {
-		good = filters.header.count[i] <= FILTER_MAX &&
-		       (filters.header.count[i] > 0) == (i == THREAD_MAIN || own_role == ROLE_MONITOR);
+	for (unsigned i = 0; good && i < THREADS_MAX; i++) {
+		good = filters.header.count[i] <= FILTER_MAX && (filters.header.count[i] > 0) == (i < own_threads);
 		instructions += filters.header.count[i];
 	}
 	if (!good || (size_t)size - sizeof(filters.header) != instructions * sizeof(struct sock_filter))
@@ -147,7 +156,9 @@ const struct plan *lockdown_begin(unsigned role)
 	if (size != sizeof(*plan) || !plan_is_valid(plan) ||
 	    (role >= ROLE_DEVICE && role - ROLE_DEVICE >= plan->device_count))
 		lockdown_fail(FAILURE_PLAN, 0, role);
-	violation_handler_install(map_and_close(FD_REPORT, false, REPORT_SIZE, &size));
+	own_threads = role == ROLE_MONITOR ? THREAD_VCPU + plan->vcpus : THREAD_VCPU;
+	report = map_and_close(FD_REPORT, false, REPORT_SIZE, &size);
+	violation_handler_install(report);
 
 	verify_descriptors(role, plan);
 	verify_root();
@@ -194,13 +205,14 @@ struct message lockdown_report(void)
 
 void lockdown_thread(unsigned thread)
 {
-	enum lockdown_thread kind = thread == THREAD_MAIN ? THREAD_MAIN : THREAD_VCPU;
 	pthread_once(&filters_received, receive_filters);
+	errno = 0;
+	inside_require(thread < own_threads, LAYER_SECCOMP);
 	struct sock_filter *instructions = filters.instructions;
-	for (unsigned i = 0; i < kind; i++)
+	for (unsigned i = 0; i < thread; i++)
 		instructions += filters.header.count[i];
 	struct sock_fprog program = {
-	    .len = (unsigned short)filters.header.count[kind],
+	    .len = (unsigned short)filters.header.count[thread],
 	    .filter = instructions,
 	};
 	violation_stack(thread);

@@ -1,8 +1,8 @@
-/* The control group of a VM: `cofferdam/NAME`, with the policy's caps.
+/* The control group of a VM: `cofferdam/` and the name that it is given, with the policy's caps.
  *
  * v2 where it has the controller, else the controller's own v1 mount (a host can have both). A cap that cannot be set
- * fails the start: none is left out in silence. Touches nothing outside `cofferdam` but the switch that lets groups
- * below the top have the controllers. Trusts the VM's name to be one path component and checks that.
+ * (cgroup_caps.c) fails the start: none is left out in silence. Touches nothing outside `cofferdam` but the switch that
+ * lets groups below the top have the controllers. Trusts the group's name to be one path component and checks that.
  */
 #include "jail/outside/cgroup.h"
 
@@ -10,7 +10,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,88 +17,8 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { GROUP_PATH_SIZE = CGROUP_PATH_SIZE + PLAN_NAME_SIZE + 16, REMOVE_TRIES = 50, CPU_PERIOD_US = 100000 };
+enum { REMOVE_TRIES = 50 };
 _Static_assert((int)CONTROLLERS == (int)CGROUP_TASKS_MAX, "one v1 group for each controller");
-
-static int put(const char *folder, const char *file, const char *value)
-{
-	char path[GROUP_PATH_SIZE + 64];
-	snprintf(path, sizeof(path), "%s/%s", folder, file);
-	int descriptor = open(path, O_WRONLY | O_CLOEXEC);
-	if (descriptor < 0)
-		return -1;
-	ssize_t done = write(descriptor, value, strlen(value));
-	int error = errno;
-	close(descriptor);
-	errno = error;
-	return done < 0 ? -1 : 0;
-}
-
-/* A file that some kernels lack. */
-static int put_optional(const char *folder, const char *file, const char *value)
-{
-	return put(folder, file, value) == 0 || errno == ENOENT ? 0 : -1;
-}
-
-static int put_number(const char *folder, const char *file, uint64_t value)
-{
-	char text[24];
-	snprintf(text, sizeof(text), "%" PRIu64, value);
-	return put(folder, file, text);
-}
-
-static bool wanted(const struct jail_caps *caps, enum controller controller)
-{
-	switch (controller) {
-	case CONTROLLER_MEMORY:
-		return caps->memory_bytes != 0;
-	case CONTROLLER_PIDS:
-		return caps->tasks != 0;
-	default:
-		return caps->cpu_percent != 0;
-	}
-}
-
-static int set_unified(const char *group, const struct jail_caps *caps, enum controller controller)
-{
-	char text[48];
-	switch (controller) {
-	case CONTROLLER_MEMORY:
-		return put_number(group, "memory.max", caps->memory_bytes) != 0 ||
-			       put_optional(group, "memory.swap.max", "0") != 0 ||
-			       put_optional(group, "memory.oom.group", "1") != 0
-			   ? -1
-			   : 0;
-	case CONTROLLER_PIDS:
-		return put_number(group, "pids.max", caps->tasks);
-	default:
-		snprintf(text, sizeof(text), "%" PRIu64 " %d", (uint64_t)caps->cpu_percent * (CPU_PERIOD_US / 100),
-			 CPU_PERIOD_US);
-		return put(group, "cpu.max", text);
-	}
-}
-
-static int set_own_mount(const char *group, const struct jail_caps *caps, enum controller controller)
-{
-	char text[24];
-	switch (controller) {
-	case CONTROLLER_MEMORY:
-		snprintf(text, sizeof(text), "%" PRIu64, caps->memory_bytes);
-		return put(group, "memory.limit_in_bytes", text) != 0 ||
-			       put_optional(group, "memory.memsw.limit_in_bytes", text) != 0 ||
-			       put_optional(group, "memory.swappiness", "0") != 0
-			   ? -1
-			   : 0;
-	case CONTROLLER_PIDS:
-		return put_number(group, "pids.max", caps->tasks);
-	default:
-		return put_number(group, "cpu.cfs_period_us", CPU_PERIOD_US) != 0 ||
-			       put_number(group, "cpu.cfs_quota_us",
-					  (uint64_t)caps->cpu_percent * (CPU_PERIOD_US / 100)) != 0
-			   ? -1
-			   : 0;
-	}
-}
 
 /* A group that was just emptied is busy for a moment. */
 static int remove_group(const char *path)
@@ -118,7 +37,7 @@ static int remove_group(const char *path)
 /* mkdir PLACE/cofferdam/NAME. Returns the path to free, or NULL with errno. */
 static char *make_group(const char *place, const char *name)
 {
-	char path[GROUP_PATH_SIZE];
+	char path[CGROUP_GROUP_SIZE];
 	snprintf(path, sizeof(path), "%s/cofferdam", place);
 	if (mkdir(path, 0755) != 0 && errno != EEXIST)
 		return NULL;
@@ -139,16 +58,16 @@ static int let_children_have(const char *group, const struct cgroup_places *plac
 	cgroup_read(group, "cgroup.subtree_control", have);
 	for (int i = 0; i < CONTROLLERS; i++) {
 		size_t used = strlen(text);
-		if (places->in_unified[i] && wanted(caps, i) && !cgroup_list_has(have, controller_names[i]))
+		if (places->in_unified[i] && cgroup_wants(caps, i) && !cgroup_list_has(have, controller_names[i]))
 			snprintf(text + used, sizeof(text) - used, "%s+%s", used > 0 ? " " : "", controller_names[i]);
 	}
-	return text[0] == 0 ? 0 : put(group, "cgroup.subtree_control", text);
+	return text[0] == 0 ? 0 : cgroup_write(group, "cgroup.subtree_control", text);
 }
 
 static int open_unified(struct jail_cgroup *cgroup, const struct cgroup_places *places, const char *name,
 			const struct jail_caps *caps)
 {
-	char parent[GROUP_PATH_SIZE];
+	char parent[CGROUP_GROUP_SIZE];
 	snprintf(parent, sizeof(parent), "%s/cofferdam", places->unified);
 	if ((mkdir(parent, 0755) != 0 && errno != EEXIST) || let_children_have(places->unified, places, caps) != 0 ||
 	    let_children_have(parent, places, caps) != 0)
@@ -157,7 +76,7 @@ static int open_unified(struct jail_cgroup *cgroup, const struct cgroup_places *
 	if (cgroup->paths[0] == NULL)
 		return -1;
 	for (int i = 0; i < CONTROLLERS; i++)
-		if (places->in_unified[i] && wanted(caps, i) && set_unified(cgroup->paths[0], caps, i) != 0)
+		if (places->in_unified[i] && cgroup_set(cgroup->paths[0], caps, i, true) != 0)
 			return -1;
 	cgroup->unified = open(cgroup->paths[0], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	return cgroup->unified >= 0 ? 0 : -1;
@@ -166,10 +85,14 @@ static int open_unified(struct jail_cgroup *cgroup, const struct cgroup_places *
 static int open_own_mount(struct jail_cgroup *cgroup, const char *place, const char *name, const struct jail_caps *caps,
 			  enum controller controller)
 {
-	char tasks[GROUP_PATH_SIZE + 16];
+	char tasks[CGROUP_GROUP_SIZE + 16], above[CGROUP_GROUP_SIZE];
 	char *path = make_group(place, name);
 	cgroup->paths[1 + controller] = path;
-	if (path == NULL || set_own_mount(path, caps, controller) != 0)
+	snprintf(above, sizeof(above), "%s/cofferdam", place);
+	if (path == NULL || (controller == CONTROLLER_CPUSET &&
+			     (cgroup_inherit_cpuset(place, above) != 0 || cgroup_inherit_cpuset(above, path) != 0)))
+		return -1;
+	if (cgroup_set(path, caps, controller, false) != 0)
 		return -1;
 	snprintf(tasks, sizeof(tasks), "%s/tasks", path);
 	cgroup->tasks[controller] = open(tasks, O_WRONLY | O_CLOEXEC);
@@ -178,7 +101,7 @@ static int open_own_mount(struct jail_cgroup *cgroup, const char *place, const c
 
 static bool name_is_one_component(const char *name)
 {
-	return name[0] != 0 && strlen(name) < PLAN_NAME_SIZE && strchr(name, '/') == NULL && strcmp(name, ".") != 0 &&
+	return name[0] != 0 && strlen(name) < JAIL_GROUP_SIZE && strchr(name, '/') == NULL && strcmp(name, ".") != 0 &&
 	       strcmp(name, "..") != 0;
 }
 
@@ -194,6 +117,8 @@ static int explain(const char *place, const char *name, char why[static JAIL_WHY
 		    " (the cgroup file system is mounted read-only: a container runtime does that; run outside it)";
 	else if (errno == EACCES || errno == EPERM)
 		remedy = " (the cgroup file system is not writable for this user)";
+	else if (errno == ENODEV)
+		remedy = " (limits: cpuset names a processor that this host or the cgroup above has not)";
 	else if (errno == ENOENT)
 		remedy = " (the kernel lacks that controller's file)";
 	snprintf(why, JAIL_WHY_SIZE, "cannot make the control group %s/cofferdam%s%s with the VM's caps: %s%s", place,
@@ -203,7 +128,7 @@ static int explain(const char *place, const char *name, char why[static JAIL_WHY
 
 static int no_controller(enum controller controller, char why[static JAIL_WHY_SIZE])
 {
-	static const char *const caps[CONTROLLERS] = {"memory", "limits: tasks", "limits: cpu"};
+	static const char *const caps[CONTROLLERS] = {"memory", "limits: tasks", "limits: cpu", "limits: cpuset"};
 	snprintf(why, JAIL_WHY_SIZE, "the cap on %s cannot be had: no cgroup with the %s controller is writable here%s",
 		 caps[controller], controller_names[controller],
 		 geteuid() == 0 ? " (mount cgroup2)"
@@ -230,7 +155,7 @@ static int check(const struct cgroup_places *places, const struct jail_caps *cap
 {
 	for (int i = 0; i < CONTROLLERS; i++) {
 		const char *place = places->in_unified[i] ? places->unified : places->own_mount[i];
-		if (!wanted(caps, i))
+		if (!cgroup_wants(caps, i))
 			continue;
 		if (place[0] == 0)
 			return no_controller(i, why);
@@ -251,7 +176,7 @@ int jail_cgroup_check(const struct jail_caps *caps, char why[static JAIL_WHY_SIZ
 	why[0] = 0;
 	for (int i = 0; i < CONTROLLERS; i++) {
 		size_t used = strlen(why);
-		if (wanted(caps, i))
+		if (cgroup_wants(caps, i))
 			snprintf(why + used, JAIL_WHY_SIZE - used, "%s%s: %s", used > 0 ? ", " : "",
 				 controller_names[i], places->in_unified[i] ? "v2" : "v1");
 	}
@@ -266,47 +191,30 @@ static int fill(struct jail_cgroup *cgroup, const char *name, const struct jail_
 	if (check(places, caps, why) != 0)
 		return -1;
 	for (int i = 0; i < CONTROLLERS; i++)
-		unified |= wanted(caps, i) && places->in_unified[i];
+		unified |= cgroup_wants(caps, i) && places->in_unified[i];
 	if (unified && open_unified(cgroup, places, name, caps) != 0)
 		return explain(places->unified, name, why);
 	for (int i = 0; i < CONTROLLERS; i++)
-		if (wanted(caps, i) && !places->in_unified[i] &&
+		if (cgroup_wants(caps, i) && !places->in_unified[i] &&
 		    open_own_mount(cgroup, places->own_mount[i], name, caps, i) != 0)
 			return explain(places->own_mount[i], name, why);
 	return 0;
 }
 
-struct jail_cgroup *jail_cgroup_create(const char *vm_name, const struct jail_caps *caps,
-				       char why[static JAIL_WHY_SIZE])
+struct jail_cgroup *jail_cgroup_create(const char *name, const struct jail_caps *caps, char why[static JAIL_WHY_SIZE])
 {
-	struct jail_cgroup *cgroup = name_is_one_component(vm_name) ? calloc(1, sizeof(*cgroup)) : NULL;
+	struct jail_cgroup *cgroup = name_is_one_component(name) ? calloc(1, sizeof(*cgroup)) : NULL;
 	if (cgroup == NULL) {
-		snprintf(why, JAIL_WHY_SIZE, "cannot make a control group named '%s'", vm_name);
+		snprintf(why, JAIL_WHY_SIZE, "cannot make a control group named '%s'", name);
 		return NULL;
 	}
 	cgroup->unified = -1;
 	for (int i = 0; i < CGROUP_TASKS_MAX; i++)
 		cgroup->tasks[i] = -1;
-	if (fill(cgroup, vm_name, caps, why) == 0)
+	if (fill(cgroup, name, caps, why) == 0)
 		return cgroup;
 	jail_cgroup_remove(cgroup);
 	return NULL;
-}
-
-uint64_t jail_cgroup_oom_kills(const struct jail_cgroup *cgroup)
-{
-	static const char key[] = "oom_kill ";
-	char text[CGROUP_PATH_SIZE] = "";
-	if (cgroup == NULL)
-		return 0;
-	if (cgroup->paths[1 + CONTROLLER_MEMORY] != NULL)
-		cgroup_read(cgroup->paths[1 + CONTROLLER_MEMORY], "memory.oom_control", text);
-	else if (cgroup->paths[0] != NULL)
-		cgroup_read(cgroup->paths[0], "memory.events", text);
-	for (const char *line = text; *line != 0; line += strcspn(line, "\n"), line += *line != 0)
-		if (strncmp(line, key, sizeof(key) - 1) == 0)
-			return strtoull(line + sizeof(key) - 1, NULL, 10);
-	return 0;
 }
 
 void jail_cgroup_remove(struct jail_cgroup *cgroup)
@@ -326,18 +234,18 @@ void jail_cgroup_remove(struct jail_cgroup *cgroup)
 	free(cgroup);
 }
 
-bool jail_cgroup_collect(const char *vm_name)
+bool jail_cgroup_collect(const char *name)
 {
 	const struct cgroup_places *places = cgroup_places();
-	char path[GROUP_PATH_SIZE];
+	char path[CGROUP_GROUP_SIZE];
 	bool gone = true;
-	if (!name_is_one_component(vm_name))
+	if (!name_is_one_component(name))
 		return true; /* no VM can have it */
 	for (int i = -1; i < CONTROLLERS; i++) {
 		const char *place = i < 0 ? places->unified : places->own_mount[i];
 		if (place[0] == 0)
 			continue;
-		snprintf(path, sizeof(path), "%s/cofferdam/%s", place, vm_name);
+		snprintf(path, sizeof(path), "%s/cofferdam/%s", place, name);
 		if (remove_group(path) != 0)
 			gone = false;
 	}

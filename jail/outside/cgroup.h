@@ -2,11 +2,16 @@
 #ifndef JAIL_OUTSIDE_CGROUP_H
 #define JAIL_OUTSIDE_CGROUP_H
 
+#include "jail/launch.h"
+
 #include <stdbool.h>
 
-enum { CGROUP_PATH_SIZE = 512 };
+enum {
+	CGROUP_PATH_SIZE = 512,
+	CGROUP_GROUP_SIZE = CGROUP_PATH_SIZE + JAIL_GROUP_SIZE + 16, /* PLACE/cofferdam/NAME */
+};
 
-enum controller { CONTROLLER_MEMORY, CONTROLLER_PIDS, CONTROLLER_CPU, CONTROLLERS };
+enum controller { CONTROLLER_MEMORY, CONTROLLER_PIDS, CONTROLLER_CPU, CONTROLLER_CPUSET, CONTROLLERS };
 extern const char *const controller_names[CONTROLLERS];
 
 /* Directories below which `cofferdam` goes; empty: not here. A controller is in v2 or on a v1 mount of its own. */
@@ -25,5 +30,18 @@ bool cgroup_list_has(const char *list, const char *name);
 
 /* Reads a small file into text, NUL-terminated, empty on failure. */
 void cgroup_read(const char *folder, const char *file, char text[static CGROUP_PATH_SIZE]);
+
+/* Writes a file of the group. 0, or -1 with errno. */
+int cgroup_write(const char *folder, const char *file, const char *value);
+
+/* Whether there is a cap of this controller. */
+bool cgroup_wants(const struct jail_caps *caps, enum controller controller);
+
+/* Sets this controller's caps, if any, in a v2 group or in one of its own mount. 0, or -1 with errno; ENODEV: a
+   processor that is not there. */
+int cgroup_set(const char *group, const struct jail_caps *caps, enum controller controller, bool unified);
+
+/* Gives a v1 cpuset without processors or memory nodes those of the group above. 0, or -1 with errno. */
+int cgroup_inherit_cpuset(const char *above, const char *group);
 
 #endif

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-const char *const controller_names[CONTROLLERS] = {"memory", "pids", "cpu"};
+const char *const controller_names[CONTROLLERS] = {"memory", "pids", "cpu", "cpuset"};
 
 static bool separated_has(const char *list, const char *name, const char *separators)
 {

@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { CONDITIONS_MAX = 5, EACH_MAX = 64 };
+enum { CONDITIONS_MAX = 5, EACH_MAX = 320 };
 
 /* What an argument must be. The kernel takes descriptors, flags and requests as 32 bits: only those are compared, for
    what a C library puts above them differs. Sizes and pointers are compared whole. */
@@ -26,8 +26,9 @@ enum each {
 	EACH_ONE = 0,    /* just value */
 	EACH_DEVICE,     /* monitor: MONITOR_FD_PER_DEVICE * i */
 	EACH_MEMBER,     /* supervisor: i, for the monitor and the devices */
-	EACH_CONNECTION, /* supervisor: what accepting may return: 1 to 3, and what follows its descriptors */
-	EACH_VCPU,       /* monitor: the vCPUs */
+	EACH_CONNECTION, /* supervisor, vsock: what receiving one may return: 1 to 3, and what follows its descriptors
+			  */
+	EACH_VCPU,       /* monitor: the vCPUs, each thread's own alone */
 };
 
 struct condition {
@@ -42,12 +43,22 @@ struct condition {
 /* Which plans a rule is for. */
 enum when {
 	ALWAYS = 0,
+	BALLOON,
+	VSOCK,
+	NOT_VSOCK,
 	DISK,
-	DISK_WRITABLE,
+	NOT_DISK,
+	DISK_WRITABLE, /* the image itself */
+	DISK_OVERLAY,
+	DISK_KEEPS, /* its overlay */
+	DISK_GROWS, /* and not as it likes */
 	CONSOLE,
 	CONSOLE_INPUT,
 	ENTROPY,
-	LIMITED, /* a device with a bandwidth or operations of its own */
+	TAP,
+	PASST,
+	LIMITED,    /* a device with a bandwidth or operations of its own */
+	CHANGEABLE, /* or with a cap on its image's growth, on its output or on its connections */
 };
 
 struct rule {

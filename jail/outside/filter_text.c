@@ -99,12 +99,13 @@ bool jail_filter_facts(int filters, struct jail_filter facts[static THREAD_KINDS
 	if (header == MAP_FAILED)
 		return false;
 	const struct sock_filter *program = (const struct sock_filter *)(header + 1);
-	for (enum lockdown_thread thread = 0; thread < THREAD_KINDS; thread++) {
-		facts[thread].instructions = header->count[thread];
-		crypto_hash_sha256(facts[thread].sha256, (const uint8_t *)program,
-				   header->count[thread] * sizeof(*program));
-		program += header->count[thread];
-	}
+	size_t main = header->count[THREAD_MAIN], vcpus = 0;
+	for (unsigned thread = THREAD_VCPU; thread < THREADS_MAX; thread++)
+		vcpus += header->count[thread];
+	facts[THREAD_MAIN].instructions = header->count[THREAD_MAIN];
+	facts[THREAD_VCPU].instructions = header->count[THREAD_VCPU];
+	crypto_hash_sha256(facts[THREAD_MAIN].sha256, (const uint8_t *)program, main * sizeof(*program));
+	crypto_hash_sha256(facts[THREAD_VCPU].sha256, (const uint8_t *)(program + main), vcpus * sizeof(*program));
 	munmap((void *)(uintptr_t)header, size);
 	return true;
 }

@@ -22,7 +22,8 @@
 #include <unistd.h>
 
 _Static_assert((int)PLAN_VCPUS_MAX <= (int)EACH_MAX && 1 + PLAN_DEVICES_MAX <= (int)EACH_MAX &&
-		   SUPERVISOR_CONNECTIONS_MAX + 1 <= (int)EACH_MAX,
+		   SUPERVISOR_CONNECTIONS_MAX + 1 <= (int)EACH_MAX &&
+		   DESCRIPTORS_FREED + PLAN_VSOCK_CONNECTIONS_MAX <= (int)EACH_MAX,
 	       "room for every descriptor of a kind");
 
 bool filter_applies(enum when when, unsigned role, const struct plan *plan)
@@ -31,18 +32,40 @@ bool filter_applies(enum when when, unsigned role, const struct plan *plan)
 	switch (when) {
 	case ALWAYS:
 		return true;
+	case BALLOON:
+		return device != NULL && device->kind == DEVICE_BALLOON;
+	case VSOCK:
+	case NOT_VSOCK:
+		return device != NULL && (device->kind == DEVICE_VSOCK) == (when == VSOCK);
 	case DISK:
 		return device != NULL && device->kind == DEVICE_DISK;
+	case NOT_DISK:
+		return device != NULL && device->kind != DEVICE_DISK;
 	case DISK_WRITABLE:
-		return device != NULL && device->kind == DEVICE_DISK && !device->as.disk.read_only;
+		return device != NULL && device->kind == DEVICE_DISK && !device->as.disk.read_only &&
+		       device->as.disk.overlay == PLAN_OVERLAY_NONE;
+	case DISK_OVERLAY:
+		return device != NULL && device->kind == DEVICE_DISK && device->as.disk.overlay != PLAN_OVERLAY_NONE;
+	case DISK_KEEPS:
+		return device != NULL && device->kind == DEVICE_DISK && device->as.disk.overlay == PLAN_OVERLAY_KEEP;
+	case DISK_GROWS:
+		return device != NULL && filter_applies(DISK_WRITABLE, role, plan) && device->as.disk.growth > 0;
 	case CONSOLE:
 		return device != NULL && device->kind == DEVICE_CONSOLE;
 	case CONSOLE_INPUT:
 		return device != NULL && device->kind == DEVICE_CONSOLE && device->as.console.has_input;
 	case ENTROPY:
 		return device != NULL && device->kind == DEVICE_ENTROPY;
+	case TAP:
+	case PASST:
+		return device != NULL && device->kind == DEVICE_NETWORK &&
+		       (plan->networks[device->as.network].is_passt != 0) == (when == PASST);
 	case LIMITED:
 		return device != NULL && (device->bandwidth > 0 || device->operations > 0);
+	case CHANGEABLE:
+		return filter_applies(LIMITED, role, plan) || filter_applies(DISK_GROWS, role, plan) ||
+		       filter_applies(VSOCK, role, plan) ||
+		       (device != NULL && device->kind == DEVICE_CONSOLE && device->as.console.output_max > 0);
 	}
 	return false;
 }
@@ -123,11 +146,25 @@ static int add_rule(scmp_filter_ctx filter, const struct rule *rule, struct bloc
 	return seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, rule->call, used, arguments);
 }
 
-static int add_rule_for_each(scmp_filter_ctx filter, const struct rule *rule, unsigned role, const struct plan *plan)
+/* Whether the rule is about the thread's own vCPU, and no other's. */
+static bool is_own(const struct rule *rule)
+{
+	for (size_t i = 0; i < CONDITIONS_MAX; i++)
+		if (rule->conditions[i].each == EACH_VCPU)
+			return true;
+	return false;
+}
+
+static int add_rule_for_each(scmp_filter_ctx filter, const struct rule *rule, unsigned role, unsigned thread,
+			     const struct plan *plan)
 {
 	uint64_t values[EACH_MAX];
 	struct block blocks[EACH_MAX];
 	size_t count = filter_values(rule, role, plan, values);
+	if (is_own(rule)) {
+		values[0] = values[thread - THREAD_VCPU];
+		count = 1;
+	}
 	for (size_t i = 0; i < count; i++)
 		blocks[i] = (struct block){.value = (uint32_t)values[i]};
 	count = join_blocks(blocks, count);
@@ -152,19 +189,25 @@ static bool is_left_out(const struct rule *rule, unsigned role, enum lockdown_th
 #define is_left_out(rule, role, thread, plan) false
 #endif
 
-static int add_rules(scmp_filter_ctx filter, unsigned role, enum lockdown_thread thread, const struct plan *plan)
+/* A thread's tables are those of its kind. */
+static enum lockdown_thread kind_of(unsigned thread)
+{
+	return thread == THREAD_MAIN ? THREAD_MAIN : THREAD_VCPU;
+}
+
+static int add_rules(scmp_filter_ctx filter, unsigned role, unsigned thread, const struct plan *plan)
 {
 	size_t count;
-	const struct rule *rules = filter_rules(role, thread, &count);
+	const struct rule *rules = filter_rules(role, kind_of(thread), &count);
 	int result = seccomp_rule_add(filter, SCMP_ACT_ERRNO(FILTERS_SENTINEL_ERRNO), FILTERS_SENTINEL, 0);
 	for (size_t i = 0; result == 0 && i < count; i++)
-		if (filter_applies(rules[i].when, role, plan) && !is_left_out(&rules[i], role, thread, plan))
-			result = add_rule_for_each(filter, &rules[i], role, plan);
+		if (filter_applies(rules[i].when, role, plan) && !is_left_out(&rules[i], role, kind_of(thread), plan))
+			result = add_rule_for_each(filter, &rules[i], role, thread, plan);
 	return result;
 }
 
 /* Appends the thread's program to the memfd. Returns how many instructions, or a negative errno. */
-static int export_thread(int memfd, unsigned role, enum lockdown_thread thread, const struct plan *plan)
+static int export_thread(int memfd, unsigned role, unsigned thread, const struct plan *plan)
 {
 	off_t before = lseek(memfd, 0, SEEK_CUR);
 	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_TRAP);
@@ -187,11 +230,8 @@ static int export_all(int memfd, unsigned role, const struct plan *plan)
 	struct filters_header header = {.magic = FILTERS_MAGIC, .sentinel = FILTERS_SENTINEL};
 	if (lseek(memfd, sizeof(header), SEEK_SET) < 0)
 		return -errno;
-	for (enum lockdown_thread thread = 0; thread < THREAD_KINDS; thread++) {
-		size_t rules;
-		filter_rules(role, thread, &rules);
-		if (rules == 0)
-			continue;
+	unsigned threads = role == ROLE_MONITOR ? THREAD_VCPU + plan->vcpus : THREAD_VCPU;
+	for (unsigned thread = 0; thread < threads; thread++) {
 		int instructions = export_thread(memfd, role, thread, plan);
 		if (instructions < 0)
 			return instructions;

@@ -28,7 +28,10 @@ struct jail_stage {
 	int pidfd, apart, go, report[2]; /* the shared page's stay as they were: a child may read them late */
 };
 
-enum { TABLE_SIZE = 512 }; /* descriptors the launcher has at most while it starts one VM */
+enum {
+	START_MS = 30000, /* each step of the start is over by then */
+	TABLE_SIZE = 512,
+}; /* descriptors the launcher has at most while it starts one VM */
 
 static void close_own(int *descriptor)
 {
@@ -160,19 +163,31 @@ struct jail_stage *jail_stage(const struct jail_ids *ids, const struct jail_cgro
 	return stage;
 }
 
-/* Waits until the stager has its namespaces, or is gone. */
-static bool is_apart(const struct jail_stage *stage)
+/* Waits so long until something has happened to one of the two. Our signals are blocked, so a wait is not begun anew
+   for ever. The time is up: false. */
+static bool wait_for(int one, int other, int ms, bool *is_one)
 {
-	struct pollfd either[] = {{.fd = stage->apart, .events = POLLIN}, {.fd = stage->pidfd, .events = POLLIN}};
-	while (poll(either, 2, -1) < 0 && errno == EINTR)
+	struct pollfd either[] = {{.fd = one, .events = POLLIN}, {.fd = other, .events = POLLIN}};
+	int ready;
+	while ((ready = poll(either, 2, ms)) < 0 && errno == EINTR)
 		continue;
-	return either[0].revents != 0;
+	*is_one = either[0].revents != 0;
+	return ready > 0;
+}
+
+static int too_late(char why[static JAIL_WHY_SIZE])
+{
+	snprintf(why, JAIL_WHY_SIZE, "the VM's processes were not made within %d s; is this host overloaded?",
+		 START_MS / 1000);
+	return -1;
 }
 
 static int map_ids(const struct jail_stage *stage, char why[static JAIL_WHY_SIZE])
 {
 	const struct staging *shared = stage->shared;
-	bool apart = is_apart(stage);
+	bool apart; /* the stager has its namespaces; else it is gone */
+	if (!wait_for(stage->apart, stage->pidfd, START_MS, &apart))
+		return too_late(why);
 	if (apart && maps_write(&stage->ids, stage->stager, why) == 0)
 		return 0;
 	if (!apart || shared->failed) /* the stager was gone before */
@@ -230,6 +245,12 @@ static int go(const struct jail_stage *stage, char why[static JAIL_WHY_SIZE])
 	return 0;
 }
 
+bool jail_stage_waits(const struct jail_stage *stage)
+{
+	bool apart;
+	return wait_for(stage->apart, stage->pidfd, 0, &apart);
+}
+
 int jail_stage_go(struct jail_stage *stage, const struct jail_program *programs, size_t count,
 		  char why[static JAIL_WHY_SIZE])
 {
@@ -238,22 +259,32 @@ int jail_stage_go(struct jail_stage *stage, const struct jail_program *programs,
 	return go(stage, why);
 }
 
-int jail_stage_finish(struct jail_stage *stage, struct jail_program *programs, char why[static JAIL_WHY_SIZE])
+static void hand_out(struct staged_program *from, struct jail_program *to)
+{
+	to->pid = from->pid;
+	to->pidfd = from->pidfd;
+	from->pidfd = -1;
+}
+
+int jail_stage_finish(struct jail_stage *stage, struct jail_program *programs, bool spares_auditor,
+		      char why[static JAIL_WHY_SIZE])
 {
 	struct staging *shared = stage->shared;
 	siginfo_t info;
-	char byte;
+	bool hung_up;
+	bool in_time = wait_for(stage->pidfd, -1, START_MS, &hung_up);
+	if (!in_time)
+		kill(stage->stager, SIGKILL);
 	reap(P_PID, (id_t)stage->stager, &info);
-	close_own(&stage->report[1]); /* shared with the stager until its end */
-	while (read(stage->report[0], &byte, 1) < 0 && errno == EINTR)
-		continue;
-	int result = failure_why(shared, &info, why);
+	close_own(&stage->report[1]); /* shared with the stager until its end; nothing is written: it ends, or not */
+	in_time = in_time && wait_for(stage->report[0], -1, START_MS, &hung_up);
+	int result = in_time ? failure_why(shared, &info, why) : too_late(why);
+	if (result != 0 && spares_auditor)
+		hand_out(&shared->programs[0], &programs[0]);
 	if (result != 0)
 		kill_started(shared, why);
-	for (size_t i = 0; result == 0 && i < shared->count; i++) {
-		programs[i].pid = shared->programs[i].pid;
-		programs[i].pidfd = shared->programs[i].pidfd;
-	}
+	for (size_t i = 0; result == 0 && i < shared->count; i++)
+		hand_out(&shared->programs[i], &programs[i]);
 	stage_free(stage);
 	return result;
 }
@@ -265,7 +296,7 @@ int jail_try(const struct jail_ids *ids, char why[static JAIL_WHY_SIZE])
 	if (stage == NULL)
 		return -1;
 	if (go(stage, why) == 0)
-		return jail_stage_finish(stage, &none, why);
+		return jail_stage_finish(stage, &none, false, why);
 	jail_stage_abandon(stage);
 	return -1;
 }
@@ -277,7 +308,7 @@ int jail_start(const struct jail_ids *ids, const struct jail_cgroup *cgroup, str
 	if (stage == NULL)
 		return -1;
 	if (jail_stage_go(stage, programs, count, why) == 0)
-		return jail_stage_finish(stage, programs, why);
+		return jail_stage_finish(stage, programs, false, why);
 	jail_stage_abandon(stage);
 	return -1;
 }

@@ -21,10 +21,13 @@ bool attempt_is_fatal(const struct attempt *attempt)
 	return attempt >= attempts_fatal.list && attempt < attempts_fatal.list + attempts_fatal.count;
 }
 
-bool attempt_is_for(const struct attempt *attempt, unsigned role)
+bool attempt_is_for(const struct attempt *attempt, const struct prober *prober)
 {
-	unsigned kind = role < ROLE_DEVICE ? role : ROLE_DEVICE;
-	return attempt->roles == 0 || (attempt->roles & 1U << kind) != 0;
+	bool is_device = prober->role >= ROLE_DEVICE;
+	if (is_device && prober->kind < KINDS && (attempt->roles & NOT_OF(prober->kind)) != 0)
+		return false;
+	unsigned roles = attempt->roles & (NOT_OF(0) - 1);
+	return roles == 0 || (roles & 1U << (is_device ? (unsigned)ROLE_DEVICE : prober->role)) != 0;
 }
 
 /* One combination of the numbers that EACH and EACH_TOO go through. */

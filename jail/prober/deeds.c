@@ -17,7 +17,13 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-enum { PAGE = 4096, NUMBERS_TO_POLL = 4096, METADATA = 0xa9fea9fe /* 169.254.169.254 */, EXECUTABLE_SEGMENT = 0100000 };
+enum {
+	PAGE = 4096,
+	BALLOON_PIECE = 2 << 20,
+	NUMBERS_TO_POLL = 4096,
+	METADATA = 0xa9fea9fe /* 169.254.169.254 */,
+	EXECUTABLE_SEGMENT = 0100000
+};
 
 /* clang-format off */
 const uint8_t prober_program[] = {
@@ -40,9 +46,9 @@ const size_t prober_program_size = sizeof(prober_program);
 /* What poll answers for a number: the one call that every role has and that tells open ones from closed. */
 static long is_open(const struct prober *prober, int number)
 {
-	struct pollfd polled[4] = {{.fd = number}, {.fd = -1}, {.fd = -1}, {.fd = -1}};
+	struct pollfd polled[5] = {{.fd = number}, {.fd = -1}, {.fd = -1}, {.fd = -1}, {.fd = -1}};
 	const struct timespec now = {0};
-	long count = prober->role >= ROLE_DEVICE ? 4 : prober->role == ROLE_AUDITOR ? 2 : 1;
+	long count = prober->role >= ROLE_DEVICE ? 5 : prober->role == ROLE_AUDITOR ? 2 : 1;
 	long result = TRY(__NR_ppoll, AS_LONG(polled), count, AS_LONG(&now), 0);
 	return result < 0 ? result : (polled[0].revents & POLLNVAL) == 0;
 }
@@ -129,7 +135,7 @@ long deed_other_families(const struct prober *prober)
 	return answer;
 }
 
-long deed_send_descriptor(const struct prober *prober)
+static long send_descriptor(long by, long flags)
 {
 	char byte = 0;
 	struct iovec piece = {&byte, 1};
@@ -140,9 +146,51 @@ long deed_send_descriptor(const struct prober *prober)
 	const int sent = FD_ROLE;
 	struct msghdr message = {
 	    .msg_iov = &piece, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
-	(void)prober;
 	memcpy(CMSG_DATA(&control.header), &sent, sizeof(sent));
-	return TRY(__NR_sendmsg, FD_CHANNEL, AS_LONG(&message), MSG_NOSIGNAL);
+	return TRY(__NR_sendmsg, by, AS_LONG(&message), flags);
+}
+
+long deed_send_descriptor(const struct prober *prober)
+{
+	(void)prober;
+	return send_descriptor(FD_CHANNEL, MSG_NOSIGNAL);
+}
+
+/* A vsock's process has a channel to the launcher, and one connection after the other. */
+long deed_send_descriptor_by_each(const struct prober *prober)
+{
+	long answer = -PROBER_TRAPPED;
+	(void)prober;
+	for (int i = 0; i < PROBER_NUMBERS; i++) {
+		long result = send_descriptor(i, MSG_NOSIGNAL);
+		if (result >= 0)
+			return result;
+		answer = result == -PROBER_TRAPPED ? answer : result;
+	}
+	return answer;
+}
+
+/* ---- guest memory ---- */
+
+/* What a balloon's process may do, and it alone. */
+long deed_give_back(const struct prober *prober)
+{
+	return TRY(__NR_madvise, AS_LONG(prober->ram), PAGE, MADV_REMOVE);
+}
+
+/* More than a balloon's process may at once. Of pages that cannot be given back, so that a hole does no harm: that they
+   cannot, the kernel says when it has been let through. */
+long deed_give_back_more(const struct prober *prober)
+{
+	uintptr_t code = (uintptr_t)&deed_give_back_more & ~(uintptr_t)(PAGE - 1);
+	(void)prober;
+	long result = TRY(__NR_madvise, (long)code, BALLOON_PIECE + PAGE, MADV_REMOVE);
+	return result == -PROBER_TRAPPED ? result : 0;
+}
+
+long deed_dump_guest_memory(const struct prober *prober)
+{
+	return TRY(__NR_madvise, AS_LONG(prober->ram), PAGE, MADV_DODUMP);
 }
 
 /* ---- files ---- */

@@ -38,7 +38,7 @@ static uint32_t turn; /* of the vCPU's thread: 0 before its filter, 1 locked, 2 
 static void make_one(enum lockdown_thread thread, size_t index, const struct attempt *attempt)
 {
 	volatile uint8_t *state = &page->results[thread][index].state;
-	if (!attempt_is_for(attempt, prober.role)) {
+	if (!attempt_is_for(attempt, &prober)) {
 		*state = PROBER_NOT_HIS;
 		return;
 	}
@@ -149,10 +149,11 @@ static void wait_for_members(const struct plan *plan)
 /* The VM's end is the supervisor's: until then a member holds still, so that others have somebody to attack. */
 static _Noreturn void finish(void)
 {
-	struct pollfd sources[4] = {{.fd = FD_CHANNEL, .events = POLLIN}, {.fd = -1}, {.fd = -1}, {.fd = -1}};
+	struct pollfd sources[5] = {
+	    {.fd = FD_CHANNEL, .events = POLLIN}, {.fd = -1}, {.fd = -1}, {.fd = -1}, {.fd = -1}};
 	lockdown_send(&(struct message){.type = MESSAGE_READY});
 	if (prober.role != ROLE_SUPERVISOR && prober.role != ROLE_AUDITOR)
-		while (ppoll(sources, 4, NULL, NULL) < 0)
+		while (ppoll(sources, 5, NULL, NULL) < 0)
 			continue;
 	_exit(0);
 }
@@ -170,6 +171,8 @@ static void prepare(const struct plan *plan)
 	unsigned given = descriptors_given(prober.role, plan);
 	prober.victim = getpid() == FIRST_PROCESS ? SECOND_PROCESS : FIRST_PROCESS;
 	prober.holds = ((UINT64_C(1) << given) - 1) & ~(UINT64_C(7) << FD_PLAN);
+	if (prober.role >= ROLE_DEVICE)
+		prober.kind = plan->devices[prober.role - ROLE_DEVICE].kind;
 	trap_install();
 	if (prober.role == ROLE_MONITOR || prober.role >= ROLE_DEVICE) {
 		int ram = prober.role == ROLE_MONITOR ? MONITOR_FD_RAM : DEVICE_FD_RAM;

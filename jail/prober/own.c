@@ -11,9 +11,12 @@
 #include <linux/bpf.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
+#include <linux/fs.h>
+#include <linux/if_tun.h>
 #include <linux/keyctl.h>
 #include <linux/perf_event.h>
 #include <linux/seccomp.h>
+#include <linux/sockios.h>
 #include <linux/tiocl.h>
 #include <sched.h>
 #include <signal.h>
@@ -42,6 +45,8 @@ enum {
 	CPU_TIME_OF_1 = -14, /* ~pid << 3 | 2 */
 	MSEAL = 462,
 	LSM_SET_SELF = 460,
+	PAGE_OUT = 21, /* advice that musl does not know of yet */
+	POPULATE = 23,
 	CLASS_REALTIME = 1 << 13,      /* ioprio */
 	ALWAYS_EXECUTABLE = 0x0400000, /* READ_IMPLIES_EXEC of personality(2) */
 };
@@ -50,6 +55,7 @@ static _Alignas(PAGE) char page[PAGE];
 static const char byte = 'x';
 static int number = 1;
 static uint64_t words[32];
+static struct msghdr taken;
 static const struct iovec piece = {(void *)(uintptr_t)&byte, 1}, into = {page, 1};
 static const struct sock_filter pass[] = {{BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW}};
 static const struct sock_fprog pass_all = {1, (struct sock_filter *)(uintptr_t)pass};
@@ -89,6 +95,7 @@ static const struct {
 #define CALL(class, name, control, ...) {class, name, control, 0, 0, {__VA_ARGS__}, NULL}
 #define PAST(class, name, control, past, ...) {class, name, control, past, 0, {__VA_ARGS__}, NULL}
 #define DEED(class, name, control, past, deed) {class, name, control, past, 0, {0}, deed}
+#define GUESTS (1U << ROLE_MONITOR | 1U << ROLE_DEVICE)
 #define ANON (MAP_PRIVATE | MAP_ANONYMOUS), -1, 0
 #define PRCTL(class, name, control, ...) CALL(class, name, control, __NR_prctl, __VA_ARGS__)
 #define RAISE(name, resource, control) CALL("limits", "raise " name, control, __NR_prlimit64, 0, resource, P(&plenty), 0)
@@ -115,6 +122,15 @@ static const struct attempt list[] = {
     CALL("memory", "mremap", MUST, __NR_mremap, P(page), PAGE, PAGE, MREMAP_MAYMOVE),
     CALL("memory", "munmap", MUST, __NR_munmap, P(page), PAGE),
     CALL("memory", "merge pages", HOST_HAS, __NR_madvise, P(page), PAGE, 12),
+    CALL("memory", "drop pages", MUST, __NR_madvise, P(page), PAGE, MADV_DONTNEED),
+    CALL("memory", "free pages later", HOST_HAS, __NR_madvise, P(page), PAGE, MADV_FREE),
+    CALL("memory", "page out", HOST_HAS, __NR_madvise, P(page), PAGE, PAGE_OUT),
+    CALL("memory", "populate", HOST_HAS, __NR_madvise, P(page), PAGE, POPULATE),
+    CALL("memory", "large pages", HOST_HAS, __NR_madvise, P(page), PAGE, MADV_HUGEPAGE),
+    CALL("memory", "other advice by each descriptor", HOST_HAS, __NR_process_madvise, EACH, P(&into), 1, PAGE_OUT, 0),
+    {"memory", "give guest memory back", MUST, 0, GUESTS | NOT_OF(DEVICE_BALLOON), {0}, deed_give_back},
+    {"memory", "give more of it back at once", MUST, 0, GUESTS, {0}, deed_give_back_more},
+    {"memory", "guest memory in dumps", MUST, 0, GUESTS, {0}, deed_dump_guest_memory},
     CALL("memory", "lock memory", MUST, __NR_mlock, P(page), PAGE),
     CALL("memory", "lock all memory", MUST, __NR_mlockall, 1),
     CALL("memory", "memory file", MUST, __NR_memfd_create, P("probe"), 0),
@@ -157,16 +173,21 @@ static const struct attempt list[] = {
     CALL("descriptors", "close its channel", MUST, __NR_close, FD_CHANNEL),
     CALL("descriptors", "close_range", MUST, __NR_close_range, 0, 0, 0),
     CALL("descriptors", "undo append-only", MUST, __NR_fcntl, EACH, F_SETFL, 0),
+    CALL("descriptors", "readv of each", MUST, __NR_readv, EACH, P(&into), 1),
+    PAST("descriptors", "take descriptors that stay open", MUST, EAGAIN, __NR_recvmsg, EACH, P(&taken), MSG_DONTWAIT),
+    DEED("descriptors", "send one away by each", MUST, 0, deed_send_descriptor_by_each),
     CALL("descriptors", "seal each", MUST, __NR_fcntl, EACH, F_ADD_SEALS, 8),
     CALL("descriptors", "lock each", MUST, __NR_flock, EACH, 2 | 4),
     CALL("descriptors", "pwrite64 to each", MUST, __NR_pwrite64, EACH, P(&byte), 1, 0),
     CALL("descriptors", "writev to each", MUST, __NR_writev, EACH, P(&piece), 1),
-    CALL("descriptors", "pwritev2 to each", MUST, __NR_pwritev2, EACH, P(&piece), 1, 0, 0, 0),
-    CALL("descriptors", "preadv2 of each", MUST, __NR_preadv2, EACH, P(&into), 1, 0, 0, 0),
+    CALL("descriptors", "pwritev2 to each", MUST, __NR_pwritev2, EACH, P(&piece), 1, 0, 0, RWF_DSYNC),
+    CALL("descriptors", "preadv2 of each", MUST, __NR_preadv2, EACH, P(&into), 1, 0, 0, RWF_HIPRI),
     CALL("descriptors", "lseek of each", MUST, __NR_lseek, EACH, 0, 0),
     CALL("descriptors", "ftruncate each", MUST, __NR_ftruncate, EACH, 0),
     CALL("descriptors", "fallocate in each", MUST, __NR_fallocate, EACH, 0, 0, 1),
-    CALL("descriptors", "punch a hole in each", MUST, __NR_fallocate, EACH, 3, 0, PAGE),
+    {"descriptors", "punch a hole in each", MUST, 0, ~(1U << ROLE_DEVICE), {__NR_fallocate, EACH, 3, 0, PAGE}, NULL},
+    CALL("descriptors", "shift what is in each", HOST_HAS, __NR_fallocate, EACH, 8, 0, PAGE),
+    CALL("descriptors", "lay zeros over each", HOST_HAS, __NR_fallocate, EACH, 16, 0, PAGE),
     CALL("descriptors", "vmsplice into each", MUST, __NR_vmsplice, EACH, P(&piece), 1, 0),
     CALL("descriptors", "sendfile from each to each", MUST, __NR_sendfile, EACH, EACH_TOO, 0, 1),
     CALL("descriptors", "splice from each to each", MUST, __NR_splice, EACH, 0, EACH_TOO, 0, 1, 2),
@@ -178,11 +199,22 @@ static const struct attempt list[] = {
     CALL("descriptors", "inode flags of each", HOST_HAS, __NR_ioctl, EACH, 0x40086602, P(&number)),
     CALL("descriptors", "asynchronous I/O on each", MUST, __NR_ioctl, EACH, 0x5452, P(&number)),
 
+    CALL("taps", "keep each", HOST_HAS, __NR_ioctl, EACH, TUNSETPERSIST, 1),
+    CALL("taps", "give each away", HOST_HAS, __NR_ioctl, EACH, TUNSETOWNER, 0),
+    CALL("taps", "what each is called", HOST_HAS, __NR_ioctl, EACH, TUNGETIFF, P(page)),
+    CALL("taps", "make each another interface", NOBODY, __NR_ioctl, EACH, TUNSETIFF, P(page)),
+    CALL("taps", "filter of each", HOST_HAS, __NR_ioctl, EACH, TUNATTACHFILTER, P(&pass_all)),
+    CALL("taps", "MAC address of each", HOST_HAS, __NR_ioctl, EACH, SIOCGIFHWADDR, P(page)),
+    CALL("taps", "header of each", HOST_HAS, __NR_ioctl, EACH, TUNSETVNETHDRSZ, P(&(const int){12})),
+    CALL("taps", "carrier of each", HOST_HAS, __NR_ioctl, EACH, TUNSETCARRIER, P(&number)),
+    CALL("taps", "network namespace of each", HOST_HAS, __NR_ioctl, EACH, SIOCGSKNS, 0),
+    CALL("taps", "other offloads of each", HOST_HAS, __NR_ioctl, EACH, TUNSETOFFLOAD, TUN_F_CSUM | TUN_F_UFO),
+
     CALL("terminal", "type into each", MUST, __NR_ioctl, EACH, TIOCSTI, P("")),
     CALL("terminal", "paste into each", HOST_HAS, __NR_ioctl, EACH, TIOCLINUX, P(select_paste)),
     CALL("terminal", "steal each", HOST_HAS, __NR_ioctl, EACH, TIOCSCTTY, 1),
     CALL("terminal", "settings of each", MUST, __NR_ioctl, EACH, TCGETS, P(page)),
-    {"terminal", "set each", MUST, 0, ~(1U << ROLE_SUPERVISOR), {__NR_ioctl, EACH, TCSETS, P(&terminal)}, NULL},
+    {"terminal", "set each", MUST, 0, GUESTS | 1U << ROLE_AUDITOR, {__NR_ioctl, EACH, TCSETS, P(&terminal)}, NULL},
     CALL("terminal", "set each, once written", MUST, __NR_ioctl, EACH, TCSETSW, P(&terminal)),
     CALL("terminal", "set each and flush", MUST, __NR_ioctl, EACH, TCSETSF, P(&terminal)),
     CALL("terminal", "line discipline of each", MUST, __NR_ioctl, EACH, TIOCSETD, P(&(const int){0})),

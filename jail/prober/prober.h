@@ -32,6 +32,7 @@ enum prober_control {
 
 struct prober {
 	unsigned role;
+	unsigned kind;  /* a device's: enum device_kind */
 	int victim;     /* a process of another uid */
 	int vm, vcpu;   /* monitor: its descriptors */
 	uint8_t *ram;   /* monitor, devices: the first page of guest RAM; else NULL */
@@ -45,19 +46,24 @@ struct prober {
 #define VM (LONG_MIN + 3)
 #define VCPU (LONG_MIN + 4)
 
+enum { KINDS = 16 }; /* those below this can be left out */
+#define NOT_OF(kind) (1U << (16 + (kind)))
+
 struct attempt {
 	const char *class, *name;
 	enum prober_control control;
-	int past;       /* an errno that says: permission was granted. Counts as success. 0: none */
-	unsigned roles; /* bits 1 << ROLE_…, ROLE_DEVICE for every device; 0: all roles */
-	long call[7];   /* number and arguments, unless there is a deed */
+	int past; /* an errno that says: permission was granted. Counts as success. 0: none */
+	/* Bits 1 << ROLE_…, ROLE_DEVICE for every device; 0: all roles. NOT_OF(kind): but not of that kind of device.
+	 */
+	unsigned roles;
+	long call[7];                              /* number and arguments, unless there is a deed */
 	long (*deed)(const struct prober *prober); /* as a system call: negative errno, or success */
 };
 
 /* The attempts in order; NULL past the last. Those that end the process even when they are refused come last. */
 const struct attempt *attempt_at(size_t index);
 bool attempt_is_fatal(const struct attempt *attempt);
-bool attempt_is_for(const struct attempt *attempt, unsigned role);
+bool attempt_is_for(const struct attempt *attempt, const struct prober *prober);
 
 /* Makes the attempt. Returns 0 when it succeeded, an errno, or PROBER_TRAPPED. */
 int attempt_make(const struct attempt *attempt, const struct prober *prober);
@@ -86,6 +92,7 @@ long deed_connect_abstract(const struct prober *prober);
 long deed_bind_abstract(const struct prober *prober);
 long deed_other_families(const struct prober *prober);
 long deed_send_descriptor(const struct prober *prober);
+long deed_send_descriptor_by_each(const struct prober *prober);
 long deed_open_by_handle(const struct prober *prober);
 long deed_fork(const struct prober *prober);
 long deed_vfork(const struct prober *prober);
@@ -99,6 +106,9 @@ long deed_execute_memory_file(const struct prober *prober);
 long deed_execute_guest_memory(const struct prober *prober);
 long deed_make_code_writable(const struct prober *prober);
 long deed_attach_executable_segment(const struct prober *prober);
+long deed_give_back(const struct prober *prober);
+long deed_give_back_more(const struct prober *prober);
+long deed_dump_guest_memory(const struct prober *prober);
 long deed_become_file_root(const struct prober *prober);
 
 #endif

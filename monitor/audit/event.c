@@ -41,6 +41,7 @@ const struct audit_field_rule audit_field_rules[AUDIT_FIELDS] = {
     [AUDIT_QUEUE] = U64("queue"),
     [AUDIT_CAP] = U64("cap"),
     [AUDIT_VALUE] = U64("value"),
+    [AUDIT_DENIAL] = U64("denial"),
     [AUDIT_COUNT] = U64("count"),
     [AUDIT_FIRST] = U64("first_monotonic_ms"),
     [AUDIT_LAST] = U64("last_monotonic_ms"),
@@ -55,29 +56,48 @@ const struct audit_field_rule audit_field_rules[AUDIT_FIELDS] = {
     [AUDIT_RUN_TIME] = U64("run_time_ms"),
     [AUDIT_GRACE] = U64("grace_ms"),
     [AUDIT_EPOCH] = U64("epoch"),
-    [AUDIT_CLOCK] = U64("clock"),
+    [AUDIT_SEGMENT] = U64("segment"),
+    [AUDIT_RAN_FOR] = U64("ran_for_ms"),
+    [AUDIT_CPU_TIME] = U64("cpu_time_ms"),
+    [AUDIT_MEMORY_PEAK] = U64("memory_peak"),
+    [AUDIT_CONSOLE_BYTES] = U64("console_bytes"),
+    [AUDIT_DISK_BYTES] = U64("disk_bytes"),
+    [AUDIT_DISK_OPERATIONS] = U64("disk_operations"),
+    [AUDIT_NETWORK_BYTES] = U64("network_bytes"),
+    [AUDIT_NETWORK_FRAMES] = U64("network_frames"),
+    [AUDIT_NETWORK_DENIED] = U64("network_denied"),
+    [AUDIT_REVISION] = U64("revision"),
+    [AUDIT_OVERLAY] = U64("overlay"),
     [AUDIT_RUN_ID] = BYTES("run", 16),
     [AUDIT_BOOT_ID] = BYTES("boot", 16),
     [AUDIT_POLICY_HASH] = BYTES("policy", 32),
+    [AUDIT_POLICY_BEFORE] = BYTES("policy_before", 32),
     [AUDIT_HASH] = BYTES("sha256", 32),
     [AUDIT_ROOT] = BYTES("root", 32),
     [AUDIT_FILTER_MAIN] = BYTES("filter_main_sha256", 32),
     [AUDIT_FILTER_VCPU] = BYTES("filter_vcpu_sha256", 32),
     [AUDIT_ARGUMENTS] = BYTES("reported_arguments", 48),
+    [AUDIT_FRONTIER] = BYTES("frontier", 2048),
     [AUDIT_VM] = STRING("vm", PLAN_NAME_SIZE - 1),
     [AUDIT_HOST] = STRING("host", 64),
     [AUDIT_USER] = STRING("user", 64),
     [AUDIT_VERSION] = STRING("version", 32),
     [AUDIT_LOG] = STRING("log", 160),
     [AUDIT_LABEL] = STRING("label", PLAN_NAME_SIZE - 1),
+    [AUDIT_IDENTITY] = STRING("identity", 63),
     [AUDIT_PATH] = STRING("path", 1023),
     [AUDIT_PROCESS] = STRING("process", 95),
     [AUDIT_DEVICE] = STRING("device", PLAN_NAME_SIZE - 1),
+    [AUDIT_PEER] = STRING("peer", 63),
+    [AUDIT_PROCESSORS] = STRING("processors", CAP_PROCESSORS_SIZE - 1),
     [AUDIT_CALL] = STRING("reported_call", 31),
     [AUDIT_OPERATION] = STRING("operation", 31),
+    [AUDIT_CGROUP] = STRING("cgroup", 511),
     [AUDIT_REASON] = STRING("reason", 511),
+    [AUDIT_SIGNER] = STRING("signed_by", 16),
     [AUDIT_KEY] = STRING("key", 96),
 };
+_Static_assert(AUDIT_PACKET_MAX <= 2048, "no sender can give a frontier");
 _Static_assert(AUDIT_FIELDS <= UINT8_MAX, "a field's number is one byte");
 _Static_assert(AUDIT_PACKET_MAX <= UINT16_MAX, "sizes are two bytes");
 
@@ -186,7 +206,7 @@ int audit_wait(int channel, uint32_t ticket, int timeout_ms,
 			return -1;
 		}
 		int verdict = answer(&message, ticket), error = errno;
-		if (verdict <= 0 && other != NULL)
+		if (other != NULL)
 			other(&message, context);
 		errno = error;
 		if (verdict != 0)

@@ -6,8 +6,9 @@
  * FD_CHANNEL, the supervisor's is SUPERVISOR_FD_AUDIT. What comes back is struct message (monitor/protocol.h):
  *
  *     MESSAGE_DURABLE   an event that was sent with a ticket, and all before it on this channel, are on disk
- *     MESSAGE_FAILED    FAILURE_LOG, errno: the log could not be written and will not be again; answers every ticket
- *     MESSAGE_LOCKED    to the launcher alone: the auditor's own jail is complete
+ *     MESSAGE_FAILED    FAILURE_LOG, errno: the log cannot be written; answers every ticket. value[0] 1: there is no
+ * room, and it may be written again MESSAGE_LOG_AGAIN it is written again MESSAGE_LOCKED    to the launcher alone: the
+ * auditor's own jail is complete
  *
  * The launcher's first event is AUDIT_LOG_OPENED; the auditor does not read the supervisor's channel before it.
  * At end-of-file on both channels, or a while after the launcher's (the supervisor then has a last allowance of bytes
@@ -27,43 +28,79 @@ enum audit_event {
 	AUDIT_NONE,
 
 	/* launcher */
-	AUDIT_LOG_OPENED,      /* [RUN_ID VM POLICY_HASH BOOT_ID UID] HOST USER LOGIN_UID VERSION LOG CLOCK PID: they
-				  go with every record of this log; LOGIN_UID UINT32_MAX or left out: none */
-	AUDIT_POLICY_LOADED,   /* [PATH POLICY_HASH] SIZE */
-	AUDIT_RESOURCE_OPENED, /* [LABEL PATH] SIZE HASH READ_ONLY */
-	AUDIT_PLAN_MADE,       /* [VCPUS MEMORY DEVICES] RUN_TIME GRACE */
-	AUDIT_JAIL_EXCEPTION,  /* [REASON]: what the jail of this VM lacks and the policy allows it to lack */
-	AUDIT_VM_STARTING,     /* the intent: with a ticket, and MESSAGE_GO after its answer */
-	AUDIT_PROCESS_STARTED, /* [ROLE PROCESS PID LAYERS LAYERS_ABSENT FILTER_MAIN] FILTER_VCPU: its jail as the
-				  process verified it, and the filters it was given */
-	AUDIT_START_REFUSED,   /* [REASON] FAILURE ERROR */
-	AUDIT_PROCESS_ENDED,   /* [ROLE PROCESS PID], and EXIT_STATUS or SIGNAL */
-	AUDIT_VIOLATION,       /* [ROLE PROCESS PID SIGNAL]: SIGSYS or a fault ended it, which is a fact; and what the
-				  process itself reported, if it did: SYSCALL CALL THREAD ARGUMENTS INSTRUCTION */
+	AUDIT_LOG_OPENED,        /* [RUN_ID VM POLICY_HASH BOOT_ID UID] HOST USER LOGIN_UID VERSION LOG PID: they
+				    go with every record of this log; LOGIN_UID UINT32_MAX or left out: none */
+	AUDIT_POLICY_LOADED,     /* [PATH POLICY_HASH] SIZE POLICY_BEFORE, and of a signed one REVISION SIGNER */
+	AUDIT_RESOURCE_OPENED,   /* [LABEL PATH] SIZE HASH READ_ONLY; of a disk's overlay OVERLAY, LABEL is then the
+				    disk's */
+	AUDIT_PLAN_MADE,         /* [VCPUS MEMORY DEVICES] RUN_TIME GRACE */
+	AUDIT_JAIL_EXCEPTION,    /* [REASON]: what the jail of this VM lacks and the policy allows it to lack */
+	AUDIT_SPACE_LOW,         /* [VALUE]: per cent of the logs' file system that are in use */
+	AUDIT_VM_STARTING,       /* the intent: with a ticket, and MESSAGE_GO after its answer */
+	AUDIT_PROCESS_STARTED,   /* [ROLE PROCESS PID LAYERS LAYERS_ABSENT FILTER_MAIN] FILTER_VCPU CGROUP: its jail as
+				    the process verified it, the filters it was given, and its control group as the
+				    kernel has it */
+	AUDIT_START_REFUSED,     /* [REASON] FAILURE ERROR */
+	AUDIT_OVERLAY_DISCARDED, /* [LABEL]: with its last process the nameless file is gone */
+	AUDIT_OVERLAY_KEPT,      /* [LABEL PATH]: the next run goes on with it */
+	AUDIT_PROCESS_ENDED,     /* [ROLE PROCESS PID], and EXIT_STATUS or SIGNAL */
+	AUDIT_VIOLATION,         /* [ROLE PROCESS PID SIGNAL]: SIGSYS or a fault ended it, which is a fact; and what the
+				    process itself reported, if it did: SYSCALL CALL THREAD ARGUMENTS INSTRUCTION */
+	AUDIT_LOG_ROTATED,       /* [LOG SEGMENT]: the log goes on in another file, whose descriptor comes along by
+				    SCM_RIGHTS: append-only, locked, and in no process but this one afterwards. A ticket's
+				    answer, as soon as the log does go on there, has in value[0] the sequence number of
+				    the checkpoint that closed the old file */
+	AUDIT_ROTATION_FAILED,   /* [REASON] COUNT: how many this stands for, when it is more than one */
 	/* launcher; from the supervisor one is held back until the launcher is gone, and counts if that said neither */
-	AUDIT_VM_STOPPED, /* [OUTCOME] EXIT_VALUE REASON: OUTCOME_POWER_OFF, _EXIT, _RESET, _STOPPED */
-	AUDIT_VM_CRASHED, /* [OUTCOME] REASON FAILURE ERROR: OUTCOME_TRIPLE_FAULT, _PANIC, _FAILURE */
+	AUDIT_VM_STOPPED, /* [OUTCOME] EXIT_VALUE REASON and what the VM used: OUTCOME_POWER_OFF, _EXIT, _RESET,
+			     _STOPPED */
+	AUDIT_VM_CRASHED, /* [OUTCOME] REASON FAILURE ERROR and the same: OUTCOME_TRIPLE_FAULT, _PANIC, _FAILURE. What
+			     it used: RAN_FOR CPU_TIME MEMORY_PEAK, and in the devices' own words CONSOLE_BYTES
+			     DISK_BYTES DISK_OPERATIONS NETWORK_BYTES NETWORK_FRAMES NETWORK_DENIED */
 
 	/* supervisor */
 	AUDIT_VM_RUNNING,
+	AUDIT_VM_PAUSED,       /* no vCPU runs its guest any more */
+	AUDIT_VM_RESUMED,      /* all do again, because somebody asked or for the guest to hear that it shall stop */
 	AUDIT_VM_STOPPING,     /* [REASON] GRACE: the power button is pressed, or the end is forced when GRACE is 0 */
 	AUDIT_CONTROL_GRANTED, /* [OPERATION UID PID] LOGIN_UID LOGIN_SOURCE GRACE */
 	AUDIT_CONTROL_DENIED,  /* [OPERATION UID PID REASON] LOGIN_UID LOGIN_SOURCE */
 	AUDIT_DEVICE_FAULT,    /* [DEVICE FAULT] QUEUE */
-	AUDIT_CAP_REACHED,     /* [CAP] VALUE DEVICE; for CAP_BANDWIDTH and CAP_OPERATIONS COUNT FIRST LAST: requests
-				  held back since the last such record */
+	AUDIT_CAP_REACHED,     /* [CAP] VALUE DEVICE; for CAP_BANDWIDTH to CAP_CONNECTIONS COUNT FIRST LAST: requests
+				  held back or refused since the last such record; for CAP_CPU, CAP_TASKS and
+				  CAP_MEMORY COUNT: periods of 100 ms held back, tasks refused, processes killed, in
+				  all, and FIRST LAST: the launcher's looks before the first of them and after the
+				  last; CAP_LOG is the auditor's */
+
+	AUDIT_FRAMES_DENIED, /* [DEVICE DENIAL COUNT] PEER FIRST LAST: frames since the last such record, and the last
+				one's other end */
+	AUDIT_CAP_CHANGED,   /* [CAP VALUE] DEVICE PROCESSORS: of the running VM, as somebody asked; the launcher's too.
+				VALUE of CAP_PROCESSORS: how many */
 
 	/* either, for events that it could not send; and the auditor, for packets that it could not accept */
 	AUDIT_RECORDS_DROPPED, /* [COUNT PROCESS] */
 
 	/* the host's log alone (monitor/command/host_log.h); its sender is no channel's */
-	AUDIT_RUN_STARTED,  /* [RUN_ID VM LOG KEY] POLICY_HASH: the first key of a run's log */
+	AUDIT_RUN_STARTED,  /* [RUN_ID VM LOG KEY] POLICY_HASH REVISION SIGNER COUNT ROOT: the first key of a run's
+			       log, and what it is at its first signature, that included */
 	AUDIT_RUN_SEALED,   /* [RUN_ID VM LOG COUNT ROOT]: its log ended as it should, with so many records */
 	AUDIT_RUN_UNSEALED, /* [RUN_ID VM LOG COUNT ROOT] REASON: it ended otherwise; REASON is a verdict's word */
-	AUDIT_LOG_REPAIRED, /* [SIZE]: bytes of a session that was cut short were cut off */
+	AUDIT_RUN_REFUSED, /* [RUN_ID VM REASON] LOG KEY COUNT ROOT: it was not started; what its log holds, if anything
+			    */
+	AUDIT_POLICY_REFUSED, /* [PATH REASON] COUNT: `run` did not take it; the first of so many mistakes */
+	AUDIT_REVISION_RESET, /* [VM REVISION]: policies of this VM that are older than this may run again */
+	AUDIT_LOG_REPAIRED,   /* [SIZE]: bytes of a session that was cut short were cut off */
+	AUDIT_LOG_READ, /* [OPERATION LOG] VALUE REASON: by a command of ours, of which OPERATION is the word; VALUE:
+			   how many logs, REASON: the names of the others */
+	AUDIT_LOG_VERIFIED, /* [LOG REASON] VALUE: the verdict's word, which contradicts nothing; VALUE: how many logs,
+			       when they are those of all runs */
+	AUDIT_LOG_DOUBTED,  /* the same, with a verdict that does */
 
 	/* auditor; host's log */
-	AUDIT_CHECKPOINT, /* EPOCH; the signed note follows (monitor/audit/signer.h) */
+	AUDIT_CHECKPOINT,    /* EPOCH; the signed note follows (monitor/audit/signer.h) */
+	AUDIT_LOG_CONTINUED, /* the first of a segment: [SEGMENT LOG COUNT EPOCH KEY] FRONTIER: the tree over all
+				records before, and the present epoch's key */
+	AUDIT_LOG_FULL,      /* there is no room: what follows is dropped and counted, but for the VM's end */
 	AUDIT_LOG_CLOSED,
 
 	AUDIT_EVENTS,
@@ -89,8 +126,9 @@ enum audit_field {
 	AUDIT_ERROR,         /* errno */
 	AUDIT_FAULT,         /* enum fault */
 	AUDIT_QUEUE,
-	AUDIT_CAP,   /* enum cap */
-	AUDIT_VALUE, /* of the cap */
+	AUDIT_CAP,    /* enum cap */
+	AUDIT_VALUE,  /* of the cap */
+	AUDIT_DENIAL, /* enum denial */
 	AUDIT_COUNT,
 	AUDIT_FIRST, /* ms of CLOCK_MONOTONIC, as every record has it */
 	AUDIT_LAST,
@@ -102,35 +140,54 @@ enum audit_field {
 	AUDIT_VCPUS,
 	AUDIT_MEMORY, /* bytes */
 	AUDIT_DEVICES,
-	AUDIT_RUN_TIME, /* ms, 0: no cap */
-	AUDIT_GRACE,    /* ms */
-	AUDIT_EPOCH,    /* of the log's key, from 0 */
-	AUDIT_CLOCK,    /* 1: the host's clock is synchronised, 0: not, left out: unknown */
+	AUDIT_RUN_TIME,      /* ms, 0: no cap */
+	AUDIT_GRACE,         /* ms */
+	AUDIT_EPOCH,         /* of the log's key, from 0 */
+	AUDIT_SEGMENT,       /* of the log, from 1 */
+	AUDIT_RAN_FOR,       /* ms */
+	AUDIT_CPU_TIME,      /* ms, of all the VM's processes */
+	AUDIT_MEMORY_PEAK,   /* bytes, of all the VM's processes, guest RAM and page cache included */
+	AUDIT_CONSOLE_BYTES, /* printed */
+	AUDIT_DISK_BYTES,    /* of all disks, read and written */
+	AUDIT_DISK_OPERATIONS,
+	AUDIT_NETWORK_BYTES, /* of all networks, what passed, both ways */
+	AUDIT_NETWORK_FRAMES,
+	AUDIT_NETWORK_DENIED, /* frames that did not */
+	AUDIT_REVISION,       /* of a signed policy */
+	AUDIT_OVERLAY,        /* enum plan_overlay */
 
 	/* bytes of exactly this size */
-	AUDIT_RUN_ID,      /* 16 */
-	AUDIT_BOOT_ID,     /* 16 */
-	AUDIT_POLICY_HASH, /* 32 */
-	AUDIT_HASH,        /* 32: SHA-256 of the resource */
-	AUDIT_ROOT,        /* 32: of the Merkle tree over COUNT records */
-	AUDIT_FILTER_MAIN, /* 32: SHA-256 of the main thread's compiled filter */
-	AUDIT_FILTER_VCPU, /* 32: and of the vCPU threads' */
-	AUDIT_ARGUMENTS,   /* 48: six uint64_t */
+	AUDIT_RUN_ID,        /* 16 */
+	AUDIT_BOOT_ID,       /* 16 */
+	AUDIT_POLICY_HASH,   /* 32 */
+	AUDIT_POLICY_BEFORE, /* 32: of the last run of that name that the host's log has; left out: none is known */
+	AUDIT_HASH,          /* 32: SHA-256 of the resource */
+	AUDIT_ROOT,          /* 32: of the Merkle tree over COUNT records */
+	AUDIT_FILTER_MAIN,   /* 32: SHA-256 of the main thread's compiled filter */
+	AUDIT_FILTER_VCPU,   /* 32: and of the vCPU threads' */
+	AUDIT_ARGUMENTS,     /* 48: six uint64_t */
+	AUDIT_FRONTIER, /* up to 64 times 32, the auditor's own: roots of the perfect subtrees, the largest first */
 
 	/* strings */
-	AUDIT_VM,        /* 63 */
-	AUDIT_HOST,      /* 64 */
-	AUDIT_USER,      /* 64 */
-	AUDIT_VERSION,   /* 32: of cofferdam */
-	AUDIT_LOG,       /* 160: the log's file name */
-	AUDIT_LABEL,     /* 63: "kernel", "initrd", a disk's name */
-	AUDIT_PATH,      /* 1023 */
-	AUDIT_PROCESS,   /* 95: "monitor", "device 'root'" */
-	AUDIT_DEVICE,    /* 63 */
-	AUDIT_CALL,      /* 31: a system call's name */
-	AUDIT_OPERATION, /* 31 */
-	AUDIT_REASON,    /* 511 */
-	AUDIT_KEY,       /* 96: the log's first public key, as monitor/audit/note.h writes it; the auditor adds it */
+	AUDIT_VM,         /* 63 */
+	AUDIT_HOST,       /* 64 */
+	AUDIT_USER,       /* 64 */
+	AUDIT_VERSION,    /* 32: of cofferdam */
+	AUDIT_LOG,        /* 160: the log's file name */
+	AUDIT_LABEL,      /* 63: "kernel", "initrd", a disk's or network's name, "console", "vsock" */
+	AUDIT_IDENTITY,   /* 63: of a file (vsock: its folder): its file system's device number in hex digits, colon,
+			     inode */
+	AUDIT_PATH,       /* 1023 */
+	AUDIT_PROCESS,    /* 95: "monitor", "device 'root'" */
+	AUDIT_DEVICE,     /* 63 */
+	AUDIT_PEER,       /* 63: "10.0.0.9 tcp 25" */
+	AUDIT_PROCESSORS, /* 31: "0-3,8" */
+	AUDIT_CALL,       /* 31: a system call's name */
+	AUDIT_OPERATION,  /* 31 */
+	AUDIT_REASON,     /* 511 */
+	AUDIT_CGROUP,     /* 511 */
+	AUDIT_SIGNER,     /* 16: id of the key that signed the policy, as minisign shows it */
+	AUDIT_KEY,        /* 96: the log's first public key, as monitor/audit/note.h writes it; the auditor adds it */
 
 	AUDIT_FIELDS,
 };
@@ -173,9 +230,9 @@ void audit_add_string(struct audit_packet *packet, enum audit_field field, const
    0, or -1 with errno (EPIPE: the auditor is gone). */
 int audit_send(int channel, struct audit_packet *packet, uint32_t ticket, bool wait);
 
-/* Waits until the event with this ticket is on disk. Other messages that come meanwhile go to `other` (NULL: dropped),
-   and so does MESSAGE_FAILED.
-   0, or -1 with errno: the auditor's own for MESSAGE_FAILED, EPIPE when it is gone, ETIMEDOUT. */
+/* Waits until the event with this ticket is on disk. Every message that comes meanwhile goes to `other` (NULL:
+   dropped), the answer last. 0, or -1 with errno: the auditor's own for MESSAGE_FAILED, EPIPE when it is gone,
+   ETIMEDOUT. */
 int audit_wait(int channel, uint32_t ticket, int timeout_ms,
 	       void (*other)(const struct message *message, void *context), void *context);
 

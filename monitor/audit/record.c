@@ -90,12 +90,24 @@ static void write_arguments(struct text *text, const uint8_t *bytes)
 	text_raw(text, "]");
 }
 
+static void write_hashes(struct text *text, const uint8_t *bytes, size_t size)
+{
+	text_raw(text, "[");
+	for (size_t i = 0; i < size; i += TREE_HASH_SIZE) {
+		text_raw(text, i == 0 ? "" : ",");
+		text_hex(text, bytes + i, TREE_HASH_SIZE);
+	}
+	text_raw(text, "]");
+}
+
 static void write_detail(struct text *text, enum audit_field field, const struct audit_value *value)
 {
 	const char *word = record_word(field, value->number);
 	text_key(text, audit_field_rules[field].name);
 	if (field == AUDIT_LAYERS || field == AUDIT_LAYERS_ABSENT)
 		write_layers(text, value->number);
+	else if (field == AUDIT_FRONTIER)
+		write_hashes(text, value->bytes, value->size);
 	else if (field == AUDIT_ARGUMENTS)
 		write_arguments(text, value->bytes);
 	else if (field == AUDIT_INSTRUCTION)
@@ -137,7 +149,7 @@ static void write_own(struct text *text, const struct record_source *source)
 	record_key_hex(text, "salt", stamp->salt, sizeof(stamp->salt));
 	record_key_number(text, "monotonic_ms", stamp->monotonic_ms);
 	record_key_hex(text, "boot", context->boot, sizeof(context->boot));
-	record_key_literal(text, "clock", clock_words[context->clock]);
+	record_key_literal(text, "clock", clock_words[stamp->clock]);
 	record_key_hex(text, "run", context->run, sizeof(context->run));
 	record_key_string(text, "vm", &context->vm);
 	record_key_hex(text, "policy", context->policy, sizeof(context->policy));
@@ -190,9 +202,11 @@ void record_context_from(struct record_context *context, const struct audit_view
 	context->uid = fields[AUDIT_UID].number;
 	context->login_uid = fields[AUDIT_LOGIN_UID].size > 0 ? fields[AUDIT_LOGIN_UID].number : UINT32_MAX;
 	context->pid = fields[AUDIT_PID].number;
-	context->clock = fields[AUDIT_CLOCK].size == 0     ? CLOCK_UNKNOWN
-			 : fields[AUDIT_CLOCK].number == 1 ? CLOCK_SYNCHRONISED
-							   : CLOCK_FREE;
+}
+
+void record_context_log(struct record_context *context, const struct audit_value *log)
+{
+	keep(&context->log, log);
 }
 
 size_t record_write(char line[static RECORD_MAX], const struct record_context *context,

@@ -4,7 +4,7 @@
  * sender can choose any of that. What OCSF has no place for is under `unmapped`, in the object `cofferdam`:
  *
  *     sequence previous salt       the place in the chain (monitor/audit/tree.h)
- *     monotonic_ms boot clock      when, beside `time`: CLOCK_MONOTONIC, the host's boot id, its clock's state
+ *     monotonic_ms boot clock      when, beside `time`: CLOCK_MONOTONIC, the host's boot id, its clock's state then
  *     run vm policy actor sender   on whose behalf, and which process said so
  *     details                      the event's fields; last of a checkpoint's is the signed note
  */
@@ -13,6 +13,8 @@
 
 #include "monitor/audit/event.h"
 #include "monitor/audit/tree.h"
+
+#include <time.h>
 
 enum {
 	RECORD_MAX = 32768, /* bytes of a line with its newline */
@@ -28,6 +30,7 @@ enum record_sender {
 	SENDER_HOST = 1 << 3, /* the writer of the host's log */
 };
 
+/* The host's, as its kernel has it; unknown where that may not be asked. */
 enum record_clock { CLOCK_UNKNOWN, CLOCK_SYNCHRONISED, CLOCK_FREE };
 
 /* What AUDIT_LOG_OPENED gave, for every record of the log. Strings with a size, not NUL-terminated. */
@@ -39,7 +42,6 @@ struct record_context {
 	uint8_t run[16], boot[16], policy[32];
 	struct record_string vm, host, user, version, log;
 	uint64_t uid, login_uid, pid; /* login_uid UINT32_MAX: none; pid 0: unknown */
-	enum record_clock clock;
 };
 
 /* What the auditor assigns. */
@@ -49,6 +51,7 @@ struct record_stamp {
 	uint8_t salt[RECORD_SALT_SIZE];
 	uint64_t time_ms;      /* since 1970, UTC */
 	uint64_t monotonic_ms; /* CLOCK_MONOTONIC */
+	enum record_clock clock;
 };
 
 /* The OCSF classes in use. */
@@ -74,6 +77,10 @@ struct record_rule {
 };
 extern const struct record_rule record_rules[AUDIT_EVENTS];
 
+uint64_t clock_ms(clockid_t clock);
+/* Fills in the times and the clock's state, as they are now. */
+void record_stamp_time(struct record_stamp *stamp);
+
 /* The number's name for fields that are an enum; NULL: it has none. */
 const char *record_word(enum audit_field field, uint64_t number);
 /* Name of a bit of AUDIT_LAYERS, NULL past the last. */
@@ -84,6 +91,9 @@ bool record_acceptable(const struct audit_view *view, enum record_sender sender)
 
 /* Takes the context over from an acceptable AUDIT_LOG_OPENED. */
 void record_context_from(struct record_context *context, const struct audit_view *view);
+
+/* The log goes on in another file. */
+void record_context_log(struct record_context *context, const struct audit_value *log);
 
 /* Writes the line, newline included. Returns its size, 0 when it does not fit in RECORD_MAX (the maxima of
    monitor/audit/event.h rule that out). */

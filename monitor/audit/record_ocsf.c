@@ -134,22 +134,25 @@ static void write_entity(struct text *text, const struct record_source *source)
 	const struct audit_value *hash = &view->fields[AUDIT_HASH], *policy = &view->fields[AUDIT_POLICY_HASH];
 	write_actor(text, source);
 	record_open_object(text, "entity");
-	if (view->event == AUDIT_POLICY_LOADED) {
+	if (view->event == AUDIT_POLICY_LOADED || view->event == AUDIT_POLICY_REFUSED) {
 		record_key_field(text, "name", view, AUDIT_PATH);
 		record_key_number(text, "type_id", 5);
 		record_key_literal(text, "type", "Policy");
+	}
+	if (view->event == AUDIT_POLICY_LOADED) {
 		record_open_object(text, "policy");
 		record_key_hex(text, "uid", policy->bytes, policy->size);
 		text_key(text, "is_applied");
 		text_raw(text, "true");
 		record_close_object(text);
-	} else if (view->event == AUDIT_RESOURCE_OPENED) {
+	} else if (view->event == AUDIT_RESOURCE_OPENED || view->event == AUDIT_OVERLAY_DISCARDED ||
+		   view->event == AUDIT_OVERLAY_KEPT) {
 		record_key_field(text, "name", view, AUDIT_LABEL);
 		if (hash->size > 0)
 			record_key_hex(text, "uid", hash->bytes, hash->size);
 		record_key_number(text, "type_id", 99);
 		record_key_literal(text, "type", "Image");
-	} else {
+	} else if (view->event != AUDIT_POLICY_REFUSED) {
 		write_vm(text, source);
 		record_key_number(text, "type_id", 99);
 	}
@@ -187,6 +190,7 @@ static void write_api(struct text *text, const struct record_source *source)
 	record_close_object(text);
 	record_open_object(text, "src_endpoint");
 	record_key_literal(text, "name", "control socket");
+	record_key_number_string(text, "uid", source->view->fields[AUDIT_PID].number); /* who is at its other end */
 	record_key_number(text, "type_id", 99);
 	record_key_literal(text, "type", "Unix socket");
 	record_close_object(text);

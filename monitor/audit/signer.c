@@ -39,6 +39,33 @@ size_t signer_sign(struct signer *signer, char line[static RECORD_MAX], size_t s
 	return text.used;
 }
 
+static void set(struct audit_view *view, enum audit_field field, const void *bytes, size_t size)
+{
+	view->fields[field] = (struct audit_value){.bytes = bytes, .size = (uint16_t)size};
+}
+
+static void set_number(struct audit_view *view, enum audit_field field, const uint64_t *number)
+{
+	set(view, field, number, sizeof(*number));
+	view->fields[field].number = *number;
+}
+
+void signer_continue(const struct signer *signer, uint64_t segment, const char *log, struct signer_start *start,
+		     struct audit_view *view)
+{
+	size_t size = strnlen(log, sizeof(start->log) - 1);
+	*start = (struct signer_start){.segment = segment, .count = signer->tree.count, .epoch = signer->epoch};
+	memcpy(start->log, log, size);
+	note_key_text(start->key, signer->log, signer->key.public_key);
+	*view = (struct audit_view){.event = AUDIT_LOG_CONTINUED};
+	set_number(view, AUDIT_SEGMENT, &start->segment);
+	set_number(view, AUDIT_COUNT, &start->count);
+	set_number(view, AUDIT_EPOCH, &start->epoch);
+	set(view, AUDIT_LOG, start->log, size);
+	set(view, AUDIT_KEY, start->key, strlen(start->key));
+	set(view, AUDIT_FRONTIER, start->frontier, tree_frontier(&signer->tree, start->frontier));
+}
+
 void signer_turn(struct signer *signer, const struct note_key *next)
 {
 	note_key_wipe(&signer->key);

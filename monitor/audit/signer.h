@@ -32,6 +32,16 @@ size_t signer_sign(struct signer *signer, char line[static RECORD_MAX], size_t s
 /* The old key is wiped, the new one (borrowed, copied) takes its place. Call it once the last line is on disk. */
 void signer_turn(struct signer *signer, const struct note_key *next);
 
+/* What a segment begins with: fills AUDIT_LOG_CONTINUED's view, whose bytes lie in `start`, as does the segment's name.
+ */
+struct signer_start {
+	uint64_t segment, count, epoch;
+	char log[161], key[NOTE_KEY_TEXT_SIZE];
+	uint8_t frontier[TREE_LEVELS * TREE_HASH_SIZE];
+};
+void signer_continue(const struct signer *signer, uint64_t segment, const char *log, struct signer_start *start,
+		     struct audit_view *view);
+
 /* Finds the note in a checkpoint's line (without newline). False when there is none or anything stands around it that
    signer_sign does not write. `note` has room for NOTE_MAX bytes; `before` is the hash of what the line has before it.
  */

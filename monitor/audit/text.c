@@ -18,12 +18,19 @@ void text_raw(struct text *text, const char *literal)
 	put(text, literal, strlen(literal));
 }
 
+/* Most of what is written: musl's memcpy costs more than a byte does. */
+static void put_byte(struct text *text, char byte)
+{
+	if (text->full || text->used == text->size)
+		text->full = true;
+	else
+		text->bytes[text->used++] = byte;
+}
+
 static void put_hex(struct text *text, uint64_t value, unsigned digits)
 {
-	char out[16];
-	for (unsigned i = 0; i < digits; i++)
-		out[i] = "0123456789abcdef"[value >> (4 * (digits - 1 - i)) & 15];
-	put(text, out, digits);
+	for (unsigned i = digits; i-- > 0;)
+		put_byte(text, "0123456789abcdef"[value >> (4 * i) & 15]);
 }
 
 /* ---- characters ---- */
@@ -72,10 +79,21 @@ static void put_escape(struct text *text, uint32_t code)
 	put_hex(text, code, 4);
 }
 
+/* Printable ASCII, which nearly all is, needs no more looking at. */
+static bool is_ordinary(uint8_t byte, bool json)
+{
+	return byte >= 0x20 && byte < 0x7f && !(json && (byte == '"' || byte == '\\'));
+}
+
 static void escape(struct text *text, const uint8_t *bytes, size_t size, bool json)
 {
 	while (size > 0) {
 		uint32_t code;
+		if (is_ordinary(*bytes, json)) {
+			put_byte(text, (char)*bytes++);
+			size--;
+			continue;
+		}
 		size_t length = text_character(bytes, size, &code);
 		if (length == 0) {
 			put(text, "\xef\xbf\xbd", 3);
@@ -104,9 +122,9 @@ void text_plain(struct text *text, const void *bytes, size_t size)
 
 void text_string(struct text *text, const void *bytes, size_t size)
 {
-	put(text, "\"", 1);
+	put_byte(text, '"');
 	text_escape(text, bytes, size);
-	put(text, "\"", 1);
+	put_byte(text, '"');
 }
 
 void text_address(struct text *text, uint64_t value)
@@ -116,7 +134,7 @@ void text_address(struct text *text, uint64_t value)
 		digits++;
 	put(text, "\"0x", 3);
 	put_hex(text, value, digits);
-	put(text, "\"", 1);
+	put_byte(text, '"');
 }
 
 void text_number(struct text *text, uint64_t value)
@@ -153,16 +171,16 @@ void text_digits(struct text *text, const uint8_t *bytes, size_t size)
 
 void text_hex(struct text *text, const uint8_t *bytes, size_t size)
 {
-	put(text, "\"", 1);
+	put_byte(text, '"');
 	text_digits(text, bytes, size);
-	put(text, "\"", 1);
+	put_byte(text, '"');
 }
 
 void text_key(struct text *text, const char *key)
 {
 	if (text->used > 0 && text->bytes[text->used - 1] != '{')
-		put(text, ",", 1);
-	put(text, "\"", 1);
+		put_byte(text, ',');
+	put_byte(text, '"');
 	text_raw(text, key);
 	put(text, "\":", 2);
 }

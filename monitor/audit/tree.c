@@ -59,6 +59,34 @@ void tree_root(const struct tree *tree, uint8_t root[static TREE_HASH_SIZE])
 	}
 }
 
+size_t tree_frontier(const struct tree *tree, uint8_t bytes[static TREE_LEVELS * TREE_HASH_SIZE])
+{
+	size_t size = 0;
+	for (unsigned level = TREE_LEVELS; level-- > 0;) {
+		if ((tree->count >> level & 1) == 0)
+			continue;
+		memcpy(bytes + size, tree->frontier[level], TREE_HASH_SIZE);
+		size += TREE_HASH_SIZE;
+	}
+	return size;
+}
+
+bool tree_from(struct tree *tree, uint64_t count, const uint8_t head[static TREE_HASH_SIZE], const uint8_t *frontier,
+	       size_t size)
+{
+	if (size != (size_t)__builtin_popcountll(count) * TREE_HASH_SIZE)
+		return false;
+	*tree = (struct tree){.count = count};
+	memcpy(tree->head, head, TREE_HASH_SIZE);
+	for (unsigned level = TREE_LEVELS; level-- > 0;) {
+		if ((count >> level & 1) == 0)
+			continue;
+		memcpy(tree->frontier[level], frontier, TREE_HASH_SIZE);
+		frontier += TREE_HASH_SIZE;
+	}
+	return true;
+}
+
 bool tree_includes(const uint8_t leaf[static TREE_HASH_SIZE], uint64_t index, uint64_t size,
 		   const uint8_t (*path)[TREE_HASH_SIZE], size_t length, const uint8_t root[static TREE_HASH_SIZE])
 {

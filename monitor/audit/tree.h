@@ -27,6 +27,12 @@ void tree_add(struct tree *tree, const uint8_t leaf[static TREE_HASH_SIZE]);
 /* Of a tree without leaves: SHA-256 of nothing. */
 void tree_root(const struct tree *tree, uint8_t root[static TREE_HASH_SIZE]);
 
+/* The frontier's hashes, the largest subtree's first; returns their bytes. */
+size_t tree_frontier(const struct tree *tree, uint8_t bytes[static TREE_LEVELS * TREE_HASH_SIZE]);
+/* The tree that had this frontier. False when the sizes do not fit. */
+bool tree_from(struct tree *tree, uint64_t count, const uint8_t head[static TREE_HASH_SIZE], const uint8_t *frontier,
+	       size_t size);
+
 /* Whether the leaf at `index` (from 0) of a tree of `size` leaves leads to the root by this path (section 2.1.3.2). */
 bool tree_includes(const uint8_t leaf[static TREE_HASH_SIZE], uint64_t index, uint64_t size,
 		   const uint8_t (*path)[TREE_HASH_SIZE], size_t length, const uint8_t root[static TREE_HASH_SIZE]);

@@ -60,6 +60,20 @@ static enum verdict judge_note(const struct verify *verify, const struct verify_
 	return agrees ? VERDICTS : VERDICT_REWRITTEN;
 }
 
+/* A segment begins with what the records before it come to. VERDICTS: good. */
+static enum verdict judge_start(const struct verify *verify, const struct verify_line *line)
+{
+	struct tree tree;
+	uint8_t theirs[TREE_HASH_SIZE], ours[TREE_HASH_SIZE];
+	if (!tree_from(&tree, line->sequence - 1, line->previous, line->frontier, line->frontier_size))
+		return VERDICT_REWRITTEN;
+	tree_root(&tree, theirs);
+	tree_root(&verify->tree, ours);
+	bool agrees = same(theirs, ours) && line->epoch == verify->epoch && line->has_key && verify->has_key &&
+		      memcmp(line->key, verify->key, sizeof(line->key)) == 0;
+	return agrees ? VERDICTS : VERDICT_REWRITTEN;
+}
+
 /* The first record names the key of the first epoch. VERDICTS: good. */
 static enum verdict judge_key(struct verify *verify, const struct verify_line *line)
 {
@@ -80,6 +94,22 @@ static void look_at_point(const struct verify *verify, struct verify_point *poin
 	tree_root(&verify->tree, root);
 	point->reached = true;
 	point->differs = !same(root, point->root) || memcmp(point->log, log, sizeof(point->log)) != 0;
+}
+
+/* The first line of all is a later segment's: its word is taken for what was before. */
+static void begin_later(struct verify *verify, const struct verify_line *line)
+{
+	if (!line->continues || line->sequence < 2 ||
+	    !tree_from(&verify->tree, line->sequence - 1, line->previous, line->frontier, line->frontier_size))
+		return;
+	verify->before = line->sequence - 1;
+	verify->epoch = line->epoch;
+	verify->good_last.sequence = verify->before;
+	memcpy(verify->good_last.hash, line->previous, sizeof(line->previous));
+	memcpy(verify->good_last.run, line->run, sizeof(line->run));
+	verify->window[LAST] = verify->good_last;
+	look_at_point(verify, &verify->final);
+	look_at_point(verify, &verify->anchor);
 }
 
 static void add_good(struct verify *verify, const struct verify_line *line, const struct checkpoint *checkpoint)
@@ -103,6 +133,16 @@ static void add_good(struct verify *verify, const struct verify_line *line, cons
 	}
 	verify->sealed = verify->closing && line->is_checkpoint;
 	verify->closing = line->closes;
+	verify->rotated = verify->rotating && line->is_checkpoint;
+	verify->rotating = line->rotates;
+}
+
+/* After a log's closing or a segment's there is its checkpoint, after that nothing, or the next segment. */
+static bool in_place(const struct verify *verify, const struct verify_line *line)
+{
+	if (verify->sealed || ((verify->closing || verify->rotating) && !line->is_checkpoint))
+		return false;
+	return line->continues == (verify->rotated || (verify->good == 0 && verify->before > 0));
 }
 
 void verify_add(struct verify *verify, const struct verify_line *line)
@@ -119,11 +159,15 @@ void verify_add(struct verify *verify, const struct verify_line *line)
 		look_for_displaced(verify, line);
 		return;
 	}
-	bool good = fits(&verify->good_last, line) && !verify->sealed && (!verify->closing || line->is_checkpoint);
+	if (verify->lines == 1)
+		begin_later(verify, line);
+	bool good = fits(&verify->good_last, line) && in_place(verify, line);
 	if (good && verify->good == 0)
 		verify->bad_note = judge_key(verify, line);
 	else if (good && line->is_checkpoint)
 		verify->bad_note = judge_note(verify, line, &checkpoint);
+	else if (good && line->continues)
+		verify->bad_note = judge_start(verify, line);
 	if (good && verify->bad_note == VERDICTS) {
 		add_good(verify, line, &checkpoint);
 		return;
@@ -142,6 +186,7 @@ static struct verify_result found(const struct verify *verify, enum verdict verd
 				      .lines = verify->lines,
 				      .good = verify->good,
 				      .signed_to = verify->signed_to,
+				      .before = verify->before,
 				      .signed_ms = verify->signed_ms};
 }
 
@@ -181,7 +226,8 @@ static struct verify_result judge_break(const struct verify *verify)
 		return found(verify, VERDICT_NOT_A_LOG, line);
 	if (verify->bad_note != VERDICTS)
 		return bad_note(verify, line);
-	if (verify->sealed || (verify->closing && !first->is_checkpoint))
+	if (verify->sealed || (verify->closing && !first->is_checkpoint) ||
+	    (fits(last, first) && !in_place(verify, first)))
 		return found(verify, VERDICT_INSERTED, line);
 	if (first->is_record && line > 1 && !same_run(last, first))
 		return found(verify, VERDICT_SPLICED, line);
@@ -209,6 +255,8 @@ static enum verdict judge_end(const struct verify *verify, bool torn)
 		return VERDICT_TORN;
 	if (verify->signed_to < verify->good)
 		return VERDICT_UNSIGNED;
+	if (verify->rotated)
+		return VERDICT_CONTINUED;
 	if (!verify->sealed)
 		return VERDICT_UNSEALED;
 	return verify->pinned ? VERDICT_SEALED : VERDICT_SELF_SIGNED;
@@ -237,15 +285,26 @@ static const struct {
 	const char *word;
 	int status;
 } verdicts[VERDICTS] = {
-    [VERDICT_SEALED] = {"sealed", 0},        [VERDICT_SELF_SIGNED] = {"self-signed", 10},
-    [VERDICT_UNSEALED] = {"unsealed", 11},   [VERDICT_UNSIGNED] = {"unsigned-tail", 12},
-    [VERDICT_TORN] = {"torn", 13},           [VERDICT_EDITED] = {"edited", 20},
-    [VERDICT_MISSING] = {"missing", 21},     [VERDICT_INSERTED] = {"inserted", 22},
-    [VERDICT_ORDER] = {"out-of-order", 23},  [VERDICT_SPLICED] = {"spliced", 24},
-    [VERDICT_REWRITTEN] = {"rewritten", 25}, [VERDICT_UNKNOWN_KEY] = {"unknown-key", 26},
-    [VERDICT_OLD_EPOCH] = {"old-epoch", 27}, [VERDICT_CUT] = {"cut", 30},
-    [VERDICT_REPLACED] = {"replaced", 31},   [VERDICT_ROLLED_BACK] = {"rolled-back", 32},
-    [VERDICT_EMPTY] = {"empty", 40},         [VERDICT_NOT_A_LOG] = {"not-a-log", 41},
+    [VERDICT_SEALED] = {"sealed", 0},
+    [VERDICT_SELF_SIGNED] = {"self-signed", 10},
+    [VERDICT_UNSEALED] = {"unsealed", 11},
+    [VERDICT_CONTINUED] = {"continued", 14},
+    [VERDICT_UNSIGNED] = {"unsigned-tail", 12},
+    [VERDICT_RUN_MISSING] = {"run-missing", 33},
+    [VERDICT_TORN] = {"torn", 13},
+    [VERDICT_EDITED] = {"edited", 20},
+    [VERDICT_MISSING] = {"missing", 21},
+    [VERDICT_INSERTED] = {"inserted", 22},
+    [VERDICT_ORDER] = {"out-of-order", 23},
+    [VERDICT_SPLICED] = {"spliced", 24},
+    [VERDICT_REWRITTEN] = {"rewritten", 25},
+    [VERDICT_UNKNOWN_KEY] = {"unknown-key", 26},
+    [VERDICT_OLD_EPOCH] = {"old-epoch", 27},
+    [VERDICT_CUT] = {"cut", 30},
+    [VERDICT_REPLACED] = {"replaced", 31},
+    [VERDICT_ROLLED_BACK] = {"rolled-back", 32},
+    [VERDICT_EMPTY] = {"empty", 40},
+    [VERDICT_NOT_A_LOG] = {"not-a-log", 41},
 };
 
 const char *verdict_word(enum verdict verdict)

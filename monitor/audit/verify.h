@@ -1,6 +1,9 @@
 /* Judges a log, line by line, in constant memory: its hash chain, its Merkle tree, and the signatures over that. Knows
  * nothing of JSON: the caller says what each line claims (monitor/command/audit_log.h).
  *
+ * A log may lie in several files, its segments, whose lines are given one after another as one log's. A segment is
+ * judged without those before it by the tree it begins with: that is then not shown to be theirs, but by an anchor.
+ *
  * What each piece of evidence can carry, and no verdict claims more:
  *     the log alone             what was changed without the log's keys; not whose keys they are: a log that somebody
  *                               else made from its first line on is whole, too (VERDICT_SELF_SIGNED)
@@ -21,6 +24,7 @@ enum verdict {
 	VERDICT_SEALED,      /* whole, every record signed, closed by its writer; the key is the one that was given */
 	VERDICT_SELF_SIGNED, /* the same by a key that the log itself names; no key was given */
 	VERDICT_UNSEALED,    /* signed to its end, not closed: still written to, a crash, or an old or cut copy */
+	VERDICT_CONTINUED,   /* signed to its end, where its writer went on in another segment, which was not given */
 	VERDICT_UNSIGNED,    /* as that to record `signed_to`, then records that no signature covers */
 	VERDICT_TORN,        /* as that, and the last line is not whole */
 	VERDICT_EDITED,      /* `line` is not as it was written */
@@ -33,6 +37,7 @@ enum verdict {
 	VERDICT_OLD_EPOCH,   /* `line` was signed for an epoch that had been closed before */
 	VERDICT_CUT,         /* the host's log knows of more records */
 	VERDICT_REPLACED,    /* the host's log knows another log of this run */
+	VERDICT_RUN_MISSING, /* the host's log knows this run, and its log is not there */
 	VERDICT_ROLLED_BACK, /* the anchor is not in it: records that were there are gone or changed */
 	VERDICT_EMPTY,       /* no line at all */
 	VERDICT_NOT_A_LOG,
@@ -50,6 +55,11 @@ struct verify_line {
 	uint64_t time_ms;
 	bool has_key; /* of the record that opens a log: the first public key */
 	uint8_t key[NOTE_KEY_SIZE];
+	bool rotates;   /* it ends a segment, but for the checkpoint after it */
+	bool continues; /* it begins one: the rest of it is there, and `key`, which is the present epoch's */
+	uint64_t epoch;
+	size_t frontier_size;
+	uint8_t frontier[TREE_LEVELS * TREE_HASH_SIZE];
 	bool is_checkpoint;
 	/* Of a checkpoint: its note, size 0 when it is not where it should be, and the hash of what is before it. */
 	uint8_t before_note[TREE_HASH_SIZE];
@@ -79,6 +89,8 @@ struct verify {
 	uint64_t signed_to;       /* records that a good signature covers, the checkpoint itself among them */
 	uint64_t signed_ms;       /* time of that checkpoint */
 	bool closing, sealed;     /* the last good line closes the log; the checkpoint after that is good */
+	bool rotating, rotated;   /* the same of a segment's end */
+	uint64_t before;          /* records before the first line: it was the first of a later segment */
 	enum verdict bad_note;    /* why the line at the break is a bad checkpoint, VERDICTS: it is none */
 	char last_note[NOTE_MAX]; /* the last good one */
 	size_t last_note_size;
@@ -98,6 +110,7 @@ struct verify_result {
 	uint64_t lines;
 	uint64_t good;      /* lines in an unbroken chain from the first */
 	uint64_t signed_to; /* of them */
+	uint64_t before;    /* records in segments that were not given */
 	bool of_host_log;   /* set by who reads the host's log for evidence: the verdict is on that */
 	uint64_t signed_ms;
 };

@@ -2,17 +2,12 @@
 #include "monitor/audit/writer.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/random.h>
-#include <time.h>
 #include <unistd.h>
 
-uint64_t clock_ms(clockid_t clock)
-{
-	struct timespec now = {0};
-	clock_gettime(clock, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
+enum { CHECKPOINT_MAX = 4 << 10 }; /* bytes of one, generously */
 
 static void fail(struct writer *writer, int error)
 {
@@ -52,6 +47,40 @@ void writer_begin(struct writer *writer)
 		fail(writer, EIO);
 }
 
+/* ---- room ---- */
+
+/* Takes room up to `to` bytes. False when there is none; what cannot take room at all never says so. */
+static bool reserve(struct writer *writer, uint64_t to)
+{
+	while (writer->reserves && writer->reserved < to) {
+		if (fallocate(AUDITOR_FD_LOG, FALLOC_FL_KEEP_SIZE, (off_t)writer->reserved, WRITER_RESERVE) == 0)
+			writer->reserved += WRITER_RESERVE;
+		else if (errno == ENOSPC || errno == EDQUOT || errno == EFBIG)
+			return false;
+		else if (errno != EINTR)
+			writer->reserves = false;
+	}
+	return true;
+}
+
+/* Whether one more record of any size leaves the last words their room. Asked for again now and then once it failed. */
+static bool has_room(struct writer *writer)
+{
+	uint64_t now = writer->full ? clock_ms(CLOCK_MONOTONIC) : 0;
+	if (writer->full && now < writer->ask_at)
+		return false;
+	if (reserve(writer, writer->bytes + writer->used + RECORD_MAX + WRITER_LAST_WORDS))
+		return true;
+	writer->ask_at = clock_ms(CLOCK_MONOTONIC) + WRITER_ROOM_MS;
+	return false;
+}
+
+static bool is_last_word(enum audit_event event)
+{
+	return event == AUDIT_VM_STOPPING || event == AUDIT_VM_STOPPED || event == AUDIT_VM_CRASHED ||
+	       event == AUDIT_VIOLATION || event == AUDIT_PROCESS_ENDED;
+}
+
 void writer_open(struct writer *writer, struct audit_view *view)
 {
 	static char key[NOTE_KEY_TEXT_SIZE];
@@ -60,6 +89,10 @@ void writer_open(struct writer *writer, struct audit_view *view)
 	note_key_text(key, writer->signer.log, writer->signer.key.public_key);
 	view->fields[AUDIT_KEY] = (struct audit_value){.bytes = (const uint8_t *)key, .size = (uint16_t)strlen(key)};
 	writer->turn_epoch = clock_ms(CLOCK_MONOTONIC) + WRITER_EPOCH_MS;
+	writer->segment = 1;
+	writer->reserves = true;
+	if (!has_room(writer))
+		fail(writer, ENOSPC);
 }
 
 void writer_flush(struct writer *writer)
@@ -72,6 +105,7 @@ void writer_flush(struct writer *writer)
 		else if (written == 0 || errno != EINTR)
 			fail(writer, written == 0 ? EIO : errno);
 	}
+	writer->bytes += done;
 	writer->used = 0;
 }
 
@@ -79,8 +113,7 @@ static bool stamp_next(const struct writer *writer, struct record_stamp *stamp)
 {
 	stamp->sequence = writer->signer.tree.count + 1;
 	memcpy(stamp->previous, writer->signer.tree.head, sizeof(stamp->previous));
-	stamp->time_ms = clock_ms(CLOCK_REALTIME);
-	stamp->monotonic_ms = clock_ms(CLOCK_MONOTONIC);
+	record_stamp_time(stamp);
 	return fill_random(stamp->salt, sizeof(stamp->salt));
 }
 
@@ -99,16 +132,70 @@ static size_t put(struct writer *writer, const struct audit_view *view, enum rec
 	return size;
 }
 
-size_t writer_append(struct writer *writer, const struct audit_view *view, enum record_sender sender)
+static size_t keep(struct writer *writer, size_t size)
 {
-	size_t size = put(writer, view, sender);
 	if (size == 0)
 		return 0;
 	signer_add(&writer->signer, writer->batch + writer->used, size - 1);
 	writer->used += size;
+	writer->size += size;
 	if (writer->sign_by == 0)
 		writer->sign_by = clock_ms(CLOCK_MONOTONIC) + WRITER_GROUP_MS;
 	return size;
+}
+
+static size_t append(struct writer *writer, const struct audit_view *view, enum record_sender sender)
+{
+	return keep(writer, put(writer, view, sender));
+}
+
+/* Within what is taken already; `stays`: bytes of it that are not this record's. */
+static size_t append_last(struct writer *writer, const struct audit_view *view, enum record_sender sender,
+			  uint64_t stays)
+{
+	size_t size = put(writer, view, sender);
+	bool fits = writer->bytes + writer->used + size + stays <= writer->reserved;
+	return fits ? keep(writer, size) : 0;
+}
+
+static void count_dropped(struct writer *writer)
+{
+	static const char who[] = "auditor";
+	struct audit_view view = {.event = AUDIT_RECORDS_DROPPED};
+	uint64_t count = writer->dropped;
+	view.fields[AUDIT_COUNT] =
+	    (struct audit_value){.bytes = (const uint8_t *)&count, .size = sizeof(count), .number = count};
+	view.fields[AUDIT_PROCESS] =
+	    (struct audit_value){.bytes = (const uint8_t *)who, .size = (uint16_t)(sizeof(who) - 1)};
+	writer->dropped = 0;
+	if (count > 0)
+		append(writer, &view, SENDER_AUDITOR);
+}
+
+size_t writer_append(struct writer *writer, const struct audit_view *view, enum record_sender sender)
+{
+	const struct audit_view full = {.event = AUDIT_LOG_FULL};
+	if (writer->error != 0)
+		return 0;
+	if (has_room(writer)) {
+		writer->full = false;
+		count_dropped(writer);
+		return append(writer, view, sender);
+	}
+	if (!writer->full)
+		append_last(writer, &full, SENDER_AUDITOR, WRITER_SEAL);
+	writer->full = true;
+	size_t size = is_last_word(view->event) ? append_last(writer, view, sender, WRITER_SEAL) : 0;
+	writer->dropped += size == 0;
+	return size;
+}
+
+/* Whether a signature may be added that nobody waits for. */
+static bool leaves_the_end_its_room(struct writer *writer)
+{
+	if (!writer->full || has_room(writer))
+		return true;
+	return writer->bytes + writer->used + CHECKPOINT_MAX + WRITER_END <= writer->reserved;
 }
 
 static size_t put_checkpoint(struct writer *writer, const uint8_t *next)
@@ -122,6 +209,7 @@ static size_t put_checkpoint(struct writer *writer, const uint8_t *next)
 		return 0;
 	size = signer_sign(&writer->signer, writer->batch + writer->used, size, next);
 	writer->used += size;
+	writer->size += size;
 	return size;
 }
 
@@ -140,6 +228,12 @@ size_t writer_sign(struct writer *writer)
 	struct note_key next;
 	uint64_t now = clock_ms(CLOCK_MONOTONIC);
 	bool turn = writer->turn_epoch != 0 && now >= writer->turn_epoch;
+	if (turn && !leaves_the_end_its_room(writer)) {
+		turn = false;
+		writer->turn_epoch = now + WRITER_ROOM_MS;
+		if (writer->sign_by == 0)
+			return 0;
+	}
 	if (turn && !make_key(&next))
 		fail(writer, EIO);
 	size_t size = put_checkpoint(writer, turn ? next.public_key : NULL);
@@ -160,10 +254,36 @@ uint64_t writer_due(const struct writer *writer)
 	return writer->sign_by != 0 && writer->sign_by < writer->turn_epoch ? writer->sign_by : writer->turn_epoch;
 }
 
+uint64_t writer_rotate(struct writer *writer, const struct audit_view *view, int descriptor)
+{
+	static struct signer_start start;
+	static char log[sizeof(start.log)];
+	struct audit_view continued;
+	size_t size = view->fields[AUDIT_LOG].size;
+	uint64_t closed = 0;
+	if (writer_append(writer, view, SENDER_LAUNCHER) > 0) {
+		writer_sign(writer);
+		closed = writer->signer.tree.count;
+		if (dup3(descriptor, AUDITOR_FD_LOG, O_CLOEXEC) < 0)
+			fail(writer, errno);
+		writer->bytes = writer->reserved = 0;
+		writer->segment = view->fields[AUDIT_SEGMENT].number;
+		memcpy(log, view->fields[AUDIT_LOG].bytes, size);
+		log[size] = 0;
+		record_context_log(&writer->context, &view->fields[AUDIT_LOG]);
+		signer_continue(&writer->signer, writer->segment, log, &start, &continued);
+		writer_append(writer, &continued, SENDER_AUDITOR);
+		writer_sign(writer);
+	}
+	close(descriptor);
+	return writer->error == 0 ? closed : 0;
+}
+
 void writer_close(struct writer *writer)
 {
 	const struct audit_view closed = {.event = AUDIT_LOG_CLOSED};
-	writer_append(writer, &closed, SENDER_AUDITOR);
+	count_dropped(writer);
+	append(writer, &closed, SENDER_AUDITOR);
 	put_checkpoint(writer, NULL);
 	make_durable(writer);
 	note_key_wipe(&writer->signer.key);

@@ -90,6 +90,9 @@ static int open_programs(struct vm *vm, char *why)
 	return 0;
 }
 
+_Static_assert((int)POLICY_FILES_FIXED == MONITOR_FD_DEVICE + 1 && (int)POLICY_FILES_EACH == MONITOR_FD_PER_DEVICE,
+	       "limits.open_files is checked by what the monitor holds: these, one for each vCPU and the VM's");
+
 static int *next(struct vm *vm, size_t program)
 {
 	return &vm->descriptors[program][vm->programs[program].count++];
@@ -209,6 +212,8 @@ void vm_close(struct vm *vm)
 		jail_stage_abandon(vm->stage);
 	vm->stage = NULL;
 	vm_hand_over(vm);
+	for (size_t i = 0; i < PLAN_NETWORKS_MAX; i++)
+		passt_end(&vm->passts[i]);
 	close_descriptor(&vm->supervisor);
 	close_descriptor(&vm->auditor);
 	for (size_t i = 0; i < vm->program_count; i++) {
@@ -216,7 +221,12 @@ void vm_close(struct vm *vm)
 		if (vm->reports[i] != NULL)
 			munmap((void *)(uintptr_t)vm->reports[i], 4096);
 	}
+	if (vm->console_log > 0)
+		close_descriptor(&vm->console_log);
+	if (vm->console_in > 0)
+		close_descriptor(&vm->console_in);
 	jail_cgroup_remove(vm->cgroup);
 	vm->cgroup = NULL;
+	vsock_close(&vm->vsock);
 	runtime_release(&vm->runtime);
 }

@@ -6,23 +6,36 @@
 #include "monitor/command/command.h"
 
 #include <getopt.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
 static const char help[] =
     "Usage: cofferdam audit verify [--pubkey KEY] [--host-log FILE] [--anchor FILE] [--json] LOG\n"
+    "       cofferdam audit verify [--pubkey KEY] --host-log FILE [--json]\n"
     "       cofferdam audit show [--vm NAME] [--user NAME] [--event CODE] [--class NUMBER]\n"
     "                            [--since TIME] [--until TIME] [--follow] [--json] LOG\n"
+    "       cofferdam audit report [--pubkey KEY] [--host-log FILE] [--anchor FILE] [FILTER]... LOG...\n"
+    "       cofferdam audit forward [--to SOCKET] [--form syslog|journal] [--cursor FILE] [--follow]\n"
+    "                               [FILTER]... LOG...\n"
     "       cofferdam audit anchor [--pubkey KEY] LOG\n"
     "       cofferdam audit prove [--pubkey KEY] LOG RECORD\n"
     "       cofferdam audit check-proof --pubkey KEY [--json] PROOF\n"
     "       cofferdam audit keygen\n"
     "       cofferdam audit settle\n"
+    "       cofferdam audit rotate [NAME]\n"
     "\n"
-    "verify checks every record's hash, the tree over them and the signatures over that.\n"
+    "verify checks every record's hash, the tree over them and the signatures over that. Without a LOG\n"
+    "it checks the log of every run that the host's log has, beside that, and exits with the gravest.\n"
     "show prints the records as a table (--json: one a line), those that fit every filter, and says\n"
     "on standard error when the log is not whole. TIME is like 2026-11-21T07:00:00Z. --follow waits\n"
     "for more until the log is closed.\n"
+    "report prints one page of HTML for a reviewer, from one or more logs: what ran, who did what, what\n"
+    "was refused, violations, the verdict on each log, and which controls the records support. FILTER\n"
+    "is one of show's, from --vm to --until.\n"
+    "forward hands records on to a collector's Unix socket, or prints them: in RFC 5424 form, or as the\n"
+    "journal's socket takes them. Each holds the record's line unchanged. --cursor keeps in a file how far\n"
+    "it came: every record is handed on at least once, whatever breaks.\n"
     "anchor prints the last signed checkpoint: kept where the host cannot reach it, it shows later\n"
     "whether the log still says what it said.\n"
     "prove prints a proof that one record is in the log, with that record and no other;\n"
@@ -30,6 +43,8 @@ static const char help[] =
     "\n"
     "keygen prints the host's public key, making it when there is none: keep it elsewhere before the\n"
     "first VM runs. settle says in the host's log how runs ended whose launcher could not.\n"
+    "rotate lets the log of the VM NAME, or the host's, go on in another file, beside the first:\n"
+    "LOG.jsonl, LOG.2.jsonl and so on. Each command that is given the first reads all.\n"
     "\n"
     "  --pubkey KEY      the log's first public key, or a file with it; with --host-log, the host's\n"
     "  --host-log FILE   host.jsonl of the audit folder: it has each run's first key, and where the\n"
@@ -41,97 +56,98 @@ static const char help[] =
     "  10 self-signed    the same, by the key that the log itself names: no --pubkey was given\n"
     "  11 unsealed       signed to its last record, not closed: the VM still runs, the host crashed,\n"
     "                    or this is an old or a cut copy; the log alone cannot tell these apart\n"
+    "  14 continued      signed to its last record, where it goes on in a segment that is not there\n"
     "  12 unsigned-tail  the last records are not signed; 13 torn: the last line is not whole\n"
     "  20 edited, 21 missing, 22 inserted, 23 out-of-order, 24 spliced: where the chain breaks\n"
     "  25 rewritten      the chain was made anew, the signature could not be\n"
     "  26 unknown-key, 27 old-epoch: signed, but not by the log's key of that time\n"
     "  30 cut, 31 replaced: the host's log knows of more records, or of another log\n"
+    "  33 run-missing    the host's log knows this run, and its log is not there\n"
     "  32 rolled-back    what the anchor recorded is gone or changed\n"
     "  40 empty, 41 not-a-log\n"
     "   2 wrong usage, 125 a file cannot be read\n"
-    "show exits 0 where nothing contradicts the log: up to 13.\n"
+    "show, report and forward exit 0 where nothing contradicts the log: up to 13.\n"
+    "\n"
+    "The host's log has who verified or read (show, report, forward, anchor, prove) a log in this user's\n"
+    "own folder of logs; where that cannot be written it is said, and changes no verdict.\n"
     "\n"
     "What was anchored elsewhere cannot be changed unnoticed. What was not can be lost to whoever\n"
     "owns the host: he can cut a log that still grows, or make another one from its first line.\n";
 
-enum { PUBKEY = 1, ANCHOR = 2, JSON = 4, FILTERS = 8, HOST_LOG = 16, FOLLOW = 32 };
+enum { PUBKEY = 1, ANCHOR = 2, JSON = 4, FILTERS = 8, HOST_LOG = 16, FOLLOW = 32, FORWARD = 64 };
 
 static const struct {
 	const char *word;
 	int (*run)(char **operands, const struct audit_options *options);
-	int operands;
-	int may, must; /* options */
+	int least, most; /* operands */
+	int may, must;   /* options */
+	int reads;       /* how many of its operands at most are logs that it shows; verify says for itself */
 } commands[] = {
-    {"verify", audit_verify, 1, PUBKEY | HOST_LOG | ANCHOR | JSON, 0},
-    {"show", audit_show, 1, JSON | FILTERS | FOLLOW, 0},
-    {"anchor", audit_anchor, 1, PUBKEY, 0},
-    {"prove", audit_prove, 2, PUBKEY, 0},
-    {"keygen", audit_keygen, 0, 0, 0},
-    {"settle", audit_settle, 0, 0, 0},
-    {"check-proof", audit_check_proof, 1, PUBKEY | JSON, PUBKEY},
+    {"verify", audit_verify, 0, 1, PUBKEY | HOST_LOG | ANCHOR | JSON, 0, 0},
+    {"show", audit_show, 1, 1, JSON | FILTERS | FOLLOW, 0, 1},
+    {"report", audit_report, 1, INT_MAX, PUBKEY | HOST_LOG | ANCHOR | FILTERS, 0, INT_MAX},
+    {"forward", audit_forward, 1, INT_MAX, FORWARD | FOLLOW | FILTERS | PUBKEY | HOST_LOG | ANCHOR, 0, INT_MAX},
+    {"anchor", audit_anchor, 1, 1, PUBKEY, 0, 1},
+    {"prove", audit_prove, 2, 2, PUBKEY, 0, 1},
+    {"keygen", audit_keygen, 0, 0, 0, 0, 0},
+    {"settle", audit_settle, 0, 0, 0, 0, 0},
+    {"rotate", audit_rotate, 0, 1, 0, 0, 0},
+    {"check-proof", audit_check_proof, 1, 1, PUBKEY | JSON, PUBKEY, 0},
 };
 
-static const struct option words[] = {
-    {"pubkey", required_argument, NULL, 'p'},
-    {"anchor", required_argument, NULL, 'a'},
-    {"host-log", required_argument, NULL, 'l'},
-    {"json", no_argument, NULL, 'j'},
-    {"vm", required_argument, NULL, 'v'},
-    {"user", required_argument, NULL, 'u'},
-    {"event", required_argument, NULL, 'e'},
-    {"class", required_argument, NULL, 'c'},
-    {"since", required_argument, NULL, 's'},
-    {"until", required_argument, NULL, 't'},
-    {"follow", no_argument, NULL, 'f'},
-    {"help", no_argument, NULL, 'h'},
-    {0},
-};
+/* The filters' letters, in the order of their options. */
+static const char letters[] = "vuecst";
 
-/* Which option it was, 0: it cannot be used. */
-static int take_option(int option, struct audit_options *options)
+/* Which options there were. */
+static int given(const struct audit_options *options, const char *const *filters)
 {
-	switch (option) {
-	case 'p':
-		options->evidence.public_key = optarg;
-		return PUBKEY;
-	case 'l':
-		options->evidence.host_log = optarg;
-		return HOST_LOG;
-	case 'a':
-		options->evidence.anchor = optarg;
-		return ANCHOR;
-	case 'f':
-		options->evidence.follow = true;
-		return FOLLOW;
-	case 'j':
-		options->json = true;
-		return JSON;
-	case '?':
-		return 0;
-	default:
-		return audit_filter_take(&options->filter, option, optarg) ? FILTERS : 0;
-	}
+	const struct audit_evidence *evidence = &options->evidence;
+	bool forwards = options->to != NULL || options->form != NULL || options->cursor != NULL, filtered = false;
+	for (size_t i = 0; letters[i] != 0; i++)
+		filtered |= filters[i] != NULL;
+	return (evidence->public_key != NULL ? PUBKEY : 0) | (evidence->host_log != NULL ? HOST_LOG : 0) |
+	       (evidence->anchor != NULL ? ANCHOR : 0) | (evidence->follow ? FOLLOW : 0) | (forwards ? FORWARD : 0) |
+	       (options->json ? JSON : 0) | (filtered ? FILTERS : 0);
 }
 
 int command_audit(int argc, char **argv, const struct host *host)
 {
 	struct audit_options options = {.filter = AUDIT_FILTER_NONE, .host = host};
-	int given = 0;
-	for (int option; (option = next_option(argc, argv, words)) != -1;) {
-		if (option == 'h') {
-			fputs(help, stdout);
-			return 0;
-		}
-		int which = take_option(option, &options);
-		if (which == 0)
+	struct audit_evidence *evidence = &options.evidence;
+	const char *filters[sizeof(letters)] = {NULL};
+	const struct command_option words[] = {{"pubkey", .value = &evidence->public_key},
+					       {"anchor", .value = &evidence->anchor},
+					       {"host-log", .value = &evidence->host_log},
+					       {"json", .flag = &options.json},
+					       {"follow", .flag = &evidence->follow},
+					       {"to", .value = &options.to},
+					       {"form", .value = &options.form},
+					       {"cursor", .value = &options.cursor},
+					       {"vm", .value = &filters[0]},
+					       {"user", .value = &filters[1]},
+					       {"event", .value = &filters[2]},
+					       {"class", .value = &filters[3]},
+					       {"since", .value = &filters[4]},
+					       {"until", .value = &filters[5]},
+					       {0}};
+	int usage = take_words(argc, argv, words, help, ANY_COUNT, NULL);
+	if (usage != GO_ON)
+		return usage;
+	for (size_t i = 0; letters[i] != 0; i++)
+		if (filters[i] != NULL && !audit_filter_take(&options.filter, letters[i], filters[i]))
 			return EXIT_USAGE;
-		given |= which;
-	}
+	int options_given = given(&options, filters);
 	const char *word = optind < argc ? argv[optind] : "";
-	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
-		if (strcmp(word, commands[i].word) == 0 && argc - optind - 1 == commands[i].operands &&
-		    (given & ~commands[i].may) == 0 && (commands[i].must & ~given) == 0)
-			return commands[i].run(argv + optind + 1, &options);
+	int operands = argc - optind - 1;
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+		int logs = operands < commands[i].reads ? operands : commands[i].reads;
+		if (strcmp(word, commands[i].word) != 0 || operands < commands[i].least ||
+		    operands > commands[i].most || (options_given & ~commands[i].may) != 0 ||
+		    (commands[i].must & ~options_given) != 0)
+			continue;
+		audit_note_read(&options, word, argv + optind + 1, (size_t)logs);
+		return commands[i].run(argv + optind + 1, &options);
+	}
 	say("`cofferdam audit` does not take these words; `cofferdam audit --help` explains");
 	return EXIT_USAGE;
 }

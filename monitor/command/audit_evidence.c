@@ -5,13 +5,16 @@
 
 #include "monitor/command/audit_log.h"
 #include "monitor/command/command.h"
+#include "monitor/command/segment.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -52,17 +55,41 @@ static int take_anchor(const char *path, struct verify *verify, char *why)
 
 static struct audit_log reader;
 
-/* Waits until the file has changed. False when it cannot any more: it is sealed, or no longer under its name. */
-static bool wait_for_more(int watch, const struct verify *verify)
+#define WATCHED (IN_MODIFY | IN_MOVE_SELF | IN_DELETE_SELF)
+struct follower {
+	int watch; /* an inotify descriptor on the file, -1: its present end is the end */
+	bool gone; /* the file is no longer under its name: what it holds now is all */
+};
+
+/* Waits until the file has changed. False when it cannot any more. One read may bring several events. */
+static bool wait_for_more(struct follower *follower, const struct verify *verify)
 {
-	char bytes[sizeof(struct inotify_event) + NAME_MAX + 1] __attribute__((aligned(8)));
-	if (watch < 0 || verify->sealed || fflush(stdout) != 0)
+	struct inotify_event events[16];
+	if (follower->watch < 0 || follower->gone || verify->sealed || fflush(stdout) != 0)
 		return false;
-	ssize_t size = read(watch, bytes, sizeof(bytes));
-	const struct inotify_event *event = (const struct inotify_event *)bytes;
-	return size >= (ssize_t)sizeof(*event) && (event->mask & IN_MODIFY) != 0;
+	ssize_t size = read(follower->watch, events, sizeof(events)); /* a file's events carry no name */
+	for (size_t i = 0; size > 0 && i < (size_t)size / sizeof(events[0]); i++)
+		follower->gone |= (events[i].mask & IN_MODIFY) == 0;
+	return size > 0;
 }
 
+/* The first that is not empty of the segments after *segment; 0: none. A rotation that failed leaves an empty one. */
+static unsigned next_segment(const char *first, unsigned segment, bool empty_too, char path[static SEGMENT_PATH_SIZE])
+{
+	struct stat status;
+	if (strlen(first) + sizeof(".9999") >= SEGMENT_PATH_SIZE)
+		return 0;
+	while (++segment <= SEGMENTS_MAX) {
+		segment_path(first, segment, path);
+		if (stat(path, &status) != 0)
+			return 0;
+		if (status.st_size > 0 || empty_too)
+			return segment;
+	}
+	return 0;
+}
+
+/* 1: `each` wants no more; 0: the end; -1 with why. */
 static int go_through(struct audit_log *log, struct verify *verify, audit_line *each, void *context, char *why)
 {
 	const char *line;
@@ -72,23 +99,32 @@ static int go_through(struct audit_log *log, struct verify *verify, audit_line *
 		struct verify_line claim;
 		json_t *record = audit_log_read(line, size, &claim);
 		verify_add(verify, &claim);
-		if (each != NULL)
-			each(record, line, size, verify->lines, context);
+		bool enough = each != NULL && !each(record, line, size, verify->lines, context);
 		json_decref(record);
+		if (enough)
+			return 1;
 	}
 	return got;
 }
 
-/* `watch`: an inotify descriptor on the file, to go on when it grows; -1: to its present end. */
 static int read_through(const char *path, int watch, struct verify *verify, audit_line *each, void *context,
 			struct verify_result *result, char *why)
 {
+	struct follower follower = {.watch = watch};
 	int got = audit_log_open(&reader, path, why);
-	bool more = got == 0;
-	while (more) {
-		reader.ended = false;
+	for (unsigned segment = 1; got == 0;) {
+		char next[SEGMENT_PATH_SIZE];
+		unsigned later = next_segment(path, segment, watch >= 0 && verify->rotated, next);
+		reader.ended = false; /* once more when there is a next: it was begun after the last line of this */
 		got = go_through(&reader, verify, each, context, why);
-		more = got == 0 && wait_for_more(watch, verify);
+		if (got != 0 || (later == 0 && next_segment(path, segment, watch >= 0 && verify->rotated, next) == 0)) {
+			if (got != 0 || !wait_for_more(&follower, verify))
+				break;
+		} else if (later != 0) {
+			got = audit_log_go_on(&reader, next, why);
+			segment = later;
+			follower.gone = watch >= 0 && inotify_add_watch(watch, next, WATCHED) < 0;
+		}
 	}
 	audit_log_close(&reader);
 	if (got < 0)
@@ -101,34 +137,73 @@ static int read_through(const char *path, int watch, struct verify *verify, audi
 
 /* What it says of one run. */
 struct known_run {
-	const char *wanted; /* its id in hex */
-	bool started, ended;
+	char id[2 * NOTE_LOG_ID_SIZE + 1]; /* in hex */
+	char log[NAME_MAX + 1];            /* its log's name; "": it has none */
+	bool started;
 	uint8_t key[NOTE_KEY_SIZE];
-	uint64_t records;
-	uint8_t root[TREE_HASH_SIZE];
+	uint64_t records;             /* that its log had for certain, 0: none … */
+	uint8_t root[TREE_HASH_SIZE]; /* … and the root over them */
 };
 
-static void look_for_run(const json_t *record, const char *line, size_t size, uint64_t number, void *context)
+/* What one record of it says of a run. */
+struct told {
+	const char *id, *log, *code;
+	const json_t *details;
+};
+
+static bool tells_of_run(const json_t *record, struct told *told)
 {
-	struct known_run *run = context;
-	const json_t *details =
-	    json_object_get(json_object_get(json_object_get(record, "unmapped"), "cofferdam"), "details");
-	const char *id = json_string_value(json_object_get(details, "run"));
-	const char *code = json_string_value(json_object_get(json_object_get(record, "metadata"), "event_code"));
-	const char *key = json_string_value(json_object_get(details, "key"));
-	uint8_t log[NOTE_LOG_ID_SIZE];
-	(void)line;
-	(void)size;
-	(void)number;
-	if (id == NULL || code == NULL || strcmp(id, run->wanted) != 0)
+	told->details = json_object_get(json_object_get(json_object_get(record, "unmapped"), "cofferdam"), "details");
+	told->id = json_string_value(json_object_get(told->details, "run"));
+	told->log = json_string_value(json_object_get(told->details, "log"));
+	told->code = json_string_value(json_object_get(json_object_get(record, "metadata"), "event_code"));
+	return told->id != NULL && told->code != NULL;
+}
+
+static bool is_event(const struct told *told, enum audit_event event)
+{
+	return strcmp(told->code, record_rules[event].code) == 0;
+}
+
+/* Of what is said of its log the most counts: who cuts it while it runs has the host's log say so at its end. */
+static void learn(struct known_run *run, const struct told *told)
+{
+	const char *key = json_string_value(json_object_get(told->details, "key"));
+	json_int_t count = json_integer_value(json_object_get(told->details, "count"));
+	uint8_t log[NOTE_LOG_ID_SIZE], root[TREE_HASH_SIZE];
+	bool begins = is_event(told, AUDIT_RUN_STARTED) || is_event(told, AUDIT_RUN_REFUSED);
+	if (begins && !run->started && key != NULL && told->log != NULL) {
+		run->started = note_key_parse(key, strlen(key), log, run->key);
+		snprintf(run->log, sizeof(run->log), "%s", told->log);
+	}
+	if ((!begins && !is_event(told, AUDIT_RUN_SEALED) && !is_event(told, AUDIT_RUN_UNSEALED)) || count <= 0 ||
+	    (uint64_t)count <= run->records ||
+	    !audit_log_hex(json_object_get(told->details, "root"), root, sizeof(root)))
 		return;
-	if (strcmp(code, record_rules[AUDIT_RUN_STARTED].code) == 0 && !run->started)
-		run->started = key != NULL && note_key_parse(key, strlen(key), log, run->key);
-	if (strcmp(code, record_rules[AUDIT_RUN_SEALED].code) != 0 &&
-	    strcmp(code, record_rules[AUDIT_RUN_UNSEALED].code) != 0)
-		return;
-	run->records = (uint64_t)json_integer_value(json_object_get(details, "count"));
-	run->ended = audit_log_hex(json_object_get(details, "root"), run->root, sizeof(run->root));
+	run->records = (uint64_t)count;
+	memcpy(run->root, root, sizeof(run->root));
+}
+
+/* One run is looked for, by its id or, where that is NULL, by its log's name. */
+struct search {
+	const char *id, *log;
+	struct known_run run;
+	bool others; /* the name is another run's */
+};
+
+static bool look_for_run(const json_t *record, const char *line, size_t size, uint64_t number, void *context)
+{
+	struct search *search = context;
+	struct told told;
+	(void)line, (void)size, (void)number;
+	if (!tells_of_run(record, &told))
+		return true;
+	bool named = told.log != NULL && strcmp(told.log, search->log) == 0;
+	bool is_it = search->id != NULL ? strcmp(told.id, search->id) == 0 : named;
+	if (is_it)
+		learn(&search->run, &told);
+	search->others |= named && !is_it;
+	return true;
 }
 
 /* The id of the run whose log this is: of its first line, which need not be true to be looked up. */
@@ -144,33 +219,143 @@ static bool run_of(const char *path, uint8_t id[static NOTE_LOG_ID_SIZE], char *
 	return claim.is_record;
 }
 
-/* Takes the run's key and end from the host's log, which must itself be whole. 1: it is not, and *result says why. */
-static int take_host_log(const char *path, const struct audit_evidence *evidence, struct verify *verify,
+static void expect_run(const struct known_run *run, struct verify *verify)
+{
+	struct verify_point *final = &verify->final;
+	verify->pinned = true; /* by a key of zeros, which nobody has, when the host does not know the run */
+	memcpy(verify->key, run->key, sizeof(verify->key));
+	final->given = run->records > 0;
+	final->size = run->records;
+	for (size_t i = 0; i < sizeof(final->log); i++)
+		sscanf(run->id + 2 * i, "%2hhx", &final->log[i]);
+	memcpy(final->root, run->root, sizeof(run->root));
+}
+
+/* The host's log must itself be whole. 0; 1: it is not, and *result says why; -1 with why. */
+static int read_host_log(const struct audit_evidence *evidence, audit_line *each, void *context,
 			 struct verify_result *result, char *why)
 {
 	static struct verify host;
-	char id[2 * NOTE_LOG_ID_SIZE + 1];
-	uint8_t bytes[NOTE_LOG_ID_SIZE];
-	struct known_run run = {.wanted = id};
 	verify_begin(&host);
 	if (evidence->public_key != NULL && audit_take_key(evidence->public_key, &host, why) != 0)
 		return -1;
-	run_of(path, bytes, why); /* a log without a first line is judged all the same */
-	for (size_t i = 0; i < sizeof(bytes); i++)
-		snprintf(id + 2 * i, 3, "%02x", bytes[i]);
-	if (read_through(evidence->host_log, -1, &host, look_for_run, &run, result, why) != 0)
+	if (read_through(evidence->host_log, -1, &host, each, context, result, why) != 0)
 		return -1;
-	if (result->verdict > VERDICT_TORN) {
-		result->of_host_log = true;
+	result->of_host_log = result->verdict > VERDICT_TORN;
+	return result->of_host_log;
+}
+
+/* Takes the run's key and end from the host's log. 0; 1: there is nothing to read, and *result says why; 2: the host
+   does not know the run; 3: it knows another run's log under this name; -1 with why. */
+static int take_host_log(const char *path, const struct audit_evidence *evidence, struct verify *verify,
+			 struct verify_result *result, char *why)
+{
+	static struct search search;
+	uint8_t id[NOTE_LOG_ID_SIZE];
+	const char *slash = strrchr(path, '/');
+	bool is_there = access(path, F_OK) == 0 || errno != ENOENT;
+	char digits[2 * NOTE_LOG_ID_SIZE + 1];
+	bool says = run_of(path, id, why); /* a log without a first line is looked up as one that is gone is */
+	for (size_t i = 0; i < sizeof(id); i++)
+		snprintf(digits + 2 * i, 3, "%02x", id[i]);
+	search = (struct search){.id = says ? digits : NULL, .log = slash == NULL ? path : slash + 1};
+	int got = read_host_log(evidence, look_for_run, &search, result, why);
+	if (got != 0)
+		return got;
+	if (!is_there && search.run.started) {
+		*result = (struct verify_result){.verdict = VERDICT_RUN_MISSING};
 		return 1;
 	}
-	verify->pinned = true; /* by a key of zeros, which nobody has, when the host does not know the run */
-	memcpy(verify->key, run.key, sizeof(verify->key));
-	verify->final = (struct verify_point){.given = run.ended && run.records > 0, .size = run.records};
-	memcpy(verify->final.log, bytes, sizeof(bytes));
-	memcpy(verify->final.root, run.root, sizeof(run.root));
-	return run.started ? 0 : 2;
+	memcpy(search.run.id, digits, sizeof(digits));
+	expect_run(&search.run, verify);
+	if (!search.run.started)
+		return 2;
+	return search.others && strcmp(search.run.log, search.log) != 0 ? 3 : 0;
 }
+
+/* `host`: what take_host_log returned. */
+static void weigh(const struct audit_evidence *evidence, int host, struct verify_result *result)
+{
+	if (result->verdict == VERDICT_UNKNOWN_KEY && result->line == 1 && host == 0)
+		result->verdict = VERDICT_REPLACED;
+	if (result->verdict <= VERDICT_TORN && host == 3)
+		result->verdict = VERDICT_REPLACED;
+	if (result->verdict == VERDICT_SEALED &&
+	    evidence->public_key == NULL) /* whose host's log that is nobody said */
+		result->verdict = VERDICT_SELF_SIGNED;
+}
+
+/* ---- every run of the host's log ---- */
+
+struct runs {
+	struct known_run *all;
+	size_t count, room;
+	bool no_memory;
+};
+
+/* A run's records are near one another. */
+static bool collect_run(const json_t *record, const char *line, size_t size, uint64_t number, void *context)
+{
+	struct runs *runs = context;
+	struct told told;
+	(void)line, (void)size, (void)number;
+	if (!tells_of_run(record, &told))
+		return true;
+	size_t i = runs->count;
+	while (i > 0 && strcmp(runs->all[i - 1].id, told.id) != 0)
+		i--;
+	if (i == 0 && runs->count == runs->room) {
+		struct known_run *more = realloc(runs->all, (runs->room + 256) * sizeof(*more));
+		runs->no_memory = more == NULL;
+		if (runs->no_memory)
+			return false;
+		runs->all = more;
+		runs->room += 256;
+	}
+	if (i == 0) {
+		i = ++runs->count;
+		runs->all[i - 1] = (struct known_run){.started = false};
+		snprintf(runs->all[i - 1].id, sizeof(runs->all[i - 1].id), "%s", told.id);
+	}
+	learn(&runs->all[i - 1], &told);
+	return true;
+}
+
+static int judge_run(const struct audit_evidence *evidence, const struct known_run *run, audit_run *each, void *context,
+		     char *why)
+{
+	static struct verify verify;
+	struct verify_result result = {.verdict = VERDICT_RUN_MISSING};
+	char path[PATH_MAX];
+	const char *slash = strrchr(evidence->host_log, '/');
+	snprintf(path, sizeof(path), "%.*s%s", slash == NULL ? 0 : (int)(slash + 1 - evidence->host_log),
+		 evidence->host_log, run->log);
+	verify_begin(&verify);
+	expect_run(run, &verify);
+	if (strchr(run->log, '/') == NULL && (access(path, F_OK) == 0 || errno != ENOENT)) {
+		if (read_through(path, -1, &verify, NULL, NULL, &result, why) != 0)
+			return -1;
+		weigh(evidence, 0, &result);
+	}
+	each(path, &verify, &result, context);
+	return 0;
+}
+
+int audit_judge_all(const struct audit_evidence *evidence, audit_run *each, void *context, struct verify_result *host,
+		    char *why)
+{
+	struct runs runs = {.all = NULL};
+	int got = read_host_log(evidence, collect_run, &runs, host, why);
+	if (runs.no_memory)
+		got = because(why, 0, "not enough memory for the runs of %s", evidence->host_log);
+	for (size_t i = 0; got == 0 && i < runs.count; i++)
+		if (runs.all[i].started)
+			got = judge_run(evidence, &runs.all[i], each, context, why);
+	free(runs.all);
+	return got;
+}
+
+/* ---- one log ---- */
 
 int audit_judge(const char *path, const struct audit_evidence *evidence, audit_line *each, void *context,
 		struct verify *verify, struct verify_result *result, char *why)
@@ -186,77 +371,11 @@ int audit_judge(const char *path, const struct audit_evidence *evidence, audit_l
 	if (host == 1)
 		return 0;
 	AUTO_CLOSE int watch = evidence->follow ? inotify_init1(IN_CLOEXEC) : -1;
-	if (evidence->follow && inotify_add_watch(watch, path, IN_MODIFY | IN_MOVE_SELF | IN_DELETE_SELF) < 0)
+	if (evidence->follow && inotify_add_watch(watch, path, WATCHED) < 0)
 		return because(why, errno, "cannot follow %s", path);
 	if (read_through(path, watch, verify, each, context, result, why) != 0)
 		return -1;
-	if (evidence->host_log == NULL)
-		return 0;
-	if (result->verdict == VERDICT_UNKNOWN_KEY && result->line == 1 && host == 0)
-		result->verdict = VERDICT_REPLACED;
-	if (result->verdict == VERDICT_SEALED &&
-	    evidence->public_key == NULL) /* whose host's log that is nobody said */
-		result->verdict = VERDICT_SELF_SIGNED;
+	if (evidence->host_log != NULL)
+		weigh(evidence, host, result);
 	return 0;
-}
-
-/* ---- in words ---- */
-
-void audit_time(uint64_t ms, char text[static AUDIT_TIME_SIZE])
-{
-	struct tm utc;
-	time_t seconds = (time_t)(ms / 1000);
-	char stamp[24];
-	if (ms > INT64_MAX || gmtime_r(&seconds, &utc) == NULL ||
-	    strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%S", &utc) == 0)
-		snprintf(text, AUDIT_TIME_SIZE, "?");
-	else
-		snprintf(text, AUDIT_TIME_SIZE, "%s.%03uZ", stamp, (unsigned)(ms % 1000));
-}
-
-/* In these %1 is the line, %2 records signed, %3 when, %4 records missing, %5 all lines, %6 the line after those
- * signed. */
-static const char *const texts[VERDICTS] = {
-    [VERDICT_SEALED] = "whole, all signed, closed by its writer; records: %5",
-    [VERDICT_SELF_SIGNED] =
-	"whole, all signed and closed, by a key that nobody outside has named: give --pubkey; records: %5",
-    [VERDICT_UNSEALED] =
-	"signed to record %2 at %3, not closed: it still runs, the host crashed, or it is an old or a cut copy",
-    [VERDICT_UNSIGNED] =
-	"signed to record %2 at %3; records %6 to %5 are not: a crash before that, or somebody added them",
-    [VERDICT_TORN] = "signed to record %2 at %3; the last line is not whole: a crash, a full disk, or a cut",
-    [VERDICT_EDITED] = "line %1 is not as it was written",
-    [VERDICT_MISSING] = "records are missing before line %1: %4",
-    [VERDICT_INSERTED] = "line %1 was added",
-    [VERDICT_ORDER] = "line %1 is not where it was written",
-    [VERDICT_SPLICED] = "line %1 is from the log of another run",
-    [VERDICT_REWRITTEN] = "lines %6 to %1 were made anew: they are not what was signed",
-    [VERDICT_UNKNOWN_KEY] = "line %1 has a key that is not this log's",
-    [VERDICT_OLD_EPOCH] = "line %1 was signed with a key of an epoch that had been closed before it",
-    [VERDICT_CUT] = "records are missing at the end: the host's log knows of more than these %5",
-    [VERDICT_REPLACED] = "this is not the log that the host's log knows for this run",
-    [VERDICT_ROLLED_BACK] = "the anchor is not in it: records that were there are gone or changed",
-    [VERDICT_EMPTY] = "no record at all: nothing was written, or everything was removed",
-    [VERDICT_NOT_A_LOG] = "this is not an audit log of cofferdam",
-};
-
-void audit_describe(const struct verify_result *result, char text[static AUDIT_TEXT_SIZE])
-{
-	const uint64_t numbers[] = {
-	    0, result->line, result->signed_to, 0, result->count, result->lines, result->signed_to + 1};
-	char when[AUDIT_TIME_SIZE];
-	size_t used = 0;
-	audit_time(result->signed_ms, when);
-	for (const char *at = texts[result->verdict]; *at != 0 && used < AUDIT_TEXT_SIZE - 1; at++) {
-		if (*at != '%') {
-			text[used++] = *at;
-			continue;
-		}
-		size_t room = AUDIT_TEXT_SIZE - used;
-		unsigned which = (unsigned)(*++at - '0');
-		int length = which == 3 ? snprintf(text + used, room, "%s", when)
-					: snprintf(text + used, room, "%" PRIu64, numbers[which]);
-		used += (size_t)length < room ? (size_t)length : room - 1;
-	}
-	text[used] = 0;
 }

@@ -10,8 +10,16 @@
 
 int audit_log_open(struct audit_log *log, const char *path, char *why)
 {
+	*log = (struct audit_log){.descriptor = -1};
+	return audit_log_go_on(log, path, why);
+}
+
+int audit_log_go_on(struct audit_log *log, const char *path, char *why)
+{
 	struct stat status;
-	*log = (struct audit_log){.descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)};
+	close_descriptor(&log->descriptor);
+	log->ended = false;
+	log->descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (log->descriptor < 0)
 		return because(why, errno, "cannot open %s", path);
 	if (fstat(log->descriptor, &status) == 0 && S_ISREG(status.st_mode))
@@ -82,12 +90,29 @@ bool audit_log_hex(const json_t *text, uint8_t *bytes, size_t size)
 	return true;
 }
 
+/* The tree before a segment. */
+static bool read_start(const json_t *details, struct verify_line *claim)
+{
+	const json_t *epoch = json_object_get(details, "epoch"), *frontier = json_object_get(details, "frontier");
+	if (!json_is_integer(epoch) || json_integer_value(epoch) < 0 || json_array_size(frontier) > TREE_LEVELS)
+		return false;
+	claim->epoch = (uint64_t)json_integer_value(epoch);
+	for (size_t i = 0; i < json_array_size(frontier); i++, claim->frontier_size += TREE_HASH_SIZE)
+		if (!audit_log_hex(json_array_get(frontier, i), claim->frontier + claim->frontier_size, TREE_HASH_SIZE))
+			return false;
+	return true;
+}
+
 /* What the first record and a checkpoint carry beside. */
 static void read_signing(const char *line, size_t size, const char *code, const json_t *own, struct verify_line *claim)
 {
 	uint8_t log[NOTE_LOG_ID_SIZE];
 	const char *key = json_string_value(json_object_get(json_object_get(own, "details"), "key"));
-	claim->has_key = strcmp(code, record_rules[AUDIT_LOG_OPENED].code) == 0 && key != NULL &&
+	claim->rotates = strcmp(code, record_rules[AUDIT_LOG_ROTATED].code) == 0;
+	claim->continues = strcmp(code, record_rules[AUDIT_LOG_CONTINUED].code) == 0;
+	if (claim->continues && !read_start(json_object_get(own, "details"), claim))
+		claim->continues = false;
+	claim->has_key = (claim->continues || strcmp(code, record_rules[AUDIT_LOG_OPENED].code) == 0) && key != NULL &&
 			 note_key_parse(key, strlen(key), log, claim->key) && memcmp(log, claim->run, sizeof(log)) == 0;
 	claim->is_checkpoint = strcmp(code, record_rules[AUDIT_CHECKPOINT].code) == 0;
 	if (claim->is_checkpoint && !signer_find_note(line, size, claim->note, &claim->note_size, claim->before_note))

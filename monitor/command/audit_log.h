@@ -18,6 +18,8 @@ struct audit_log {
 
 /* Opens a regular file. 0, or -1 with why. */
 int audit_log_open(struct audit_log *log, const char *path, char *why);
+/* Goes on in another file as if it followed in the same. 0, or -1 with why. */
+int audit_log_go_on(struct audit_log *log, const char *path, char *why);
 void audit_log_close(struct audit_log *log);
 
 /* The next whole line, without its newline, valid until the next call. 1; 0 at the end; -1 with why. A line longer than

@@ -53,17 +53,17 @@ static void keep_turn(struct proof *proof, const struct verify_line *claim)
 	proof->turns[proof->turn_count++].size = claim->note_size;
 }
 
-static void keep_line(const json_t *record, const char *line, size_t size, uint64_t number, void *context)
+static bool keep_line(const json_t *record, const char *line, size_t size, uint64_t number, void *context)
 {
 	struct proof *proof = context;
 	if (record == NULL || proof->failed)
-		return;
+		return true;
 	if (proof->count == proof->room) {
 		size_t room = proof->room == 0 ? 1024 : 2 * proof->room;
 		uint8_t(*more)[TREE_HASH_SIZE] = reallocarray(proof->leaves, room, TREE_HASH_SIZE);
 		if (more == NULL) {
 			proof->failed = true;
-			return;
+			return true;
 		}
 		proof->leaves = more;
 		proof->room = room;
@@ -78,6 +78,7 @@ static void keep_line(const json_t *record, const char *line, size_t size, uint6
 	json_decref(audit_log_read(line, size, &claim));
 	if (claim.is_checkpoint)
 		keep_turn(proof, &claim);
+	return true;
 }
 
 /* The greatest power of two below `count` (RFC 9162, section 2.1.1). */

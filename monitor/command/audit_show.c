@@ -77,7 +77,7 @@ static bool is_user(const json_t *record, const char *wanted)
 	       strcmp(login, wanted) == 0;
 }
 
-static bool passes(const struct audit_filter *filter, const json_t *record)
+bool audit_filter_passes(const struct audit_filter *filter, const json_t *record)
 {
 	json_int_t time = json_integer_value(json_object_get(record, "time"));
 	if (time < 0 || (uint64_t)time < filter->since_ms || (uint64_t)time > filter->until_ms)
@@ -114,7 +114,7 @@ struct shown {
 	bool is_log; /* its first line is a record */
 };
 
-static void print_record(const json_t *record, const char *line, size_t size, uint64_t number, void *context)
+static bool print_record(const json_t *record, const char *line, size_t size, uint64_t number, void *context)
 {
 	struct shown *shown = context;
 	const struct audit_options *options = shown->options;
@@ -123,11 +123,11 @@ static void print_record(const json_t *record, const char *line, size_t size, ui
 	(void)size;
 	shown->is_log = shown->is_log || (record != NULL && number == 1);
 	if (!shown->is_log) /* the verdict says so, once */
-		return;
+		return true;
 	if (!options->json && number == 1)
 		printf("%-24s  %-16s  %-8s  %s\n", "TIME", "EVENT", "OUTCOME", "MESSAGE");
-	if (record != NULL && !passes(&options->filter, record))
-		return;
+	if (record != NULL && !audit_filter_passes(&options->filter, record))
+		return true;
 	if (options->json) {
 		if (record == NULL)
 			printf("null");
@@ -146,6 +146,7 @@ static void print_record(const json_t *record, const char *line, size_t size, ui
 		print_escaped(text_at(record, "message"), 0);
 	}
 	putchar('\n');
+	return true;
 }
 
 int audit_show(char **operands, const struct audit_options *options)

@@ -13,12 +13,13 @@ static void hex(const uint8_t *bytes, size_t size, char *text)
 		snprintf(text + 2 * i, 3, "%02x", bytes[i]);
 }
 
-static void report_json(const struct verify_result *result, const char *text, const char *root, bool pinned)
+static void report_json(const char *path, const struct verify_result *result, const char *text, const char *root,
+			bool pinned)
 {
-	json_t *object = json_pack("{s:s, s:i, s:s, s:b, s:I, s:I, s:I, s:s}", "verdict", verdict_word(result->verdict),
-				   "status", verdict_status(result->verdict), "text", text, "key_given", pinned,
-				   "lines", (json_int_t)result->lines, "unbroken", (json_int_t)result->good,
-				   "signed_to", (json_int_t)result->signed_to, "root", root);
+	json_t *object = json_pack("{s:s%, s:s, s:i, s:s, s:b, s:I, s:I, s:I, s:s}", "log", path, strlen(path),
+				   "verdict", verdict_word(result->verdict), "status", verdict_status(result->verdict),
+				   "text", text, "key_given", pinned, "lines", (json_int_t)result->lines, "unbroken",
+				   (json_int_t)result->good, "signed_to", (json_int_t)result->signed_to, "root", root);
 	if (result->line > 0)
 		json_object_set_new(object, "line", json_integer((json_int_t)result->line));
 	if (result->of_host_log)
@@ -32,24 +33,91 @@ static void report_json(const struct verify_result *result, const char *text, co
 	json_decref(object);
 }
 
+static void report(const char *path, const struct verify *verify, const struct verify_result *result, bool json)
+{
+	char text[AUDIT_TEXT_SIZE], root_text[2 * TREE_HASH_SIZE + 1];
+	uint8_t root[TREE_HASH_SIZE];
+	audit_describe(result, text);
+	tree_root(&verify->tree, root);
+	hex(root, sizeof(root), root_text);
+	if (json)
+		report_json(path, result, text, root_text, verify->pinned);
+	else
+		printf("%s: %s: %s\n", path, verdict_word(result->verdict), text);
+}
+
+/* ---- all runs ---- */
+
+struct all_runs {
+	bool json;
+	enum verdict worst;
+	unsigned counts[VERDICTS];
+};
+
+static void report_run(const char *path, const struct verify *verify, const struct verify_result *result, void *context)
+{
+	struct all_runs *all = context;
+	report(path, verify, result, all->json);
+	all->counts[result->verdict]++;
+	if (verdict_status(result->verdict) > verdict_status(all->worst))
+		all->worst = result->verdict;
+}
+
+/* "sealed: 3, unsealed: 1" */
+static void note_all(const struct all_runs *all, const struct audit_options *options)
+{
+	char text[AUDIT_TEXT_SIZE] = "no run";
+	size_t logs = 0, used = 0;
+	for (size_t i = 0; i < VERDICTS; i++) {
+		if (all->counts[i] > 0 && used < sizeof(text))
+			used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%s: %u", logs == 0 ? "" : ", ",
+						 verdict_word(i), all->counts[i]);
+		logs += all->counts[i];
+	}
+	audit_note_verified(options, NULL, logs, text, all->worst > VERDICT_TORN);
+}
+
+static int verify_all(const struct audit_options *options)
+{
+	struct all_runs all = {.json = options->json};
+	static const struct verify none;
+	struct verify_result host;
+	char why[WHY_SIZE];
+	int got = audit_judge_all(&options->evidence, report_run, &all, &host, why);
+	if (got < 0) {
+		say("%s", why);
+		return EXIT_OURS;
+	}
+	if (got > 0) {
+		report(options->evidence.host_log, &none, &host, options->json);
+		audit_note_verified(options, NULL, 1, verdict_word(host.verdict), true);
+		return verdict_status(host.verdict);
+	}
+	for (size_t i = 0; i < VERDICTS && !options->json; i++)
+		if (all.counts[i] > 0)
+			printf("%s: %u\n", verdict_word(i), all.counts[i]);
+	note_all(&all, options);
+	return verdict_status(all.worst);
+}
+
 int audit_verify(char **operands, const struct audit_options *options)
 {
 	struct verify verify;
 	struct verify_result result;
-	char why[WHY_SIZE], text[AUDIT_TEXT_SIZE], root_text[2 * TREE_HASH_SIZE + 1];
-	uint8_t root[TREE_HASH_SIZE];
+	char why[WHY_SIZE];
+	if (operands[0] == NULL && (options->evidence.host_log == NULL || options->evidence.anchor != NULL)) {
+		say("verify needs a LOG, or without one --host-log and no --anchor, for the logs of all its runs");
+		return EXIT_USAGE;
+	}
+	if (operands[0] == NULL)
+		return verify_all(options);
 	if (audit_judge(operands[0], &options->evidence, NULL, NULL, &verify, &result, why) != 0) {
 		say("%s", why);
 		return EXIT_OURS;
 	}
-	audit_describe(&result, text);
-	tree_root(&verify.tree, root);
-	hex(root, sizeof(root), root_text);
-	if (options->json)
-		report_json(&result, text, root_text, verify.pinned);
-	else
-		printf("%s: %s: %s\n", result.of_host_log ? options->evidence.host_log : operands[0],
-		       verdict_word(result.verdict), text);
+	const char *about = result.of_host_log ? options->evidence.host_log : operands[0];
+	report(about, &verify, &result, options->json);
+	audit_note_verified(options, about, 1, verdict_word(result.verdict), result.verdict > VERDICT_TORN);
 	return verdict_status(result.verdict);
 }
 

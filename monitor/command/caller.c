@@ -54,3 +54,45 @@ bool caller_of(int connection, struct caller *caller)
 	}
 	return true;
 }
+
+/* ---- roles ---- */
+
+enum { GROUPS_MAX = 65536 /* NGROUPS_MAX of the kernel */ };
+
+struct identity {
+	uid_t uid;
+	const gid_t *groups;
+	size_t count;
+};
+
+static bool is_one_of(const struct identity *identity, const struct policy_principal *list, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		if (!list[i].is_group && list[i].id == identity->uid)
+			return true;
+		for (size_t j = 0; list[i].is_group && j < identity->count; j++)
+			if (identity->groups[j] == list[i].id)
+				return true;
+	}
+	return false;
+}
+
+/* The groups are those of the moment of connecting; SO_PEERGROUPS has the supplementary ones alone. */
+uint32_t caller_roles(int connection, uid_t owner, const struct policy_control *control)
+{
+	static gid_t groups[GROUPS_MAX + 1];
+	struct ucred credentials;
+	socklen_t size = sizeof(credentials);
+	if (getsockopt(connection, SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0)
+		return 0;
+	if (credentials.uid == owner || credentials.uid == 0)
+		return CALLER_OWNER;
+	size = sizeof(gid_t) * GROUPS_MAX;
+	if (getsockopt(connection, SOL_SOCKET, SO_PEERGROUPS, groups, &size) != 0)
+		return 0;
+	const struct identity identity = {credentials.uid, groups, size / sizeof(gid_t) + 1};
+	groups[identity.count - 1] = credentials.gid;
+	return (is_one_of(&identity, control->operators, control->operator_count) ? CALLER_OPERATOR : 0U) |
+	       (is_one_of(&identity, control->viewers, control->viewer_count) ? CALLER_VIEWER : 0U) |
+	       (is_one_of(&identity, control->auditors, control->auditor_count) ? CALLER_AUDITOR : 0U);
+}

@@ -2,9 +2,9 @@
 #include "monitor/command/command.h"
 #include "policy/signature.h"
 
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 static const char help[] =
     "Usage: cofferdam check [--json] POLICY\n"
@@ -12,40 +12,32 @@ static const char help[] =
     "Finds every mistake in a policy file, each with its place and a hint. Opens nothing that the\n"
     "policy names: `cofferdam plan` does.\n"
     "\n"
-    "  --json  as a JSON object; its \"problems\" is an empty array when there is none\n"
+    "  --json  as a JSON object; its \"problems\" is an empty array when there is none, \"run_refuses\" when\n"
+    "          `run` takes the policy\n"
     "\n"
     "Exit status: 0 no mistake, 2 mistakes, 125 the file cannot be read, or others than its\n"
     "owner could change it.\n";
 
 int command_check(int argc, char **argv, const struct host *host)
 {
-	static const struct option words[] = {{"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {0}};
 	bool json = false;
-	for (int option; (option = next_option(argc, argv, words)) != -1;) {
-		if (option == 'h') {
-			fputs(help, stdout);
-			return 0;
-		}
-		if (option != 'j')
-			return EXIT_USAGE;
-		json = true;
-	}
-	if (!has_arguments(argc, argv, 1, "one policy file"))
-		return EXIT_USAGE;
+	const struct command_option options[] = {{.name = "json", .flag = &json}, {0}};
+	int usage = take_words(argc, argv, options, help, 1, "one policy file");
+	if (usage != GO_ON)
+		return usage;
 	struct problems problems;
 	problems_init(&problems);
 	struct policy *policy = policy_load(argv[optind], host, &problems);
-	char *text = json ? problems_json(&problems) : NULL;
+	bool is_refused = policy != NULL && !policy_may_run(policy, host, &problems);
+	char *text = json ? problems_json(&problems, policy == NULL) : NULL;
+	if (policy != NULL && text == NULL)
+		printf("%s: no mistakes\n", argv[optind]);
+	if (is_refused && text == NULL)
+		say("but `run` would refuse it:");
 	if (text != NULL)
 		puts(text);
 	else
 		problems_print(&problems, stderr);
-	if (policy != NULL && !json)
-		printf("%s: no mistakes\n", argv[optind]);
-	if (policy != NULL && !json && !policy_may_run(policy, host, &problems)) {
-		say("but `run` would refuse it:");
-		problems_print(&problems, stderr);
-	}
 	int status = policy != NULL ? 0 : problems.files[PROBLEM_FILE_POLICY].bytes == NULL ? EXIT_OURS : EXIT_USAGE;
 	free(text);
 	problems_free(&problems);

@@ -9,7 +9,9 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
+#include <time.h>
 
 #define COFFERDAM_VERSION "0.1.0"
 
@@ -30,10 +32,21 @@ void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Fills why; returns -1, so that callers can return it. With error, ": " and its text follow. */
 int because(char *why, int error, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
-/* getopt_long, with messages that name the command and its --help. The option's value, -1 after the last, '?' after a
-   message. `words` need a "help" of 'h'; -h is one too. */
-struct option;
-int next_option(int argc, char **argv, const struct option *words);
+/* One option of a subcommand: a flag to set, or where its value goes (argv's own). A table ends with one without a
+   name;
+   --help is everywhere. */
+struct command_option {
+	const char *name; /* without its dashes */
+	bool *flag;
+	const char **value;
+};
+enum { GO_ON = -1, ANY_COUNT = -1 };
+/* Takes the options, wherever among the words they stand; `options` may be NULL. GO_ON with `count` words left from
+   argv[optind] on (ANY_COUNT: the caller counts); otherwise the exit status: 0 when the help was printed, EXIT_USAGE
+   after a message, which says that the command takes `what`. */
+int take_words(int argc, char **argv, const struct command_option *options, const char *help, int count,
+	       const char *what);
+
 /* Whether exactly `count` arguments are left; otherwise says that the command takes `what`. */
 bool has_arguments(int argc, char **argv, int count, const char *what);
 
@@ -41,7 +54,15 @@ bool has_arguments(int argc, char **argv, int count, const char *what);
 void close_descriptor(int *descriptor);
 #define AUTO_CLOSE __attribute__((cleanup(close_descriptor)))
 
-int command_run(int argc, char **argv, const struct host *host);
+/* For deadlines: ms of a clock that nobody sets. */
+static inline int64_t monotonic_ms(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * INT64_C(1000) + now.tv_nsec / 1000000;
+}
+
+int command_run(int argc, char **argv, const char *host_file);
 int command_check(int argc, char **argv, const struct host *host);
 int command_plan(int argc, char **argv, const struct host *host);
 int command_explain(int argc, char **argv, const struct host *host);

@@ -10,37 +10,32 @@
 
 struct control_session {
 	int descriptor;
+	int given[2];   /* the descriptors that came with an answer, -1: none */
 	pid_t launcher; /* who listens: the `cofferdam run` of this VM; 0: unknown */
-	int error;      /* errno of the connect that failed */
+	int error;      /* errno of the connect that failed; EACCES as well where the VM refuses for want of a role */
+	const char *folder; /* that the socket lies in; borrowed */
 };
 
 /* 0, or -1 with why. */
-int control_connect(struct control_session *session, const char *folder, const char *name, char *why);
-/* As control_request. */
-int control_ask(struct control_session *session, json_t *request, json_t **answer, char *why);
+int control_connect(struct control_session *session, const struct control_folders *folders, const char *name,
+		    char *why);
+int control_connect_in(struct control_session *session, const char *folder, const char *name, char *why);
+/* As control_request. For ever: until the VM has ended. */
+int control_ask(struct control_session *session, const json_t *request, json_t **answer, char *why);
+int control_ask_for_ever(struct control_session *session, const json_t *request, json_t **answer, char *why);
 void control_disconnect(struct control_session *session);
 
-/* Calls `each` for every socket in the folder, by name. A folder that is not there has none. */
-int control_each(const char *folder, void (*each)(const char *name, void *context), void *context, char *why);
-bool control_is_there(const char *folder, const char *name);
-
-int64_t control_now_ms(void);
-
-/* ---- control_commands.c: words ---- */
-
-struct control_options {
-	bool json, no_wait;
-	long grace_s; /* -1: the policy's */
-	const char *name;
-};
-/* `accepted`: j (--json), g (--grace), n (--no-wait), N (a name follows). 0: go on; otherwise exit with *status. */
-int control_parse(int argc, char **argv, const char *accepted, const char *help, struct control_options *options,
-		  int *status);
+/* Calls `each` for every socket, folder by folder, by name. A folder that is not there has none. */
+int control_each(const struct control_folders *folders,
+		 void (*each)(const char *folder, const char *name, void *context), void *context, char *why);
+bool control_is_there(const struct control_session *session, const char *name);
 
 /* ---- control_print.c: answers, which a taken-over supervisor may have written ---- */
 
 /* Escaped, at least `width` wide. */
 void control_print(const char *string, int width);
+/* A message on standard error: `what`, then an answer's text, escaped. */
+void control_say(const char *what, const char *string);
 void control_print_json(const json_t *value);
 void control_print_uptime(json_int_t ms, int width);
 /* "?" or 0 where the answer has none. */

@@ -6,15 +6,18 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
-enum { EXIT_NOT_DONE = 1, KEY_WIDTH = 16 };
+enum { EXIT_NOT_DONE = 1, KEY_WIDTH = 23 };
 
 static const char help[] =
     "Usage: cofferdam inspect [--json] NAME\n"
     "\n"
-    "Shows a VM's plan, its state, and each process's jail, layer by layer: `verified` by the process,\n"
-    "and where /proc tells, confirmed by the kernel now; `missing` on this host; `differs` where the\n"
-    "kernel says otherwise.\n"
+    "Shows a VM's plan, its state, the caps in force (and the policy's, where `cofferdam set` changed\n"
+    "one), and each process's jail, layer by layer: `verified` by the process, and where /proc tells,\n"
+    "confirmed by the kernel now; `missing` on this host; `differs` where the kernel says otherwise.\n"
+    "`drift` says whether the policy's files have changed since the start: the VM keeps to what they\n"
+    "said then.\n"
     "\n"
     "  --json  for scripts; a number's unit is the end of its key\n"
     "\n"
@@ -63,6 +66,8 @@ static void print_number(const char *key, json_int_t number)
 		printf("%" JSON_INTEGER_FORMAT, number);
 	if (ends_with(key, "_per_s"))
 		printf("/s");
+	else if (ends_with(key, "_percent"))
+		printf("%%");
 }
 
 /* ---- lines ---- */
@@ -70,7 +75,7 @@ static void print_number(const char *key, json_int_t number)
 /* "run_time_ms" as "run_time": the number has its unit beside it. */
 static void print_key(const char *key, int width)
 {
-	static const char *const units[] = {"_bytes_per_s", "_per_s", "_bytes", "_ms"};
+	static const char *const units[] = {"_bytes_per_s", "_per_s", "_bytes", "_ms", "_percent"};
 	char name[64];
 	snprintf(name, sizeof(name), "%s", key);
 	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
@@ -101,6 +106,7 @@ static void print_device(const json_t *device)
 	} flags[] = {
 	    {"read_only", "read-only", "read-write"},
 	    {"input", "takes input", "no input"},
+	    {"reporting", "free pages reported", "free pages not reported"},
 	    {"filter_escapes", "escape sequences filtered", "escape sequences as they come"},
 	};
 	const char *key;
@@ -121,6 +127,10 @@ static void print_device(const json_t *device)
 	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
 		if ((value = json_object_get(device, flags[i].key)) != NULL)
 			printf(", %s", json_is_true(value) ? flags[i].yes : flags[i].no);
+	if (json_object_get(device, "overlay") != NULL) {
+		printf(", overlay: ");
+		control_print(control_string(device, "overlay"), 0);
+	}
 	putchar('\n');
 }
 
@@ -146,41 +156,51 @@ static void print_facts(json_t *facts)
 	}
 }
 
-static int ask(const char *folder, const char *name, json_t **answer, pid_t *launcher, char *why)
+/* What the supervisor says, and what only the launcher can: whether the policy's files are as they were, and which
+ * processors the control group has. */
+static int ask(const struct control_folders *folders, const char *name, json_t **answer, pid_t *launcher, char *why)
 {
 	struct control_session session;
-	json_t *request = json_pack("{s:s}", "request", "inspect");
-	int result = control_connect(&session, folder, name, why);
-	if (result == 0) {
+	json_t *request = json_pack("{s:s}", "request", "inspect"), *second = json_pack("{s:s}", "request", "drift");
+	json_t *drift = NULL;
+	int result = control_connect(&session, folders, name, why);
+	if (result == 0)
 		result = control_ask(&session, request, answer, why);
-		*launcher = session.launcher;
-		control_disconnect(&session);
-	}
+	if (result == 0 && control_ask(&session, second, &drift, why) == 0)
+		json_object_update_missing(*answer, drift);
+	else if (result == 0)
+		json_object_set_new(*answer, "drift", json_string("unknown"));
+	*launcher = session.launcher;
+	control_disconnect(&session);
+	json_decref(drift);
 	json_decref(request);
+	json_decref(second);
 	return result;
 }
 
-int command_inspect(int argc, char **argv, const char *runtime_folder)
+int command_inspect(int argc, char **argv, const struct control_folders *folders)
 {
-	struct control_options options;
+	bool json = false;
+	const struct command_option options[] = {{.name = "json", .flag = &json}, {0}};
 	char why[WHY_SIZE];
-	int status;
 	pid_t launcher = 0;
 	json_t *answer;
-	if (control_parse(argc, argv, "jN", help, &options, &status) != 0)
-		return status;
-	if (ask(runtime_folder, options.name, &answer, &launcher, why) != 0) {
+	int usage = take_words(argc, argv, options, help, 1, "the name of one VM");
+	if (usage != GO_ON)
+		return usage;
+	const char *name = argv[optind];
+	if (ask(folders, name, &answer, &launcher, why) != 0) {
 		say("%s", why);
 		return EXIT_NOT_DONE;
 	}
 	json_object_del(answer, "ok");
 	bool agrees = jail_summarise(json_object_get(answer, "processes"), launcher);
-	if (options.json)
+	if (json)
 		control_print_json(answer);
 	else
 		print_facts(answer);
 	json_decref(answer);
 	if (!agrees)
-		say("the kernel does not confirm what a process of VM '%s' reported: see `differs`", options.name);
+		say("the kernel does not confirm what a process of VM '%s' reported: see `differs`", name);
 	return agrees ? 0 : EXIT_NOT_DONE;
 }

@@ -6,6 +6,7 @@
  */
 #include "monitor/command/control_jail.h"
 
+#include "jail/launch.h"
 #include "jail/lockdown.h"
 #include "monitor/audit/record.h"
 #include "monitor/command/control_client.h"
@@ -22,7 +23,7 @@ enum { FILE_SIZE = 8192, DETAIL_SIZE = 512, LAYER_WIDTH = 16, STATE_WIDTH = 9 };
 /* What the kernel says of one process. Numbers are -1 where it does not say. */
 struct seen {
 	pid_t pid;
-	char status[FILE_SIZE], limits[FILE_SIZE], cgroup[FILE_SIZE];
+	char status[FILE_SIZE], limits[FILE_SIZE];
 };
 
 static bool read_proc(pid_t pid, const char *name, char text[static FILE_SIZE])
@@ -80,7 +81,6 @@ static bool find(pid_t launcher, unsigned role, struct seen *seen)
 	if (seen->pid == 0)
 		return false;
 	read_proc(seen->pid, "limits", seen->limits);
-	read_proc(seen->pid, "cgroup", seen->cgroup);
 	return true;
 }
 
@@ -195,21 +195,11 @@ static bool add_layer(json_t *jail, const json_t *process, unsigned bit, const s
 	return agrees;
 }
 
-/* "4:memory:/cofferdam/web-7" on v1, "0::/cofferdam/web-7" on v2: where the VM's group is what the launcher made. */
+/* Where the VM's group is what the launcher made. */
 static void add_cgroup(json_t *jail, const struct seen *seen)
 {
-	char detail[DETAIL_SIZE] = "", text[FILE_SIZE], *rest = text;
-	memcpy(text, seen->cgroup, sizeof(text));
-	for (char *line; (line = strsep(&rest, "\n")) != NULL;) {
-		char *path = strstr(line, "/cofferdam/"), *controllers = strchr(line, ':');
-		char *root = controllers == NULL ? NULL : strchr(controllers + 1, ':');
-		size_t used = strlen(detail);
-		if (path == NULL || root == NULL)
-			continue;
-		*root = 0;
-		snprintf(detail + used, DETAIL_SIZE - used, "%s%.40s:%.200s", used > 0 ? ", " : "",
-			 controllers[1] == 0 ? "v2" : controllers + 1, root + 1);
-	}
+	char detail[JAIL_CGROUP_TEXT_SIZE];
+	jail_cgroup_of(seen->pid, detail);
 	add(jail, "cgroup", detail[0] != 0 ? "in force" : "missing", detail[0] != 0 ? detail : "none of the VM's own");
 }
 

@@ -14,6 +14,14 @@ void control_print(const char *string, int width)
 	printf("%-*.*s", width, (int)text.used, plain);
 }
 
+void control_say(const char *what, const char *string)
+{
+	char plain[TEXT_EXPANSION * 512];
+	struct text text = {.bytes = plain, .size = sizeof(plain)};
+	text_plain(&text, string, strnlen(string, 512));
+	say("%s%.*s", what, (int)text.used, plain);
+}
+
 const char *control_string(const json_t *object, const char *key)
 {
 	const char *string = json_string_value(json_object_get(object, key));

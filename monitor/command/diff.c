@@ -4,10 +4,10 @@
 #include "policy/policy.h"
 #include "policy/schema.h"
 
-#include <getopt.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char help[] =
     "Usage: cofferdam diff [--fail-on-loosen] [--json] A B\n"
@@ -105,23 +105,12 @@ static int compare(struct policy *before, struct policy *after, bool fail_on_loo
 
 int command_diff(int argc, char **argv, const struct host *host)
 {
-	static const struct option words[] = {{"json", no_argument, NULL, 'j'},
-					      {"fail-on-loosen", no_argument, NULL, 'f'},
-					      {"help", no_argument, NULL, 'h'},
-					      {0}};
 	bool json = false, fail_on_loosen = false;
-	for (int option; (option = next_option(argc, argv, words)) != -1;) {
-		if (option == 'h') {
-			fputs(help, stdout);
-			return 0;
-		}
-		if (option == '?')
-			return EXIT_USAGE;
-		json |= option == 'j';
-		fail_on_loosen |= option == 'f';
-	}
-	if (!has_arguments(argc, argv, 2, "two policy files"))
-		return EXIT_USAGE;
+	const struct command_option options[] = {
+	    {.name = "json", .flag = &json}, {.name = "fail-on-loosen", .flag = &fail_on_loosen}, {0}};
+	int usage = take_words(argc, argv, options, help, 2, "two policy files");
+	if (usage != GO_ON)
+		return usage;
 	struct policy *before = load(argv[optind], host), *after = load(argv[optind + 1], host);
 	int status = before == NULL || after == NULL ? EXIT_USAGE : compare(before, after, fail_on_loosen, json);
 	policy_free(before);

@@ -7,7 +7,6 @@
 #include "monitor/command/readiness.h"
 
 #include <fcntl.h>
-#include <getopt.h>
 #include <jansson.h>
 #include <linux/kvm.h>
 #include <linux/landlock.h>
@@ -193,22 +192,13 @@ static const char help[] =
 
 int command_doctor(int argc, char **argv, const struct host *host)
 {
-	static const struct option options[] = {
-	    {"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {0}};
 	static const struct jail_caps every_cap = {.memory_bytes = PLAN_RAM_MIN, .cpu_percent = 100, .tasks = 64};
 	struct report report = {0};
 	bool json = false;
-	for (int option; (option = next_option(argc, argv, options)) != -1;) {
-		if (option == 'h') {
-			fputs(help, stdout);
-			return 0;
-		}
-		if (option != 'j')
-			return EXIT_USAGE;
-		json = true;
-	}
-	if (!has_arguments(argc, argv, 0, "no argument"))
-		return EXIT_USAGE;
+	const struct command_option options[] = {{.name = "json", .flag = &json}, {0}};
+	int usage = take_words(argc, argv, options, help, 0, "no argument");
+	if (usage != GO_ON)
+		return usage;
 	report.list = json ? json_array() : NULL;
 	readiness_each(host, &every_cap, NULL, show_readiness, &report);
 	for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++) {

@@ -4,10 +4,10 @@
 #include "policy/describe.h"
 #include "policy/policy.h"
 
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char help[] =
     "Usage: cofferdam explain [--json] KEY [POLICY]\n"
@@ -129,17 +129,11 @@ static int explain(const char *key, const struct policy *policy, bool json)
 
 int command_explain(int argc, char **argv, const struct host *host)
 {
-	static const struct option words[] = {{"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {0}};
 	bool json = false;
-	for (int option; (option = next_option(argc, argv, words)) != -1;) {
-		if (option == 'h') {
-			fputs(help, stdout);
-			return 0;
-		}
-		if (option != 'j')
-			return EXIT_USAGE;
-		json = true;
-	}
+	const struct command_option options[] = {{.name = "json", .flag = &json}, {0}};
+	int usage = take_words(argc, argv, options, help, ANY_COUNT, NULL);
+	if (usage != GO_ON)
+		return usage;
 	bool has_policy = argc - optind == 2;
 	if (!has_policy && !has_arguments(argc, argv, 1, "a key, and a policy file if you like"))
 		return EXIT_USAGE;

@@ -1,8 +1,5 @@
 /* What goes into the host's log (monitor/command/host_log.h). A session runs in a child, so that the key is never in
  * the memory of a process that lives on.
- *
- * `running/RUN` in the audit folder names the log of a run that the host's log has begun and not ended. It only saves
- * looking at every log; nobody needs to believe it, for what it leads to is verified with the key it holds.
  */
 #include "monitor/command/host_log.h"
 
@@ -11,13 +8,16 @@
 #include "monitor/command/audit_log.h"
 #include "monitor/command/caller.h"
 #include "monitor/command/command.h"
-#include "monitor/command/host_store.h"
+#include "monitor/command/host_runs.h"
 #include "monitor/command/log.h"
 #include "monitor/command/resources.h"
+#include "monitor/command/revision.h"
+#include "monitor/command/segment.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <libgen.h>
 #include <pwd.h>
 #include <sodium.h>
@@ -27,172 +27,39 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { RUN_DIGITS = 2 * NOTE_LOG_ID_SIZE, LOG_NAME_SIZE = 161, MARK_SIZE = 512 };
+enum { SEAL_TRIES = 200 };
 
-/* A run as its mark has it. */
-struct run {
-	uint8_t id[NOTE_LOG_ID_SIZE];
-	char vm[PLAN_NAME_SIZE];
-	char log[LOG_NAME_SIZE];
-	char key[NOTE_KEY_TEXT_SIZE];
+/* What a session is for, beside settling what has ended. */
+struct errand {
+	const struct run *started; /* a run's log is open; NULL: none */
+	const struct policy *policy;
+	bool is_signed;            /* the policy must be */
+	const struct run *refused; /* a run did not start; NULL: none */
+	const char *reason;
+	const char *unfit; /* the path of a policy that was not taken, `reason` is why; NULL: none */
+	uint64_t mistakes;
+	const char *reset; /* the VM whose revisions are reset; NULL: none */
+	uint64_t revision;
+	bool rotate;               /* the host's log goes on in another file */
+	const struct log_use *use; /* somebody reads a log: nothing is settled; NULL: nobody */
 };
-
-struct session {
-	struct host_store store;
-	const char *folder;
-	int running;                   /* the marks' folder */
-	char done[64][RUN_DIGITS + 1]; /* marks to remove once the records are on disk */
-	size_t done_count;
-};
-
-/* ---- records ---- */
-
-static void set_bytes(struct audit_view *view, enum audit_field field, const void *bytes, size_t size)
-{
-	view->fields[field] = (struct audit_value){.bytes = bytes, .size = (uint16_t)size};
-}
-
-static void set_text(struct audit_view *view, enum audit_field field, const char *text)
-{
-	set_bytes(view, field, text, strlen(text));
-}
-
-static void set_number(struct audit_view *view, enum audit_field field, const uint64_t *number)
-{
-	set_bytes(view, field, number, sizeof(*number));
-	view->fields[field].number = *number;
-}
-
-static void keep(struct record_string *string, const char *text)
-{
-	size_t size = strlen(text);
-	string->size = (uint16_t)(size < sizeof(string->bytes) ? size : sizeof(string->bytes));
-	memcpy(string->bytes, text, string->size);
-}
 
 static void set_context(struct record_context *context)
 {
 	char host[65] = "";
 	const struct passwd *user = getpwuid(getuid());
 	gethostname(host, sizeof(host) - 1);
-	keep(&context->host, host);
-	keep(&context->user, user == NULL ? "" : user->pw_name);
-	keep(&context->version, COFFERDAM_VERSION);
-	keep(&context->log, HOST_LOG_FILE);
+	context_keep(&context->host, host);
+	context_keep(&context->user, user == NULL ? "" : user->pw_name);
+	context_keep(&context->version, COFFERDAM_VERSION);
+	context_keep(&context->log, HOST_LOG_FILE);
 	context->uid = getuid();
 	context->login_uid = login_uid(getpid());
 	context->pid = (uint64_t)getppid();
-	context->clock = host_clock();
 	host_boot_id(context->boot);
-}
-
-static bool add_run(struct session *session, struct audit_view *view, const struct run *run)
-{
-	set_bytes(view, AUDIT_RUN_ID, run->id, sizeof(run->id));
-	set_text(view, AUDIT_VM, run->vm);
-	set_text(view, AUDIT_LOG, run->log);
-	keep(&session->store.context.vm, run->vm);
-	return host_store_add(&session->store, view);
-}
-
-/* ---- marks ---- */
-
-static void run_digits(const struct run *run, char digits[static RUN_DIGITS + 1])
-{
-	sodium_bin2hex(digits, RUN_DIGITS + 1, run->id, sizeof(run->id));
-}
-
-static int write_mark(const struct session *session, const struct run *run, char *why)
-{
-	char digits[RUN_DIGITS + 1], text[MARK_SIZE];
-	run_digits(run, digits);
-	int size = snprintf(text, sizeof(text), "%s\n%s\n%s\n", run->vm, run->log, run->key);
-	AUTO_CLOSE int file =
-	    openat(session->running, digits, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (file >= 0 && write(file, text, (size_t)size) == size)
-		return 0;
-	return because(why, errno, "cannot note in %s/running that the VM runs", session->folder);
-}
-
-static bool take_line(char **at, char *to, size_t size)
-{
-	char *line = strsep(at, "\n");
-	return line != NULL && *at != NULL && snprintf(to, size, "%s", line) < (int)size;
-}
-
-static bool read_mark(const struct session *session, const char *digits, struct run *run)
-{
-	char text[MARK_SIZE], *at = text;
-	size_t used;
-	uint8_t log[NOTE_LOG_ID_SIZE], key[NOTE_KEY_SIZE];
-	AUTO_CLOSE int file = openat(session->running, digits, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	ssize_t size = file < 0 ? -1 : read(file, text, sizeof(text) - 1);
-	if (size <= 0 || sodium_hex2bin(run->id, sizeof(run->id), digits, strlen(digits), NULL, &used, NULL) != 0 ||
-	    used != sizeof(run->id))
-		return false;
-	text[size] = 0;
-	return take_line(&at, run->vm, sizeof(run->vm)) && take_line(&at, run->log, sizeof(run->log)) &&
-	       take_line(&at, run->key, sizeof(run->key)) && strchr(run->log, '/') == NULL && run->log[0] != '.' &&
-	       note_key_parse(run->key, strlen(run->key), log, key) && memcmp(log, run->id, sizeof(log)) == 0;
-}
-
-/* ---- ends ---- */
-
-/* Whether the log has no writer any more. A log that is gone has none. */
-static bool is_over(const char *path)
-{
-	AUTO_CLOSE int log = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
-	return log < 0 ? errno == ENOENT : flock(log, LOCK_SH | LOCK_NB) == 0;
-}
-
-/* One run's end: how many records its log has, and the root over them. False when the batch is full. */
-static bool add_end(struct session *session, const struct run *run, const char *path)
-{
-	struct verify verify = {0};
-	struct verify_result result = {.verdict = VERDICT_EMPTY};
-	struct audit_view view = {.event = AUDIT_RUN_UNSEALED};
-	const struct audit_evidence evidence = {.public_key = run->key};
-	char why[WHY_SIZE], reason[AUDIT_TEXT_SIZE + 32];
-	uint8_t root[TREE_HASH_SIZE];
-	if (audit_judge(path, &evidence, NULL, NULL, &verify, &result, why) != 0)
-		snprintf(reason, sizeof(reason), "%.300s", why);
-	else
-		snprintf(reason, sizeof(reason), "%s", verdict_word(result.verdict));
-	tree_root(&verify.tree, root);
-	set_number(&view, AUDIT_COUNT, &verify.tree.count);
-	set_bytes(&view, AUDIT_ROOT, root, sizeof(root));
-	if (result.verdict == VERDICT_SEALED)
-		view.event = AUDIT_RUN_SEALED;
-	else
-		set_text(&view, AUDIT_REASON, reason);
-	return add_run(session, &view, run);
-}
-
-static void settle_one(struct session *session, const char *digits)
-{
-	struct run run;
-	char path[2 * POLICY_PATH_SIZE];
-	if (session->done_count == sizeof(session->done) / sizeof(session->done[0]) ||
-	    !read_mark(session, digits, &run))
-		return;
-	snprintf(path, sizeof(path), "%s/%s", session->folder, run.log);
-	if (is_over(path) && add_end(session, &run, path))
-		memcpy(session->done[session->done_count++], digits, RUN_DIGITS + 1);
-}
-
-static void settle_all(struct session *session)
-{
-	int copy = dup(session->running);
-	DIR *marks = copy < 0 ? NULL : fdopendir(copy);
-	if (marks == NULL)
-		return;
-	rewinddir(marks);
-	for (const struct dirent *entry; (entry = readdir(marks)) != NULL;)
-		if (strlen(entry->d_name) == RUN_DIGITS)
-			settle_one(session, entry->d_name);
-	closedir(marks);
 }
 
 /* ---- sessions ---- */
@@ -210,55 +77,158 @@ static int begin(struct session *session, const char *folder, char *why)
 	set_context(&session->store.context);
 	struct audit_view view = {.event = AUDIT_LOG_OPENED};
 	note_key_text(key, session->store.signer.log, session->store.signer.key.public_key);
-	set_text(&view, AUDIT_KEY, key);
+	view_set_text(&view, AUDIT_KEY, key);
 	if (session->store.signer.tree.count == 0)
 		host_store_add(&session->store, &view);
+	host_store_continue(&session->store);
 	view = (struct audit_view){.event = AUDIT_LOG_REPAIRED};
-	set_number(&view, AUDIT_SIZE, &session->store.cut);
+	view_set_number(&view, AUDIT_SIZE, &session->store.cut);
 	if (session->store.cut > 0)
 		host_store_add(&session->store, &view);
 	return session->running < 0 ? -1 : 0;
 }
 
+/* A mark gets its key when the log has the run's start for good: one without a key is looked into anew, and the start
+   of a run may then be told twice, but never not at all. */
 static int finish(struct session *session, char *why)
 {
 	int result = host_store_commit(&session->store, why);
+	if (result == 0 && session->started != NULL)
+		result = runs_mark(session, session->started, why);
+	if (result == 0 && session->started != NULL)
+		runs_note_policy(session);
 	for (size_t i = 0; result == 0 && i < session->done_count; i++)
 		unlinkat(session->running, session->done[i], 0);
 	return result;
 }
 
-static int hold_session(const char *folder, const struct run *started, const uint8_t *policy, char *why)
+static bool until_signed(const json_t *record, const char *line, size_t size, uint64_t number, void *verify)
+{
+	(void)record, (void)line, (void)size, (void)number;
+	return ((const struct verify *)verify)->signed_to == 0;
+}
+
+/* What the run's log is at its first signature: who has less of it has a cut one, while it runs as well. */
+static bool first_signature(const struct session *session, const struct run *run, struct verify *verify)
+{
+	struct verify_result result;
+	char path[2 * POLICY_PATH_SIZE], why[WHY_SIZE];
+	const struct audit_evidence evidence = {.public_key = run->key};
+	snprintf(path, sizeof(path), "%s/%s", session->folder, run->log);
+	return audit_judge(path, &evidence, until_signed, verify, verify, &result, why) == 0 && verify->signed_to > 0;
+}
+
+static void note_start(struct session *session, const struct errand *errand)
+{
+	static struct verify verify;
+	struct audit_view view = {.event = AUDIT_RUN_STARTED};
+	char signer[SIGNER_SIZE];
+	uint8_t root[TREE_HASH_SIZE];
+	if (first_signature(session, errand->started, &verify)) {
+		tree_root(&verify.tree, root);
+		view_set_number(&view, AUDIT_COUNT, &verify.tree.count);
+		view_set(&view, AUDIT_ROOT, root, sizeof(root));
+	}
+	view_set_text(&view, AUDIT_KEY, errand->started->key);
+	view_set(&view, AUDIT_POLICY_HASH, errand->policy->hash, HASH_SIZE);
+	if (errand->is_signed) {
+		revision_signer(errand->policy, signer);
+		view_set_number(&view, AUDIT_REVISION, &errand->policy->revision.value);
+		view_set_text(&view, AUDIT_SIGNER, signer);
+	}
+	memcpy(session->store.context.policy, errand->policy->hash, sizeof(session->store.context.policy));
+	if (!runs_add(session, &view, errand->started))
+		return;
+	session->started = errand->started;
+	session->policy = errand->policy->hash;
+}
+
+static void note_reset(struct session *session, const struct errand *errand)
+{
+	struct audit_view view = {.event = AUDIT_REVISION_RESET};
+	view_set_text(&view, AUDIT_VM, errand->reset);
+	view_set_number(&view, AUDIT_REVISION, &errand->revision);
+	add_about(session, &view, errand->reset);
+}
+
+/* In a record a name ends where the field does. */
+static void set_short_text(struct audit_view *view, enum audit_field field, const char *text)
+{
+	view_set(view, field, text, strnlen(text, audit_field_rules[field].size));
+}
+
+static void note_unfit(struct session *session, const struct errand *errand)
+{
+	struct audit_view view = {.event = AUDIT_POLICY_REFUSED};
+	set_short_text(&view, AUDIT_PATH, errand->unfit);
+	set_short_text(&view, AUDIT_REASON, errand->reason);
+	if (errand->mistakes > 1)
+		view_set_number(&view, AUDIT_COUNT, &errand->mistakes);
+	host_store_add(&session->store, &view);
+}
+
+static void note_use(struct session *session, const struct log_use *use)
+{
+	struct audit_view view = {.event = use->operation != NULL ? AUDIT_LOG_READ
+					   : use->doubted         ? AUDIT_LOG_DOUBTED
+								  : AUDIT_LOG_VERIFIED};
+	if (use->operation != NULL)
+		view_set_text(&view, AUDIT_OPERATION, use->operation);
+	set_short_text(&view, AUDIT_LOG, use->log);
+	if (use->reason != NULL)
+		set_short_text(&view, AUDIT_REASON, use->reason);
+	if (use->logs != 1)
+		view_set_number(&view, AUDIT_VALUE, &use->logs);
+	host_store_add(&session->store, &view);
+}
+
+static void say_closed(const struct session *session, char *why)
+{
+	char closed[SEGMENT_PATH_SIZE], next[SEGMENT_PATH_SIZE];
+	segment_path(HOST_LOG_FILE, session->store.segment, closed);
+	segment_path(HOST_LOG_FILE, session->store.segment + 1, next);
+	snprintf(why, WHY_SIZE, "%.60s is closed, signed to record %" PRIu64 "; the log goes on in %.60s", closed,
+		 session->store.signer.tree.count, next);
+}
+
+static int hold_session(const char *folder, const struct errand *errand, char *why)
 {
 	static struct session session;
 	session = (struct session){.done_count = 0};
-	struct audit_view view = {.event = AUDIT_RUN_STARTED};
 	int result = begin(&session, folder, why);
-	if (result == 0 && started != NULL) {
-		set_text(&view, AUDIT_KEY, started->key);
-		set_bytes(&view, AUDIT_POLICY_HASH, policy, HASH_SIZE);
-		add_run(&session, &view, started);
-		result = write_mark(&session, started, why);
-	}
-	if (result == 0)
-		settle_all(&session);
+	if (result == 0 && errand->started != NULL)
+		note_start(&session, errand);
+	if (result == 0 && errand->refused != NULL)
+		runs_refuse(&session, errand->refused, errand->reason);
+	if (result == 0 && errand->reset != NULL)
+		note_reset(&session, errand);
+	if (result == 0 && errand->unfit != NULL)
+		note_unfit(&session, errand);
+	if (result == 0 && errand->use != NULL)
+		note_use(&session, errand->use);
+	if (result == 0 && errand->use == NULL && errand->unfit == NULL)
+		runs_settle(&session);
+	if (result == 0 && errand->rotate)
+		host_store_rotate(&session.store);
 	if (result == 0)
 		result = finish(&session, why);
+	if (result == 0 && errand->rotate)
+		say_closed(&session, why);
 	host_store_close(&session.store);
 	close_descriptor(&session.running);
 	return result;
 }
 
 /* In a child, whose message comes back through a pipe. */
-static int hold_session_apart(const char *folder, const struct run *started, const uint8_t *policy, char *why)
+static int hold_session_apart(const char *folder, const struct errand *errand, char *why)
 {
 	int pipe_ends[2], status = -1;
 	if (pipe2(pipe_ends, O_CLOEXEC) != 0)
 		return because(why, errno, "cannot write the host's log");
 	pid_t child = fork();
 	if (child == 0) {
-		int result = hold_session(folder, started, policy, why);
-		if (result != 0)
+		int result = hold_session(folder, errand, why);
+		if (result != 0 || errand->rotate)
 			(void)!write(pipe_ends[1], why, strnlen(why, WHY_SIZE - 1));
 		_exit(result == 0 ? 0 : 1);
 	}
@@ -271,53 +241,149 @@ static int hold_session_apart(const char *folder, const struct run *started, con
 		continue;
 	if (child < 0)
 		return because(why, error, "cannot write the host's log");
-	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+		snprintf(why, errand->rotate ? WHY_SIZE : 0, "%s", text);
 		return 0;
+	}
 	return because(why, 0, "%s", size > 0 ? text : "the process that writes the host's log was killed");
 }
 
-/* The first line of a log: its key. */
-static int first_key(const char *path, char key[static NOTE_KEY_TEXT_SIZE], char *why)
+/* Everything but its key. */
+static void run_of(const struct vm *vm, struct run *run)
 {
-	static struct audit_log log;
-	const char *line;
-	size_t size;
-	struct verify_line claim = {0};
-	int got = audit_log_open(&log, path, why);
-	if (got == 0 && audit_log_next(&log, &line, &size, why) > 0)
-		json_decref(audit_log_read(line, size, &claim));
-	audit_log_close(&log);
-	if (got != 0)
-		return -1;
-	if (!claim.has_key)
-		return because(why, 0, "%s does not begin with a key", path);
-	note_key_text(key, claim.run, claim.key);
-	return 0;
+	char file[sizeof(vm->log_path)];
+	*run = (struct run){.vm = ""};
+	snprintf(file, sizeof(file), "%s", vm->log_path);
+	memcpy(run->id, vm->plan.run_id, sizeof(run->id));
+	snprintf(run->vm, sizeof(run->vm), "%s", vm->plan.name);
+	if (file[0] != 0)
+		snprintf(run->log, sizeof(run->log), "%.*s", LOG_NAME_SIZE - 1, basename(file));
+}
+
+int host_log_announce(const struct vm *vm, char *why)
+{
+	static struct session session; /* large, and most of it never touched */
+	struct run run;
+	char path[POLICY_PATH_SIZE + 16];
+	session.folder = vm->host->folders.audit.text;
+	run_of(vm, &run);
+	snprintf(path, sizeof(path), "%s/running", session.folder);
+	session.running = runtime_folder(path, 0700, why);
+	int result = session.running < 0 ? -1 : runs_mark(&session, &run, why);
+	close_descriptor(&session.running);
+	return result;
 }
 
 int host_log_started(const struct vm *vm, char *why)
 {
-	struct run run = {.vm = ""};
-	char file[sizeof(vm->log_path)];
-	snprintf(file, sizeof(file), "%s", vm->log_path);
-	memcpy(run.id, vm->plan.run_id, sizeof(run.id));
-	snprintf(run.vm, sizeof(run.vm), "%s", vm->plan.name);
-	snprintf(run.log, sizeof(run.log), "%.*s", LOG_NAME_SIZE - 1, basename(file));
-	if (first_key(vm->log_path, run.key, why) != 0)
+	struct run run;
+	const struct errand errand = {
+	    .started = &run, .policy = vm->policy, .is_signed = vm->host->policies.require_signed.value == POLICY_ON};
+	run_of(vm, &run);
+	if (runs_first_key(vm->log_path, run.key, why) != 0)
 		return -1;
-	return hold_session_apart(vm->host->folders.audit.text, &run, vm->policy->hash, why);
+	return hold_session_apart(vm->host->folders.audit.text, &errand, why);
+}
+
+int host_log_refused(const struct vm *vm, const char *reason, char *why)
+{
+	struct run run;
+	const struct errand errand = {.refused = &run, .reason = reason};
+	const struct timespec moment = {.tv_nsec = 5000000};
+	run_of(vm, &run);
+	for (int i = 0; run.log[0] != 0 && i < SEAL_TRIES && !runs_is_over(vm->log_path); i++)
+		nanosleep(&moment, NULL);
+	return hold_session_apart(vm->host->folders.audit.text, &errand, why);
+}
+
+int host_log_policy_refused(const struct host *host, const char *path, const char *reason, uint64_t mistakes, char *why)
+{
+	const struct errand errand = {.unfit = path, .reason = reason, .mistakes = mistakes};
+	return hold_session_apart(host->folders.audit.text, &errand, why);
 }
 
 int host_log_settle(const struct host *host, char *why)
 {
-	return hold_session_apart(host->folders.audit.text, NULL, NULL, why);
+	return hold_session_apart(host->folders.audit.text, &(struct errand){.rotate = false}, why);
+}
+
+int host_log_rotate(const struct host *host, char *why)
+{
+	return hold_session_apart(host->folders.audit.text, &(struct errand){.rotate = true}, why);
+}
+
+int host_log_use(const struct host *host, const struct log_use *use, char *why)
+{
+	return hold_session_apart(host->folders.audit.text, &(struct errand){.use = use}, why);
+}
+
+int host_log_reset(const struct host *host, const char *vm, uint64_t revision, char *why)
+{
+	const struct errand errand = {.reset = vm, .revision = revision};
+	return hold_session_apart(host->folders.audit.text, &errand, why);
+}
+
+/* What one record says of the VM's revision. */
+static void read_revision(const json_t *record, const char *vm, const char *signer, uint64_t *highest)
+{
+	const json_t *ours = json_object_get(json_object_get(record, "unmapped"), "cofferdam");
+	const json_t *details = json_object_get(ours, "details");
+	const char *code = json_string_value(json_object_get(json_object_get(record, "metadata"), "event_code"));
+	const char *name = json_string_value(json_object_get(details, "vm"));
+	const char *by = json_string_value(json_object_get(details, "signed_by"));
+	json_int_t revision = json_integer_value(json_object_get(details, "revision"));
+	if (code == NULL || name == NULL || strcmp(name, vm) != 0)
+		return;
+	if (strcmp(code, record_rules[AUDIT_REVISION_RESET].code) == 0)
+		*highest = 0;
+	else if (by != NULL && (signer == NULL || strcmp(by, signer) == 0) && revision > 0 &&
+		 (uint64_t)revision > *highest)
+		*highest = (uint64_t)revision;
+}
+
+/* One of the host log's files. False: it is not there. */
+static bool read_revisions(const char *path, const char *vm, const char *signer, uint64_t *highest)
+{
+	static struct audit_log log;
+	char why[WHY_SIZE];
+	const char *line;
+	size_t size;
+	if (access(path, F_OK) != 0 || audit_log_open(&log, path, why) != 0)
+		return false;
+	while (audit_log_next(&log, &line, &size, why) > 0) {
+		struct verify_line claim;
+		if (line == NULL || memmem(line, size, "\"revision\"", 10) == NULL)
+			continue;
+		json_t *record = audit_log_read(line, size, &claim);
+		read_revision(record, vm, signer, highest);
+		json_decref(record);
+	}
+	audit_log_close(&log);
+	return true;
+}
+
+/* The first files may have been taken away; from there on they are in a row. */
+uint64_t host_log_revision(const struct host *host, const char *vm, const char *signer)
+{
+	char first[POLICY_PATH_SIZE + 16], path[SEGMENT_PATH_SIZE];
+	uint64_t highest = 0;
+	bool found = false;
+	snprintf(first, sizeof(first), "%s/" HOST_LOG_FILE, host->folders.audit.text);
+	for (unsigned segment = 1; segment <= SEGMENTS_MAX; segment++) {
+		segment_path(first, segment, path);
+		bool there = read_revisions(path, vm, signer, &highest);
+		if (found && !there)
+			break;
+		found |= there;
+	}
+	return highest;
 }
 
 int host_log_key(const struct host *host, char key[static NOTE_KEY_TEXT_SIZE], char *why)
 {
 	char path[POLICY_PATH_SIZE + 16];
-	if (hold_session_apart(host->folders.audit.text, NULL, NULL, why) != 0)
+	if (host_log_settle(host, why) != 0)
 		return -1;
 	snprintf(path, sizeof(path), "%s/" HOST_LOG_FILE, host->folders.audit.text);
-	return first_key(path, key, why);
+	return runs_first_key(path, key, why);
 }

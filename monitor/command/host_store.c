@@ -1,13 +1,18 @@
 /* Files of the host's log (monitor/command/host_store.h).
  *
  * A session writes what comes next into `host.next`, then the records, then renames `host.next` to `host.key`. Whatever
- * moment the host crashes at, the next session finds either the old state and, behind it, bytes that nothing signed,
- * which it cuts off and says so; or all of the new one, and finishes the renaming.
+ * moment the host crashes at, the next session finds either the old state and, behind it, bytes that nothing signed; or
+ * all of the new one, and finishes the renaming. The old `host.key` is then overwritten, not only unlinked.
+ *
+ * Those bytes are cut off, but not before it is on disk that they are: first `host.key` says how many, in the same two
+ * steps, then they go, and the session's first record tells. Until that record is on disk `host.key` still says so, and
+ * each further session that is cut short adds what it left.
  */
 #include "monitor/command/host_store.h"
 
 #include "monitor/command/command.h"
 #include "monitor/command/runtime.h"
+#include "monitor/command/segment.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,19 +20,21 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 static const char key_file[] = "host.key", next_file[] = "host.next";
 
-enum { STATE_VERSION = 1 };
+enum { STATE_VERSION = 3 };
 struct state {
 	char magic[8]; /* "cofferd" and a NUL */
-	uint32_t version, reserved;
+	uint32_t version, segment;
 	uint8_t log[NOTE_LOG_ID_SIZE];
 	uint8_t seed[NOTE_SEED_SIZE]; /* of the epoch to come */
 	uint64_t epoch;
-	uint64_t bytes;
+	uint64_t bytes;  /* of its file */
+	uint64_t before; /* of the file before, when this one has none yet */
+	uint64_t cut;    /* that were of no worth, and of which no record tells yet; the last `tail` of them … */
+	uint64_t tail;   /* … may still be there, behind `bytes` */
 	struct tree tree;
 };
 static const char magic[8] = "cofferd";
@@ -44,7 +51,11 @@ static int read_state(int folder, const char *name, struct state *state, char *w
 	if (read(file, state, sizeof(*state)) == (ssize_t)sizeof(*state) &&
 	    memcmp(state->magic, magic, sizeof(magic)) == 0 && state->version == STATE_VERSION)
 		return 1;
-	return because(why, 0, "%s of the host's log is not whole", name);
+	return because(
+	    why, 0,
+	    "%s of the host's log is not whole, or another version's: move the folder of the logs away and keep "
+	    "it; a new log begins",
+	    name);
 }
 
 static int write_state(int folder, const struct state *state, char *why)
@@ -55,11 +66,19 @@ static int write_state(int folder, const struct state *state, char *why)
 	return because(why, errno, "cannot write %s of the host's log", next_file);
 }
 
+/* What the old key was is no more: on a file system that writes where it wrote before, and when nobody kills this. Not
+   before the new one has its name on disk, or a crash would leave neither. */
 static int promote(int folder, char *why)
 {
-	if (renameat(folder, next_file, folder, key_file) == 0)
+	static const struct state nothing;
+	AUTO_CLOSE int old = openat(folder, key_file, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+	if (renameat(folder, next_file, folder, key_file) != 0)
+		return because(why, errno, "cannot rename %s of the host's log", next_file);
+	if (fdatasync(folder) != 0)
+		return because(why, errno, "cannot put %s of the host's log on disk", key_file);
+	if (old < 0 || (write(old, &nothing, sizeof(nothing)) == (ssize_t)sizeof(nothing) && fdatasync(old) == 0))
 		return 0;
-	return because(why, errno, "cannot rename %s of the host's log", next_file);
+	return because(why, errno, "cannot overwrite the old %s of the host's log", key_file);
 }
 
 static uint64_t log_size(const struct host_store *store)
@@ -75,41 +94,84 @@ static void take_over(struct host_store *store, const struct state *state)
 	store->signer.epoch = state->epoch;
 	store->signer.tree = state->tree;
 	store->bytes = state->bytes;
+	store->cut = state->cut;
+	store->segment = state->segment;
 	note_key_make(&store->signer.key, state->seed);
 }
 
-/* An unfinished session left `host.next`. Its records are either all there, or of no worth. */
-static int recover(struct host_store *store, struct state *state, char *why)
+static int open_segment(struct host_store *store, unsigned segment, char *why)
 {
-	struct state next;
-	int found = read_state(store->folder, next_file, &next, why);
-	uint64_t size = log_size(store);
-	if (found == 1 && size == next.bytes && next.epoch == state->epoch + 1) {
-		*state = next;
-		return promote(store->folder, why);
-	}
-	explicit_bzero(&next, sizeof(next));
-	if (found != 0 && size > state->bytes && size != UINT64_MAX) {
-		store->cut = size - state->bytes;
-		if (ftruncate(store->log, (off_t)state->bytes) != 0)
-			return because(why, errno, "cannot cut an unfinished record off the host's log");
-	}
-	unlinkat(store->folder, next_file, 0);
-	if (log_size(store) == state->bytes)
-		return 0;
+	char file[SEGMENT_PATH_SIZE];
+	segment_path(HOST_LOG_FILE, segment, file);
+	close_descriptor(&store->log);
+	store->segment = segment;
+	store->log = openat(store->folder, file, O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0640);
+	return store->log >= 0 ? 0 : because(why, errno, "cannot open the host's log %s", file);
+}
+
+/* ---- sessions that were cut short ---- */
+
+static int not_as_left(char *why)
+{
 	return because(why, 0,
 		       "the host's log " HOST_LOG_FILE " is not as it was left; verify it, then move it and %s away "
 		       "together to begin a new one",
 		       key_file);
 }
 
+/* `host.key` says, on disk, that `more` bytes behind the log are of no worth. */
+static int note_cut(const struct host_store *store, struct state *state, uint64_t more, char *why)
+{
+	state->cut += more;
+	state->tail = more;
+	return write_state(store->folder, state, why) == 0 ? promote(store->folder, why) : -1;
+}
+
+/* The bytes that `host.key` speaks of, when they are still there. On disk before anything new is: else a crash could
+   bring them back, and they would be counted twice. */
+static int cut_off(const struct host_store *store, const struct state *state, char *why)
+{
+	uint64_t size = log_size(store);
+	if (size == state->bytes)
+		return 0;
+	if (size != state->bytes + state->tail)
+		return not_as_left(why);
+	if (ftruncate(store->log, (off_t)state->bytes) == 0 && fdatasync(store->log) == 0)
+		return 0;
+	return because(why, errno, "cannot cut an unfinished record off the host's log");
+}
+
+/* An unfinished session left `host.next`. Its records are either all there, or of no worth. */
+static int recover(struct host_store *store, struct state *state, char *why)
+{
+	struct state next;
+	if (open_segment(store, state->segment, why) != 0)
+		return -1;
+	int found = read_state(store->folder, next_file, &next, why);
+	uint64_t size = log_size(store);
+	bool rotates = found == 1 && next.segment == state->segment + 1;
+	if (found == 1 && size == (rotates ? next.before : next.bytes) && next.epoch == state->epoch + 1) {
+		*state = next;
+		if (promote(store->folder, why) != 0)
+			return -1;
+		return rotates ? open_segment(store, state->segment, why) : 0;
+	}
+	explicit_bzero(&next, sizeof(next));
+	if (found != 0 && size > state->bytes && size != UINT64_MAX &&
+	    note_cut(store, state, size - state->bytes, why) != 0)
+		return -1;
+	unlinkat(store->folder, next_file, 0);
+	return cut_off(store, state, why);
+}
+
 /* ---- sessions ---- */
 
 /* The first session of all, or the first again when it was not finished. */
-static int begin(struct host_store *store, char *why)
+static int begin(struct host_store *store, struct state *state, char *why)
 {
-	struct state state;
-	int unfinished = read_state(store->folder, next_file, &state, why);
+	int unfinished = read_state(store->folder, next_file, state, why);
+	if (open_segment(store, 1, why) != 0)
+		return -1;
 	uint64_t size = log_size(store);
 	if (unfinished == 0 && size != 0)
 		return because(why, 0,
@@ -117,33 +179,31 @@ static int begin(struct host_store *store, char *why)
 			       " has no %s any more: nothing can be added to it; move it "
 			       "away to begin a new one",
 			       key_file);
-	if (unfinished == 1 && size == state.bytes) {
+	bool rotates = unfinished == 1 && state->segment == 2;
+	if (unfinished == 1 && size == (rotates ? state->before : state->bytes)) {
 		if (promote(store->folder, why) != 0)
 			return -1;
-	} else {
-		if (ftruncate(store->log, 0) != 0)
-			return because(why, errno, "cannot begin the host's log anew");
-		state = (struct state){.version = STATE_VERSION};
-		randombytes_buf(state.log, sizeof(state.log));
-		randombytes_buf(state.seed, sizeof(state.seed));
+		return rotates ? open_segment(store, 2, why) : 0;
 	}
-	take_over(store, &state);
-	explicit_bzero(&state, sizeof(state));
-	return 0;
+	*state = (struct state){.version = STATE_VERSION, .segment = 1};
+	memcpy(state->magic, magic, sizeof(magic));
+	randombytes_buf(state->log, sizeof(state->log));
+	randombytes_buf(state->seed, sizeof(state->seed));
+	if (size == 0)
+		return 0;
+	return note_cut(store, state, size, why) == 0 ? cut_off(store, state, why) : -1;
 }
 
 static int load(struct host_store *store, char *why)
 {
 	struct state state;
-	int found = read_state(store->folder, key_file, &state, why);
-	if (found == 0)
-		return begin(store, why);
-	if (found > 0 && recover(store, &state, why) == 0)
+	int result = read_state(store->folder, key_file, &state, why);
+	if (result >= 0)
+		result = result == 0 ? begin(store, &state, why) : recover(store, &state, why);
+	if (result == 0)
 		take_over(store, &state);
-	else
-		found = -1;
 	explicit_bzero(&state, sizeof(state));
-	return found > 0 ? 0 : -1;
+	return result;
 }
 
 int host_store_open(struct host_store *store, const char *folder, char *why)
@@ -160,24 +220,13 @@ int host_store_open(struct host_store *store, const char *folder, char *why)
 			continue;
 	if (locked != 0)
 		return because(why, errno, "cannot lock the host's log in %s", folder);
-	store->log = openat(store->folder, HOST_LOG_FILE, O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0640);
-	if (store->log < 0)
-		return because(why, errno, "cannot open the host's log %s/" HOST_LOG_FILE, folder);
 	return load(store, why);
-}
-
-static uint64_t clock_in_ms(clockid_t clock)
-{
-	struct timespec now = {0};
-	clock_gettime(clock, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
 static size_t put(struct host_store *store, const struct audit_view *view)
 {
-	struct record_stamp stamp = {.sequence = store->signer.tree.count + 1,
-				     .time_ms = clock_in_ms(CLOCK_REALTIME),
-				     .monotonic_ms = clock_in_ms(CLOCK_MONOTONIC)};
+	struct record_stamp stamp = {.sequence = store->signer.tree.count + 1};
+	record_stamp_time(&stamp);
 	memcpy(stamp.previous, store->signer.tree.head, sizeof(stamp.previous));
 	randombytes_buf(stamp.salt, sizeof(stamp.salt));
 	return record_write(store->batch + store->used, &store->context, &stamp, view, SENDER_HOST);
@@ -194,6 +243,32 @@ bool host_store_add(struct host_store *store, const struct audit_view *view)
 	signer_add(&store->signer, store->batch + store->used, size - 1);
 	store->used += size;
 	return true;
+}
+
+void host_store_continue(struct host_store *store)
+{
+	static struct signer_start start;
+	char file[SEGMENT_PATH_SIZE];
+	struct audit_view view;
+	if (store->segment < 2 || store->bytes > 0)
+		return;
+	segment_path(HOST_LOG_FILE, store->segment, file);
+	signer_continue(&store->signer, store->segment, file, &start, &view);
+	host_store_add(store, &view);
+}
+
+bool host_store_rotate(struct host_store *store)
+{
+	static uint64_t segment;
+	static char file[SEGMENT_PATH_SIZE];
+	struct audit_view view = {.event = AUDIT_LOG_ROTATED};
+	segment = store->segment + 1;
+	segment_path(HOST_LOG_FILE, store->segment + 1, file);
+	view.fields[AUDIT_LOG] = (struct audit_value){.bytes = (const uint8_t *)file, .size = (uint16_t)strlen(file)};
+	view.fields[AUDIT_SEGMENT] =
+	    (struct audit_value){.bytes = (const uint8_t *)&segment, .size = sizeof(segment), .number = segment};
+	store->rotates = host_store_add(store, &view);
+	return store->rotates;
 }
 
 static void sign(struct host_store *store, const struct note_key *next)
@@ -218,6 +293,14 @@ static int append(struct host_store *store, char *why)
 	return fdatasync(store->log) == 0 ? 0 : because(why, errno, "cannot put the host's log on disk");
 }
 
+/* What was not written, or not put on disk, would be taken for whole by the next session: it can be read, and may be
+   gone after a crash. */
+static void take_back(const struct host_store *store)
+{
+	(void)!ftruncate(store->log, (off_t)store->bytes);
+	unlinkat(store->folder, next_file, 0);
+}
+
 int host_store_commit(struct host_store *store, char *why)
 {
 	struct state next = {.version = STATE_VERSION};
@@ -231,11 +314,18 @@ int host_store_commit(struct host_store *store, char *why)
 	sign(store, &key);
 	note_key_wipe(&key);
 	next.epoch = store->signer.epoch;
+	next.segment = store->segment + store->rotates;
 	next.bytes = store->bytes + store->used;
+	if (store->rotates) {
+		next.before = next.bytes;
+		next.bytes = 0;
+	}
 	next.tree = store->signer.tree;
 	int result = write_state(store->folder, &next, why);
 	explicit_bzero(&next, sizeof(next));
-	if (result != 0 || append(store, why) != 0 || promote(store->folder, why) != 0)
+	if (result == 0 && (result = append(store, why)) != 0)
+		take_back(store);
+	if (result != 0 || promote(store->folder, why) != 0)
 		return -1;
 	store->bytes += store->used;
 	store->used = 0;

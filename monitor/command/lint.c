@@ -1,17 +1,19 @@
 /* `cofferdam lint POLICY`: what a policy grants that it may not need. */
 #include "policy/lint.h"
 #include "monitor/command/command.h"
+#include "monitor/command/usage.h"
 
-#include <getopt.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <time.h>
+#include <unistd.h>
 
 static const char help[] =
     "Usage: cofferdam lint [--json] POLICY\n"
     "\n"
-    "Shows what the policy grants that it may not need. Each kind of finding has a name that stays, and\n"
-    "`waivers` in the policy accept it until a day; README.md lists them.\n"
+    "Shows what the policy grants that it may not need, by itself and beside what the VM's last runs on\n"
+    "this host used, as their logs say. Each kind of finding has a name that stays, and `waivers` in the\n"
+    "policy accept it until a day; README.md lists them.\n"
     "\n"
     "Exit status: 0 no finding, 1 findings, 2 the policy has mistakes.\n";
 
@@ -50,14 +52,16 @@ static void print(const json_t *found)
 	}
 }
 
-static int lint(const struct policy *policy, bool json)
+static int lint(const struct policy *policy, const struct host *host, bool json)
 {
 	struct linting linting = {policy, json_array()};
 	char today[16];
 	struct tm utc;
 	time_t now = time(NULL);
 	strftime(today, sizeof(today), "%Y-%m-%d", gmtime_r(&now, &utc));
-	unsigned count = lint_policy(policy, today, take, &linting);
+	struct lint_usage usage;
+	usage_read(host, policy->name.text, &usage);
+	unsigned count = lint_policy(policy, &usage, today, take, &linting);
 	if (!json)
 		print(linting.found);
 	else if (json_dumpf(linting.found, stdout, JSON_INDENT(2)) == 0)
@@ -70,24 +74,16 @@ static int lint(const struct policy *policy, bool json)
 
 int command_lint(int argc, char **argv, const struct host *host)
 {
-	static const struct option words[] = {{"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {0}};
 	bool json = false;
-	for (int option; (option = next_option(argc, argv, words)) != -1;) {
-		if (option == 'h') {
-			fputs(help, stdout);
-			return 0;
-		}
-		if (option != 'j')
-			return EXIT_USAGE;
-		json = true;
-	}
-	if (!has_arguments(argc, argv, 1, "one policy file"))
-		return EXIT_USAGE;
+	const struct command_option options[] = {{.name = "json", .flag = &json}, {0}};
+	int usage = take_words(argc, argv, options, help, 1, "one policy file");
+	if (usage != GO_ON)
+		return usage;
 	struct problems problems;
 	problems_init(&problems);
 	struct policy *policy = policy_load(argv[optind], host, &problems);
 	problems_print(&problems, stderr);
-	int status = policy == NULL ? EXIT_USAGE : lint(policy, json);
+	int status = policy == NULL ? EXIT_USAGE : lint(policy, host, json);
 	problems_free(&problems);
 	policy_free(policy);
 	return status;

@@ -6,6 +6,10 @@
 #include "monitor/command/caller.h"
 #include "monitor/command/command.h"
 #include "monitor/command/failure.h"
+#include "monitor/command/host_log.h"
+#include "monitor/command/resources.h"
+#include "monitor/command/revision.h"
+#include "monitor/command/segment.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,10 +18,12 @@
 #include <pwd.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/timex.h>
+#include <sys/resource.h>
+#include <sys/statvfs.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { INTENT_TICKET = 1, INTENT_MS = 20000, GROUPS_TEXT = 500, GROUP_TEXT = 12 };
+enum { INTENT_TICKET = 1, INTENT_MS = 20000, GROUPS_TEXT = 500, GROUP_TEXT = 12, SPACE_LOW_PERCENT = 75 };
 
 static int send_event(const struct vm *vm, struct audit_packet *packet)
 {
@@ -42,12 +48,6 @@ bool host_boot_id(uint8_t id[static 16])
 	return true;
 }
 
-enum record_clock host_clock(void)
-{
-	struct timex clock = {0};
-	return adjtimex(&clock) == TIME_ERROR ? CLOCK_FREE : CLOCK_SYNCHRONISED;
-}
-
 static int open_log(const struct vm *vm)
 {
 	struct audit_packet packet;
@@ -69,16 +69,24 @@ static int open_log(const struct vm *vm)
 	audit_add_string(&packet, AUDIT_USER, user == NULL ? "" : user->pw_name);
 	audit_add_string(&packet, AUDIT_VERSION, COFFERDAM_VERSION);
 	audit_add_string(&packet, AUDIT_LOG, basename(file));
-	audit_add_u64(&packet, AUDIT_CLOCK, host_clock() == CLOCK_SYNCHRONISED);
 	return send_event(vm, &packet);
 }
 
 static int load_policy(const struct vm *vm)
 {
 	struct audit_packet packet;
+	uint8_t before[HASH_SIZE];
 	audit_begin(&packet, AUDIT_POLICY_LOADED);
 	audit_add_string(&packet, AUDIT_PATH, vm->policy_path);
 	audit_add_bytes(&packet, AUDIT_POLICY_HASH, vm->policy->hash, sizeof(vm->policy->hash));
+	if (host_log_policy_before(vm->host, vm->plan.name, before))
+		audit_add_bytes(&packet, AUDIT_POLICY_BEFORE, before, sizeof(before));
+	if (vm->host->policies.require_signed.value == POLICY_ON) {
+		char signer[SIGNER_SIZE];
+		revision_signer(vm->policy, signer);
+		audit_add_u64(&packet, AUDIT_REVISION, vm->policy->revision.value);
+		audit_add_string(&packet, AUDIT_SIGNER, signer);
+	}
 	return send_event(vm, &packet);
 }
 
@@ -88,7 +96,13 @@ static int open_resource(const struct vm *vm, const struct vm_image *image)
 	audit_begin(&packet, AUDIT_RESOURCE_OPENED);
 	audit_add_string(&packet, AUDIT_LABEL, image->label);
 	audit_add_string(&packet, AUDIT_PATH, image->path);
+	if (image->identity[0] != 0)
+		audit_add_string(&packet, AUDIT_IDENTITY, image->identity);
 	audit_add_u64(&packet, AUDIT_SIZE, image->size);
+	if (image->read_only)
+		audit_add_u64(&packet, AUDIT_READ_ONLY, 1);
+	if (image->overlay != PLAN_OVERLAY_NONE)
+		audit_add_u64(&packet, AUDIT_OVERLAY, image->overlay);
 	if (image->hashed)
 		audit_add_bytes(&packet, AUDIT_HASH, image->hash, sizeof(image->hash));
 	return send_event(vm, &packet);
@@ -141,13 +155,32 @@ static int list_exceptions(const struct vm *vm)
 	return vm->ids.single ? list_groups(vm) : 0;
 }
 
+/* Early enough for somebody to make room (NIST 800-53 AU-5(1)). Full is what df says: of the room that this user may
+   have, since what is set aside for others neither holds a log nor ever will. */
+static int look_at_space(const struct vm *vm)
+{
+	struct statvfs space;
+	struct audit_packet packet;
+	if (statvfs(vm->host->folders.audit.text, &space) != 0)
+		return 0;
+	uint64_t taken = space.f_blocks - space.f_bfree, all = taken + space.f_bavail;
+	uint64_t used = all == 0 ? 0 : taken * 100 / all;
+	if (used < SPACE_LOW_PERCENT)
+		return 0;
+	say("the file system of the logs, %s, is %u %% full; without room for its log no VM starts",
+	    vm->host->folders.audit.text, (unsigned)used);
+	audit_begin(&packet, AUDIT_SPACE_LOW);
+	audit_add_u64(&packet, AUDIT_VALUE, used);
+	return send_event(vm, &packet);
+}
+
 int log_intent(const struct vm *vm, char *why)
 {
 	struct audit_packet packet;
 	bool sent = open_log(vm) == 0 && load_policy(vm) == 0;
 	for (size_t i = 0; sent && i < vm->image_count; i++)
 		sent = open_resource(vm, &vm->images[i]) == 0;
-	sent = sent && make_plan(vm) == 0 && list_exceptions(vm) == 0;
+	sent = sent && make_plan(vm) == 0 && list_exceptions(vm) == 0 && look_at_space(vm) == 0;
 	audit_begin(&packet, AUDIT_VM_STARTING);
 	if (sent && audit_send(vm->auditor, &packet, INTENT_TICKET, true) == 0)
 		return 0;
@@ -185,6 +218,15 @@ int log_intent_durable(const struct vm *vm, char *why)
 	return because(why, error, "the log %s cannot be written; nothing starts without it", vm->log_path);
 }
 
+void log_start_refused(const struct vm *vm, const char *reason)
+{
+	struct audit_packet packet;
+	audit_begin(&packet, AUDIT_START_REFUSED);
+	audit_add_string(&packet, AUDIT_REASON, reason[0] == 0 ? "an unknown failure" : reason);
+	if (vm->auditor >= 0)
+		audit_send(vm->auditor, &packet, AUDIT_NO_TICKET, false);
+}
+
 static size_t program_of(uint32_t member)
 {
 	switch (member) {
@@ -215,6 +257,7 @@ static void add_process(struct audit_packet *packet, const struct vm *vm, size_t
 void log_process_started(const struct vm *vm, const struct message *locked)
 {
 	struct audit_packet packet;
+	char cgroup[JAIL_CGROUP_TEXT_SIZE];
 	size_t program = program_of(locked->index);
 	if (program >= vm->program_count)
 		return;
@@ -226,6 +269,8 @@ void log_process_started(const struct vm *vm, const struct message *locked)
 	audit_add_bytes(&packet, AUDIT_FILTER_MAIN, filters[THREAD_MAIN].sha256, JAIL_HASH_SIZE);
 	if (filters[THREAD_VCPU].instructions > 0)
 		audit_add_bytes(&packet, AUDIT_FILTER_VCPU, filters[THREAD_VCPU].sha256, JAIL_HASH_SIZE);
+	jail_cgroup_of(vm->programs[program].pid, cgroup);
+	audit_add_string(&packet, AUDIT_CGROUP, cgroup);
 	send_event(vm, &packet);
 }
 
@@ -272,13 +317,106 @@ void log_process_ended(const struct vm *vm, size_t index, const siginfo_t *info)
 		log_violation(vm, index, info->si_status);
 }
 
-void log_cap_reached(const struct vm *vm, uint32_t cap, uint64_t value)
+void log_rotation_failed(const struct vm *vm, const char *why, uint64_t count)
+{
+	struct audit_packet packet;
+	audit_begin(&packet, AUDIT_ROTATION_FAILED);
+	if (count > 1)
+		audit_add_u64(&packet, AUDIT_COUNT, count);
+	audit_add_string(&packet, AUDIT_REASON, why);
+	send_event(vm, &packet);
+}
+
+void log_cap_reached(const struct vm *vm, uint32_t cap, uint64_t value, const struct vm_held *held)
 {
 	struct audit_packet packet;
 	audit_begin(&packet, AUDIT_CAP_REACHED);
 	audit_add_u64(&packet, AUDIT_CAP, cap);
 	audit_add_u64(&packet, AUDIT_VALUE, value);
+	audit_add_u64(&packet, AUDIT_COUNT, held->count);
+	audit_add_u64(&packet, AUDIT_FIRST, held->first);
+	audit_add_u64(&packet, AUDIT_LAST, held->last);
 	send_event(vm, &packet);
+}
+
+void log_cap_changed(const struct vm *vm, uint32_t cap, uint64_t value, const char *processors)
+{
+	struct audit_packet packet;
+	audit_begin(&packet, AUDIT_CAP_CHANGED);
+	audit_add_u64(&packet, AUDIT_CAP, cap);
+	audit_add_u64(&packet, AUDIT_VALUE, value);
+	if (processors[0] != 0)
+		audit_add_string(&packet, AUDIT_PROCESSORS, processors);
+	send_event(vm, &packet);
+}
+
+static void add_network_usage(const struct vm *vm, struct audit_packet *packet)
+{
+	uint64_t bytes = 0, frames = 0, denied = 0;
+	for (size_t i = 0; i < vm->plan.device_count; i++) {
+		const struct device_tally done = *report_tally(vm->reports[VM_PROGRAM_DEVICE + i]);
+		if (vm->plan.devices[i].kind != DEVICE_NETWORK)
+			continue;
+		for (size_t kind = 0; kind < TRAFFIC_DENIED; kind++) {
+			bytes += done.traffic[kind].sent_bytes + done.traffic[kind].received_bytes;
+			frames += done.traffic[kind].sent_frames + done.traffic[kind].received_frames;
+		}
+		denied += done.traffic[TRAFFIC_DENIED].sent_frames + done.traffic[TRAFFIC_DENIED].received_frames;
+	}
+	audit_add_u64(packet, AUDIT_NETWORK_BYTES, bytes);
+	audit_add_u64(packet, AUDIT_NETWORK_FRAMES, frames);
+	audit_add_u64(packet, AUDIT_NETWORK_DENIED, denied);
+}
+
+/* What its processes used, for who sizes the next one's caps. The kernel counts time and memory; bytes are the devices'
+   own word, each taken once. */
+static void add_usage(const struct vm *vm, const struct vm_end *end, struct audit_packet *packet)
+{
+	uint64_t console = 0, bytes = 0, operations = 0;
+	struct jail_usage usage;
+	struct rusage children;
+	struct timespec now;
+	for (size_t i = 0; i < vm->plan.device_count; i++) {
+		const struct device_tally done = *report_tally(vm->reports[VM_PROGRAM_DEVICE + i]);
+		if (vm->plan.devices[i].kind == DEVICE_CONSOLE)
+			console = done.bytes;
+		if (vm->plan.devices[i].kind != DEVICE_DISK)
+			continue;
+		bytes += done.bytes;
+		operations += done.requests;
+	}
+	jail_cgroup_usage(vm->cgroup, &usage);
+	if (clock_gettime(CLOCK_MONOTONIC, &now) == 0)
+		audit_add_u64(packet, AUDIT_RAN_FOR,
+			      (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000 - (uint64_t)end->ran_at);
+	if (getrusage(RUSAGE_CHILDREN, &children) == 0)
+		audit_add_u64(packet, AUDIT_CPU_TIME,
+			      (uint64_t)(children.ru_utime.tv_sec + children.ru_stime.tv_sec) * 1000 +
+				  (uint64_t)(children.ru_utime.tv_usec + children.ru_stime.tv_usec) / 1000);
+	if (usage.memory_peak_bytes != JAIL_USAGE_UNKNOWN)
+		audit_add_u64(packet, AUDIT_MEMORY_PEAK, usage.memory_peak_bytes);
+	audit_add_u64(packet, AUDIT_CONSOLE_BYTES, console);
+	audit_add_u64(packet, AUDIT_DISK_BYTES, bytes);
+	audit_add_u64(packet, AUDIT_DISK_OPERATIONS, operations);
+	if (vm->plan.network_count > 0)
+		add_network_usage(vm, packet);
+}
+
+/* Their processes are gone, and with them every file that has no name. */
+static void tell_overlays(const struct vm *vm)
+{
+	struct audit_packet packet;
+	for (size_t i = 0; i < vm->image_count; i++) {
+		const struct vm_image *image = &vm->images[i];
+		bool is_kept = image->overlay == PLAN_OVERLAY_KEEP;
+		if (image->overlay == PLAN_OVERLAY_NONE)
+			continue;
+		audit_begin(&packet, is_kept ? AUDIT_OVERLAY_KEPT : AUDIT_OVERLAY_DISCARDED);
+		audit_add_string(&packet, AUDIT_LABEL, image->label);
+		if (is_kept)
+			audit_add_string(&packet, AUDIT_PATH, image->path);
+		send_event(vm, &packet);
+	}
 }
 
 void log_vm_ended(const struct vm *vm, const struct vm_end *end)
@@ -291,5 +429,15 @@ void log_vm_ended(const struct vm *vm, const struct vm_end *end)
 	if (end->outcome == OUTCOME_EXIT)
 		audit_add_u64(&packet, AUDIT_EXIT_VALUE, end->exit_register);
 	audit_add_string(&packet, AUDIT_REASON, end->reason);
+	if (end->ran)
+		add_usage(vm, end, &packet);
+	tell_overlays(vm);
 	send_event(vm, &packet);
+}
+
+bool log_is_there(const struct vm *vm)
+{
+	char path[SEGMENT_PATH_SIZE];
+	segment_path(vm->log_path, vm->segments + 1, path);
+	return access(path, F_OK) == 0 || errno != ENOENT;
 }

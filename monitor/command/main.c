@@ -6,57 +6,42 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-static int with_folder(int (*command)(int, char **, const char *), int argc, char **argv, const struct host *host)
-{
-	runtime_collect(host);
-	return command(argc, argv, host->folders.runtime.text);
-}
-
-static int ps(int argc, char **argv, const struct host *host)
-{
-	return with_folder(command_ps, argc, argv, host);
-}
-
-static int inspect(int argc, char **argv, const struct host *host)
-{
-	return with_folder(command_inspect, argc, argv, host);
-}
-
-static int stop(int argc, char **argv, const struct host *host)
-{
-	return with_folder(command_stop, argc, argv, host);
-}
-
-static int audit(int argc, char **argv, const struct host *host)
-{
-	return command_audit(argc, argv, host);
-}
-
 static const struct command {
 	const char *name;
 	int (*run)(int argc, char **argv, const struct host *host);
-	int failure; /* exit status when the host file cannot be used */
+	int (*control)(int argc, char **argv,
+		       const struct control_folders *folders); /* instead of `run`: speaks with VMs */
 	const char *summary;
 } commands[] = {
-    {"run", command_run, EXIT_OURS, "run a VM from a policy file"},
-    {"check", command_check, EXIT_OURS, "find the mistakes in a policy file"},
-    {"plan", command_plan, EXIT_OURS, "show what `run` would open, make and limit; changes nothing"},
-    {"explain", command_explain, EXIT_OURS, "what a key of the policy means, its value, who set it, what enforces it"},
-    {"diff", command_diff, EXIT_OURS, "what changes between two policies: loosened or tightened"},
-    {"lint", command_lint, EXIT_OURS, "what a policy grants that it may not need"},
-    {"schema", command_schema, EXIT_OURS, "a JSON Schema of policies, or the manual page"},
-    {"policy", command_policy, EXIT_OURS, "forget the revision of a signed policy, to go back to an older one"},
-    {"ps", ps, EXIT_OURS, "list running VMs"},
-    {"inspect", inspect, EXIT_OURS, "show one VM: its plan, its processes, their jails"},
-    {"stop", stop, EXIT_OURS, "press a VM's power button, end it by force after a grace period"},
-    {"audit", audit, EXIT_OURS, "verify, show, anchor or prove from an audit log"},
-    {"doctor", command_doctor, EXIT_OURS, "what this host offers, and what to do about what it lacks"},
-    {"selftest", command_selftest, EXIT_OURS, "run the built-in guest in the real jail and check every step"},
+    {"run", NULL, NULL, "run a VM from a policy file"}, /* command_run reads the host file itself */
+    {"check", command_check, NULL, "find the mistakes in a policy file"},
+    {"plan", command_plan, NULL, "show what `run` would open, make and limit; changes nothing"},
+    {"explain", command_explain, NULL, "what a key of the policy means, its value, who set it, what enforces it"},
+    {"diff", command_diff, NULL, "what changes between two policies: loosened or tightened"},
+    {"lint", command_lint, NULL, "what a policy grants that it may not need"},
+    {"schema", command_schema, NULL, "a JSON Schema of policies, or the manual page"},
+    {"policy", command_policy, NULL, "forget the revision of a signed policy, to go back to an older one"},
+    {"ps", NULL, command_ps, "list running VMs"},
+    {"inspect", NULL, command_inspect, "show one VM: its plan, its processes, their jails"},
+    {"stop", NULL, command_stop, "press a VM's power button, end it by force after a grace period"},
+    {"kill", NULL, command_kill, "end a VM by force, at once"},
+    {"start", NULL, command_start, "let the guest of a VM run that is held"},
+    {"pause", NULL, command_pause, "stop a VM's vCPUs where they are"},
+    {"resume", NULL, command_resume, "let a paused VM go on"},
+    {"wait", NULL, command_wait, "wait for a VM's end and exit as its `run` does"},
+    {"stats", NULL, command_stats, "what a VM and its devices use: once, or again and again"},
+    {"console", NULL, command_console, "attach to the console of a VM that runs detached"},
+    {"logs", NULL, command_logs, "a VM's console output or audit log, by its name"},
+    {"set", NULL, command_set, "change a cap of a running VM"},
+    {"audit", command_audit, NULL, "verify, show, report, forward or prove from an audit log"},
+    {"doctor", command_doctor, NULL, "what this host offers, and what to do about what it lacks"},
+    {"selftest", command_selftest, NULL, "run the built-in guest in the real jail and check every step"},
 };
 enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
 
@@ -75,14 +60,19 @@ static void print_help(FILE *out)
 
 static int dispatch(const struct command *command, int argc, char **argv, const char *host_file)
 {
+	if (command->run == NULL && command->control == NULL)
+		return command_run(argc, argv, host_file);
 	struct problems problems;
 	problems_init(&problems);
 	struct host *host = host_load(host_file, &problems);
 	problems_print(&problems, stderr);
 	problems_free(&problems);
 	if (host == NULL)
-		return command->failure;
-	int status = command->run(argc, argv, host);
+		return EXIT_OURS;
+	const struct control_folders folders = control_folders(host);
+	if (command->control != NULL)
+		runtime_collect(host);
+	int status = command->control != NULL ? command->control(argc, argv, &folders) : command->run(argc, argv, host);
 	host_free(host);
 	return status;
 }
@@ -102,6 +92,8 @@ static int delivered(int status)
 {
 	bool lost = ferror(stdout) != 0;
 	int error = 0;
+	if (lost) /* why was not kept: ask again */
+		putchar('\n');
 	if (fflush(stdout) != 0)
 		error = errno;
 	if (!lost && error == 0)
@@ -148,5 +140,6 @@ static int start(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+	signal(SIGXFSZ, SIG_IGN); /* a limit on files' sizes is an error to report */
 	return fill_standard_descriptors() ? delivered(start(argc, argv)) : EXIT_OURS;
 }

@@ -21,7 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { RUN_SECONDS = 60, RUNS_MAX = 24, EXIT_NO_PROGRAM = 127 };
+enum { RUN_SECONDS = 60, RUNS_MAX = 24, RUNS_IN_VAIN = 4, EXIT_NO_PROGRAM = 127 };
 
 static int open_prober(const struct host *host, char *why)
 {
@@ -129,7 +129,7 @@ static int start(struct vm *vm, const struct probe *probe, int program, int *ter
 		return -1;
 	struct jail_stage *stage = vm->stage;
 	vm->stage = NULL;
-	if (jail_stage_finish(stage, vm->programs, why) != 0)
+	if (jail_stage_finish(stage, vm->programs, false, why) != 0)
 		return -1;
 	vm_hand_over(vm);
 	return 0;
@@ -198,6 +198,7 @@ static uint32_t collect(struct probe *probe, size_t jail, const struct prober_pa
 	return at - from;
 }
 
+/* Returns how many attempts were made; 0: its end took all of them before they could be; -1 with why. */
 static int run_once(struct probe *probe, struct vm *vm, int program, char *why)
 {
 	int ended[VM_PROGRAMS_MAX] = {0}, terminal = -1;
@@ -208,16 +209,14 @@ static int run_once(struct probe *probe, struct vm *vm, int program, char *why)
 	}
 	if (result == 0)
 		result = find_failure(vm, why);
-	uint32_t made = 0;
+	int made = 0;
 	for (size_t i = 0, jail = 0; result == 0 && i < vm->program_count; i++)
 		for (size_t thread = 0; thread < jails_of(vm, i); thread++)
-			made += collect(probe, jail++, (const void *)vm->reports[i], thread, ended[i]);
-	if (result == 0 && made == 0)
-		result = because(why, 0, "the prober ended without an attempt");
+			made += (int)collect(probe, jail++, (const void *)vm->reports[i], thread, ended[i]);
 	close_descriptor(&terminal);
 	unlink(vm->log_path);
 	vm_close(vm);
-	return result;
+	return result == 0 ? made : -1;
 }
 
 static bool is_through(const struct probe *probe)
@@ -235,17 +234,22 @@ int probe_run(struct probe *probe, const struct policy *policy, const char *poli
 	AUTO_CLOSE int program = open_prober(host, why);
 	if (program < 0 || list_attempts(probe, program, why) != 0)
 		return -1;
-	for (int run = 0; run < RUNS_MAX; run++) {
+	for (int run = 0, vain = 0; run < RUNS_MAX; run++) {
 		vm = (struct vm){.policy = policy,
 				 .policy_path = policy_path,
 				 .host = host,
 				 .runtime = RUNTIME_NONE,
+				 .vsock = VSOCK_HOST_NONE,
 				 .supervisor = -1,
 				 .auditor = -1};
-		if (run_once(probe, &vm, program, why) != 0)
+		int made = run_once(probe, &vm, program, why);
+		if (made < 0)
 			return -1;
 		if (is_through(probe))
 			return 0;
+		vain = made == 0 ? vain + 1 : 0;
+		if (vain == RUNS_IN_VAIN)
+			return because(why, 0, "the prober ended %d times without an attempt", vain);
 	}
 	return because(why, 0, "the prober was not through after %d runs", (int)RUNS_MAX);
 }

@@ -8,6 +8,7 @@
 #include <linux/kvm.h>
 #include <signal.h>
 #include <sodium.h>
+#include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -55,9 +56,8 @@ static bool is_interrupted(void)
 }
 
 /* memfd -1: hash only. */
-static int copy_and_hash(int source, int memfd, uint64_t limit, uint64_t *size, uint8_t *hash)
+static int copy_by(uint8_t *chunk, int source, int memfd, uint64_t limit, uint64_t *size, uint8_t *hash)
 {
-	static uint8_t chunk[COPY_CHUNK];
 	crypto_hash_sha256_state state;
 	crypto_hash_sha256_init(&state);
 	for (*size = 0;;) {
@@ -65,7 +65,7 @@ static int copy_and_hash(int source, int memfd, uint64_t limit, uint64_t *size, 
 			errno = EINTR;
 			return -1;
 		}
-		ssize_t got = read(source, chunk, sizeof(chunk));
+		ssize_t got = read(source, chunk, COPY_CHUNK);
 		if (got < 0 && errno == EINTR)
 			continue;
 		if (got < 0)
@@ -85,6 +85,14 @@ static int copy_and_hash(int source, int memfd, uint64_t limit, uint64_t *size, 
 	return 0;
 }
 
+static int copy_and_hash(int source, int memfd, uint64_t limit, uint64_t *size, uint8_t *hash)
+{
+	uint8_t *chunk = malloc(COPY_CHUNK); /* not for as long as the VM runs */
+	int result = chunk == NULL ? -1 : copy_by(chunk, source, memfd, limit, size, hash);
+	free(chunk); /* errno stays as it is */
+	return result;
+}
+
 int resource_copy(int source, const char *label, uint64_t limit, uint64_t *size, uint8_t hash[static HASH_SIZE],
 		  char *why)
 {
@@ -100,7 +108,7 @@ int resource_copy(int source, const char *label, uint64_t limit, uint64_t *size,
 		else
 			because(why, errno, "cannot copy the %s", label);
 	} else if (*size == 0) {
-		because(why, 0, "the %s is empty", label);
+		because(why, 0, "the %s is empty; is it the right file?", label);
 	} else if (seal(memfd, F_SEAL_WRITE) != 0) {
 		because(why, errno, "cannot seal the copy of the %s", label);
 	} else {
@@ -148,8 +156,8 @@ int resource_kvm(char *why)
 	int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
 	if (kvm < 0 && errno == ENOENT)
 		return because(why, 0,
-			       "there is no /dev/kvm: load kvm-amd or kvm-intel, enable virtualisation in the "
-			       "firmware, or see `cofferdam doctor`");
+			       "there is no /dev/kvm: load kvm-amd or kvm-intel, and enable virtualisation in the "
+			       "firmware, or nested virtualisation where this host is a VM itself");
 	if (kvm < 0 && (errno == EACCES || errno == EPERM))
 		return because(why, 0,
 			       "no permission for /dev/kvm: join the group that owns it (usually kvm) or run as root");

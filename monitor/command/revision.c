@@ -4,13 +4,12 @@
 #include "monitor/command/revision.h"
 #include "monitor/command/caller.h"
 #include "monitor/command/command.h"
+#include "monitor/command/host_log.h"
 #include "monitor/command/runtime.h"
-#include "policy/signature.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,11 +31,10 @@ static int open_folder(const struct host *host, char *why)
 	return -1;
 }
 
-static void name_of(const uint8_t id[static SIGNATURE_KEY_ID_SIZE], const char *vm, char name[static FILE_NAME_SIZE])
+void revision_signer(const struct policy *policy, char signer[static SIGNER_SIZE])
 {
-	for (size_t i = 0; i < SIGNATURE_KEY_ID_SIZE; i++) /* as minisign shows it: a number, least byte first */
-		snprintf(name + 2 * i, 3, "%02X", id[SIGNATURE_KEY_ID_SIZE - 1 - i]);
-	snprintf(name + KEY_DIGITS, FILE_NAME_SIZE - KEY_DIGITS, "-%s", vm);
+	for (size_t i = 0; i < SIGNATURE_KEY_ID_SIZE; i++) /* a number, least byte first */
+		snprintf(signer + 2 * i, 3, "%02X", policy->signed_by[SIGNATURE_KEY_ID_SIZE - 1 - i]);
 }
 
 /* 0 when there is none. Anything but a number and a line feed is a reason not to go on. */
@@ -70,24 +68,59 @@ static int write_number(int folder, const char *name, uint64_t number, char *why
 	return because(why, errno, "cannot note the policy's revision");
 }
 
+/* The number noted in the folder (-1: there is none), unless the policy is older, or somebody set the number back. */
+static int compare(int folder, const struct policy *policy, const struct host *host, const char *name,
+		   const char *signer, uint64_t *noted, char *why)
+{
+	*noted = 0;
+	if (folder >= 0 && read_number(folder, name, noted, why) != 0)
+		return -1;
+	uint64_t ran = host_log_revision(host, policy->name.text, signer);
+	if (*noted < ran)
+		return because(why, 0,
+			       "the host's log has a run of '%s' with revision %" PRIu64 ", and %s/%s says %" PRIu64
+			       ": that file was set back; find out by whom, then `cofferdam policy reset-version %s`",
+			       policy->name.text, ran, host->folders.state.text, name, *noted, policy->name.text);
+	if (policy->revision.value < *noted)
+		return because(why, 0,
+			       "the policy has revision %" PRIu64 ", and this host has run '%s' with %" PRIu64
+			       " of the same key; take the newer policy, or go back knowingly with `cofferdam policy "
+			       "reset-version %s`",
+			       policy->revision.value, policy->name.text, *noted, policy->name.text);
+	return 0;
+}
+
+static void name_note(const struct policy *policy, char signer[static SIGNER_SIZE], char name[static FILE_NAME_SIZE])
+{
+	revision_signer(policy, signer);
+	snprintf(name, FILE_NAME_SIZE, "%s-%s", signer, policy->name.text);
+}
+
+int revision_check(const struct policy *policy, const struct host *host, char *why)
+{
+	char name[FILE_NAME_SIZE], signer[SIGNER_SIZE];
+	uint64_t noted;
+	if (host->policies.require_signed.value == POLICY_OFF)
+		return 0;
+	name_note(policy, signer, name);
+	AUTO_CLOSE int folder = open(host->folders.state.text, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (folder < 0 && errno != ENOENT)
+		return because(why, errno, "cannot open the folder %s", host->folders.state.text);
+	return compare(folder, policy, host, name, signer, &noted, why);
+}
+
 int revision_advance(const struct policy *policy, const struct host *host, char *why)
 {
-	char name[FILE_NAME_SIZE];
+	char name[FILE_NAME_SIZE], signer[SIGNER_SIZE];
 	uint64_t noted;
 	if (host->policies.require_signed.value == POLICY_OFF)
 		return 0;
 	AUTO_CLOSE int folder = open_folder(host, why);
 	if (folder < 0)
 		return -1;
-	name_of(policy->signed_by, policy->name.text, name);
-	if (read_number(folder, name, &noted, why) != 0)
+	name_note(policy, signer, name);
+	if (compare(folder, policy, host, name, signer, &noted, why) != 0)
 		return -1;
-	if (policy->revision.value < noted)
-		return because(why, 0,
-			       "the policy has revision %" PRIu64 ", and this host has run '%s' with %" PRIu64
-			       " of the same key; take the newer policy, or go back knowingly with `cofferdam policy "
-			       "reset-version %s`",
-			       policy->revision.value, policy->name.text, noted, policy->name.text);
 	return policy->revision.value == noted ? 0 : write_number(folder, name, policy->revision.value, why);
 }
 
@@ -97,7 +130,8 @@ static const char help[] =
     "Usage: cofferdam policy reset-version NAME\n"
     "\n"
     "Forgets the highest revision that signed policies of the VM NAME have run with on this host, so\n"
-    "that an older one may run again. The system log (facility authpriv) says who did it.\n"
+    "that an older one may run again. The host's log and the system log (facility authpriv) say who did\n"
+    "it.\n"
     "\n"
     "Exit status: 0, 1 when none was noted, 125 on failure.\n";
 
@@ -108,44 +142,67 @@ static void report(const char *name, uint64_t number)
 	       (unsigned)getuid(), (unsigned)login_uid(getpid()));
 }
 
-static int reset(int folder, const char *vm)
+static bool is_of(const char *file, const char *vm)
 {
-	char why[WHY_SIZE];
-	int done = 0;
+	return strlen(file) > KEY_DIGITS + 1 && file[KEY_DIGITS] == '-' && strcmp(file + KEY_DIGITS + 1, vm) == 0;
+}
+
+/* Calls `each` for every noted revision of the VM, whoever signed. -1 with errno. */
+static int each_note(int folder, const char *vm, int (*each)(int folder, const char *file, uint64_t *highest),
+		     uint64_t *highest)
+{
+	int result = 0;
 	DIR *entries = fdopendir(dup(folder));
 	if (entries == NULL)
 		return -1;
-	openlog("cofferdam", LOG_PID, LOG_AUTHPRIV);
-	for (const struct dirent *entry; (entry = readdir(entries)) != NULL;) {
-		uint64_t number;
-		if (strlen(entry->d_name) <= KEY_DIGITS + 1 || entry->d_name[KEY_DIGITS] != '-' ||
-		    strcmp(entry->d_name + KEY_DIGITS + 1, vm) != 0)
-			continue;
-		read_number(folder, entry->d_name, &number, why);
-		if (unlinkat(folder, entry->d_name, 0) != 0 || fsync(folder) != 0) {
-			done = -1;
-			break;
-		}
-		report(entry->d_name, number);
-		done++;
-	}
-	closelog();
+	rewinddir(entries); /* the copy has the place of the folder's last reader */
+	for (const struct dirent *entry; result == 0 && (entry = readdir(entries)) != NULL;)
+		if (is_of(entry->d_name, vm))
+			result = each(folder, entry->d_name, highest);
 	closedir(entries);
-	return done;
+	return result;
+}
+
+static int find_highest(int folder, const char *file, uint64_t *highest)
+{
+	char why[WHY_SIZE];
+	uint64_t number;
+	if (read_number(folder, file, &number, why) != 0)
+		number = 1; /* there is something, whatever it was */
+	*highest = number > *highest ? number : *highest;
+	return 0;
+}
+
+static int forget(int folder, const char *file, uint64_t *highest)
+{
+	if (unlinkat(folder, file, 0) != 0 || fsync(folder) != 0)
+		return -1;
+	report(file, *highest);
+	return 0;
+}
+
+/* The host's log has it first. 0, 1 when there is nothing to forget, or -1 with why. */
+static int reset(const struct host *host, int folder, const char *vm, char *why)
+{
+	uint64_t highest = host_log_revision(host, vm, NULL);
+	if (each_note(folder, vm, find_highest, &highest) != 0)
+		return because(why, errno, "cannot read the folder %s", host->folders.state.text);
+	if (highest == 0)
+		return 1;
+	if (host_log_reset(host, vm, highest, why) != 0)
+		return -1;
+	openlog("cofferdam", LOG_PID, LOG_AUTHPRIV);
+	int result = each_note(folder, vm, forget, &highest);
+	closelog();
+	return result == 0 ? 0 : because(why, errno, "cannot forget the revision");
 }
 
 int command_policy(int argc, char **argv, const struct host *host)
 {
-	static const struct option words[] = {{"help", no_argument, NULL, 'h'}, {0}};
 	char why[WHY_SIZE];
-	for (int option; (option = next_option(argc, argv, words)) != -1;) {
-		if (option != 'h')
-			return EXIT_USAGE;
-		fputs(help, stdout);
-		return 0;
-	}
-	if (!has_arguments(argc, argv, 2, "`reset-version` and the name of a VM"))
-		return EXIT_USAGE;
+	int usage = take_words(argc, argv, NULL, help, 2, "`reset-version` and the name of a VM");
+	if (usage != GO_ON)
+		return usage;
 	if (strcmp(argv[optind], "reset-version") != 0) {
 		say("policy: there is no '%s'; `cofferdam policy --help` explains", argv[optind]);
 		return EXIT_USAGE;
@@ -155,10 +212,10 @@ int command_policy(int argc, char **argv, const struct host *host)
 		say("%s", why);
 		return EXIT_OURS;
 	}
-	int done = reset(folder, argv[optind + 1]);
-	if (done < 0)
-		say("cannot forget the revision: %s", strerror(errno));
-	else if (done == 0)
+	int result = reset(host, folder, argv[optind + 1], why);
+	if (result < 0)
+		say("%s", why);
+	else if (result == 1)
 		say("no revision of '%s' is noted", argv[optind + 1]);
-	return done < 0 ? EXIT_OURS : done == 0 ? 1 : 0;
+	return result < 0 ? EXIT_OURS : result;
 }

@@ -3,7 +3,10 @@
  * Reads the policy, opens every resource, builds every filter, starts the VM's processes in their jails, gives up its
  * capabilities, and waits. Images and guest memory are interpreted by the jailed processes only.
  */
+#include "monitor/audit/event.h"
 #include "monitor/command/command.h"
+#include "monitor/command/deeds.h"
+#include "monitor/command/detach.h"
 #include "monitor/command/ending.h"
 #include "monitor/command/failure.h"
 #include "monitor/command/host_log.h"
@@ -35,8 +38,12 @@ static const char help[] =
     "SIGINT (Ctrl-C) or SIGTERM asks the guest to power off; a second one ends the VM at once.\n"
     "Where the policy says `console: {input: stdin}`, keys are the guest's: Ctrl-A x then asks.\n"
     "\n"
+    "  --detach         return once the guest runs, or is held; `cofferdam console NAME` and `logs NAME` then\n"
+    "                   show its console, `wait NAME` how it ends\n"
+    "  --hold           make all ready, and let the guest run when `cofferdam start NAME` is asked\n"
     "  --raw            pass the guest's terminal escape sequences through unfiltered\n"
-    "  --status-fd N    write one JSON line to descriptor N when the guest runs, and one at the end\n"
+    "  --status-fd N    write one JSON line to descriptor N when the guest is held or runs, and one at the\n"
+    "                   end\n"
     "  --help           this text\n"
     "\n"
     "Exit status: what the guest wrote to its exit register, or 0 after power-off;\n"
@@ -46,8 +53,9 @@ static const char help[] =
     "Example: cofferdam run examples/hello.yaml\n";
 
 struct run_options {
-	bool raw;
+	bool raw, detach, hold;
 	int status;
+	int told; /* detach_let_go takes it */
 };
 
 /* One line of JSON for scripts. */
@@ -67,11 +75,18 @@ static void tell(int descriptor, json_t *line)
 	json_decref(line);
 }
 
-static void started(const struct vm *vm, void *context)
+static void started(const struct vm *vm, bool on_hold, void *context)
 {
-	const struct run_options *options = context;
-	tell(options->status,
-	     json_pack("{s:s, s:s, s:s}", "stage", "running", "name", vm->plan.name, "log", vm->log_path));
+	struct run_options *options = context;
+	if (on_hold && !options->detach)
+		say("VM '%s' is held: `cofferdam start %s` lets its guest run", vm->plan.name, vm->plan.name);
+	else if (!vm->policy->kernel.builtin.value && readiness_virtualisation() == NULL)
+		say("KVM is a software KVM here (neither svm nor vmx in /proc/cpuinfo): a kernel other than `builtin` "
+		    "will hardly boot on it");
+	tell(options->status, json_pack("{s:s, s:s, s:s}", "stage", on_hold ? "held" : "running", "name", vm->plan.name,
+					"log", vm->log_path));
+	if (options->told >= 0)
+		detach_let_go(&options->told);
 }
 
 /* Root keeps its uid, to remove what it made, and nothing else. */
@@ -88,17 +103,23 @@ static int drop_capabilities(char *why)
 
 struct jail_caps vm_caps(const struct policy *policy)
 {
-	return (struct jail_caps){
+	const char *cpus = policy->limits.cpuset.text;
+	struct jail_caps caps = {
 	    .memory_bytes = policy_memory_cap(policy),
 	    .cpu_percent = (uint32_t)policy->limits.cpu.value,
 	    .tasks = (uint32_t)policy->limits.tasks.value,
 	};
+	_Static_assert(sizeof(caps.cpus) >= sizeof(policy->limits.cpuset.text), "every list fits");
+	if (strcmp(cpus, POLICY_CPUS_ALL) != 0)
+		snprintf(caps.cpus, sizeof(caps.cpus), "%s", cpus);
+	return caps;
 }
 
 int vm_cap(struct vm *vm, char *why)
 {
-	const struct jail_caps caps = vm_caps(vm->policy);
-	vm->cgroup = jail_cgroup_create(vm->plan.name, &caps, why);
+	vm->caps = vm_caps(vm->policy);
+	vm->capped_at = monotonic_ms();
+	vm->cgroup = jail_cgroup_create(vm->runtime.group, &vm->caps, why);
 	if (vm->cgroup == NULL && vm->policy->jail.no_cgroup.value == POLICY_WITHOUT_ALLOW) {
 		snprintf(vm->no_cgroup, sizeof(vm->no_cgroup), "%s", why);
 		why[0] = 0;
@@ -117,19 +138,29 @@ static void spare_auditor(const struct jail_program *auditor)
 		(void)!write(file, "-1000", 5);
 }
 
-/* A process that failed at once ends the VM before its last process is made. The cause is what it said, if it did. */
+/* One message that is a failure; false: none is there. */
+static bool take_failure(int channel, struct message *message)
+{
+	for (int tries = 0; channel >= 0 && tries < 2 * VM_PROGRAMS_MAX; tries++) {
+		ssize_t size = recv(channel, message, sizeof(*message), MSG_DONTWAIT);
+		if (size == 0 || (size < 0 && errno != ECONNRESET && errno != EINTR))
+			return false;
+		if (size == (ssize_t)sizeof(*message) && message->type == MESSAGE_FAILED)
+			return true;
+	}
+	return false;
+}
+
+/* A process that failed at once ends the VM before its last process is made. The cause is what it said, if it did. The
+   auditor speaks for itself: that it is gone, which is what the supervisor sees of it, explains nothing. */
 static void find_cause(const struct vm *vm, char *why)
 {
 	struct message message;
-	for (int tries = 0; tries < 2 * VM_PROGRAMS_MAX; tries++) {
-		ssize_t size = recv(vm->supervisor, &message, sizeof(message), MSG_DONTWAIT);
-		if (size == 0 || (size < 0 && errno != ECONNRESET && errno != EINTR))
-			return;
-		if (size == (ssize_t)sizeof(message) && message.type == MESSAGE_FAILED) {
-			failure_text(&vm->plan, &message, why, WHY_SIZE);
-			return;
-		}
-	}
+	if (take_failure(vm->auditor, &message))
+		message.index = MEMBER_AUDITOR;
+	else if (!take_failure(vm->supervisor, &message) || message.code == FAILURE_LOG)
+		return;
+	failure_text(&vm->plan, &message, why, WHY_SIZE);
 }
 
 static int start(struct vm *vm, char *why)
@@ -137,17 +168,23 @@ static int start(struct vm *vm, char *why)
 	if (vm_claim(vm, why) != 0 || revision_advance(vm->policy, vm->host, why) != 0 || vm_cap(vm, why) != 0)
 		return -1;
 	vm->stage = jail_stage(&vm->ids, vm->cgroup, why); /* works beside us */
-	if (vm->stage == NULL || vm_prepare(vm, why) != 0 || vm_assemble(vm, why) != 0 ||
-	    vm_give_filters(vm, VM_PROGRAM_AUDITOR, VM_PROGRAM_MONITOR, why) != 0 || log_intent(vm, why) != 0 ||
-	    jail_stage_go(vm->stage, vm->programs, vm->program_count, why) != 0)
+	if (vm->stage == NULL || vm_prepare(vm, why) != 0 || host_log_announce(vm, why) != 0 ||
+	    vm_assemble(vm, why) != 0)
 		return -1;
+	/* A filter waits for its program as well as the other way round. */
+	size_t given = VM_PROGRAM_AUDITOR;
+	for (; given < VM_PROGRAM_MONITOR && !jail_stage_waits(vm->stage); given++)
+		if (vm_give_filters(vm, given, given + 1, why) != 0)
+			return -1;
 	/* The programs run beside us from here on; the monitor has most to do before it wants its filters. */
-	if (vm_give_filters(vm, VM_PROGRAM_DEVICE, vm->program_count, why) != 0 ||
+	if (jail_stage_go(vm->stage, vm->programs, vm->program_count, why) != 0 ||
+	    vm_give_filters(vm, given, VM_PROGRAM_MONITOR, why) != 0 || log_intent(vm, why) != 0 ||
+	    vm_give_filters(vm, VM_PROGRAM_DEVICE, vm->program_count, why) != 0 ||
 	    vm_give_filters(vm, VM_PROGRAM_MONITOR, VM_PROGRAM_DEVICE, why) != 0)
 		return -1;
 	struct jail_stage *stage = vm->stage;
 	vm->stage = NULL;
-	if (jail_stage_finish(stage, vm->programs, why) != 0) {
+	if (jail_stage_finish(stage, vm->programs, true, why) != 0) {
 		find_cause(vm, why);
 		return -1;
 	}
@@ -157,9 +194,9 @@ static int start(struct vm *vm, char *why)
 }
 
 /* The guest may run as soon as the log says on disk that it will. */
-static int let_go(struct vm *vm, char *why)
+static int let_go(struct vm *vm, bool on_hold, char *why)
 {
-	struct message go = {.type = MESSAGE_GO};
+	struct message go = {.type = MESSAGE_GO, .code = on_hold ? GO_ON_HOLD : GO_AT_ONCE};
 	if (log_intent_durable(vm, why) != 0) {
 		find_cause(vm, why);
 		return -1;
@@ -169,42 +206,76 @@ static int let_go(struct vm *vm, char *why)
 	return 0;
 }
 
-static int run(const char *path, const struct policy *policy, const struct host *host,
-	       const struct run_options *options)
+/* How the run ended, and that there was one when it ended before that was written. */
+static void log_in_host(const struct vm *vm, struct vm_end *end)
 {
-	static struct vm vm;
-	vm = (struct vm){.policy = policy,
-			 .policy_path = path,
-			 .host = host,
-			 .runtime = RUNTIME_NONE,
-			 .raw_escapes = options->raw,
-			 .supervisor = -1,
-			 .auditor = -1};
+	char why[WHY_SIZE];
+	if ((end->logged ? host_log_settle(vm->host, why) : host_log_started(vm, why)) == 0)
+		return;
+	if (end->logged || end->outcome == OUTCOME_FAILURE) {
+		say("%s", why);
+		return;
+	}
+	end->outcome = OUTCOME_FAILURE;
+	snprintf(end->reason, sizeof(end->reason), "%s", why);
+}
+
+/* Why it was not started is for the host's log. Where that cannot be written either, the operator reads the reason. */
+static void note_refusal(const struct vm *vm, const char *reason)
+{
+	static const uint8_t none[sizeof(vm->plan.run_id)];
+	char why[WHY_SIZE];
+	if (memcmp(vm->plan.run_id, none, sizeof(none)) != 0)
+		(void)host_log_refused(vm, reason, why);
+}
+
+static int run(const char *path, const struct policy *policy, const struct host *host, struct run_options *options)
+{
+	static struct vm vm; /* large: most of its pages are never touched */
+	vm.policy = policy;
+	vm.policy_path = path;
+	vm.host = host;
+	vm.runtime = (struct runtime)RUNTIME_NONE;
+	vm.vsock = (struct vsock_host)VSOCK_HOST_NONE;
+	vm.raw_escapes = options->raw;
+	vm.is_detached = options->detach;
+	vm.supervisor = vm.auditor = -1;
 	struct vm_end end = {0};
+	bool gone = false; /* the guest was let go, so there is a run */
 	if (start(&vm, end.reason) != 0) {
 		end.outcome = OUTCOME_FAILURE;
+		log_start_refused(&vm, end.reason);
+		vm_wait_for_log(&vm);
 	} else {
-		if (let_go(&vm, end.reason) != 0 || host_log_started(&vm, end.reason) != 0) {
+		gone = let_go(&vm, options->hold, end.reason) == 0;
+		if (!gone) {
 			end.outcome = OUTCOME_FAILURE;
 			close_descriptor(&vm.supervisor);
 		}
-		vm_wait(&vm, &end, started, (void *)(uintptr_t)options);
-		char why[WHY_SIZE];
-		if (host_log_settle(host, why) != 0)
-			say("%s", why);
+		vm_wait(&vm, &end, started, options);
+		if (gone)
+			log_in_host(&vm, &end);
+		if (gone && !log_is_there(&vm))
+			say("the log %s was moved or removed while the VM ran: what it held is there no more",
+			    vm.log_path);
 	}
 	terminal_restore();
 	vm_close(&vm);
+	if (!gone)
+		note_refusal(&vm, end.reason);
 	int status = outcome_status(end.outcome, end.exit_register);
 	char text[WHY_SIZE];
 	ending_text(&vm, &end, text);
-	if (text[0] != 0 && end.ran)
+	bool is_run = end.ran || end.outcome == OUTCOME_STOPPED;
+	if (text[0] != 0 && is_run)
 		say("VM '%s' ended: %s", vm.plan.name, text);
 	else if (text[0] != 0)
 		say("%s", text);
-	tell(options->status,
-	     json_pack("{s:s, s:s, s:s, s:i, s:s, s:s}", "stage", end.ran ? "ended" : "start", "name", vm.plan.name,
-		       "outcome", outcome_word(end.outcome), "status", status, "reason", text, "log", vm.log_path));
+	json_t *story =
+	    json_pack("{s:s, s:s, s:s, s:i, s:s, s:s}", "stage", is_run ? "ended" : "start", "name", vm.plan.name,
+		      "outcome", outcome_word(end.outcome), "status", status, "reason", text, "log", vm.log_path);
+	deeds_tell_end(story);
+	tell(options->status, story);
 	return status;
 }
 
@@ -232,28 +303,89 @@ static int status_descriptor(const char *text)
 
 static int parse(int argc, char **argv, struct run_options *options)
 {
-	static const struct option words[] = {{"raw", no_argument, NULL, 'r'},
-					      {"status-fd", required_argument, NULL, 's'},
-					      {"help", no_argument, NULL, 'h'},
-					      {0}};
-	for (int option; (option = next_option(argc, argv, words)) != -1;) {
-		if (option == 'h') {
-			fputs(help, stdout);
-			return 0;
-		}
-		if (option == 'r')
-			options->raw = true;
-		else if (option != 's' || (options->status = status_descriptor(optarg)) < 0)
-			return EXIT_OURS;
-	}
-	return has_arguments(argc, argv, 1, "one policy file") ? -1 : EXIT_OURS;
+	const char *status = NULL;
+	const struct command_option words[] = {{.name = "raw", .flag = &options->raw},
+					       {.name = "status-fd", .value = &status},
+					       {.name = "detach", .flag = &options->detach},
+					       {.name = "hold", .flag = &options->hold},
+					       {0}};
+	int usage = take_words(argc, argv, words, help, 1, "one policy file");
+	if (usage != GO_ON)
+		return usage == 0 ? 0 : EXIT_OURS;
+	if (status == NULL)
+		return GO_ON;
+	options->status = status_descriptor(status);
+	if (options->status >= 0 && options->detach) /* 0 to 2 are let go of */
+		options->status = fcntl(options->status, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	return options->status < 0 ? EXIT_OURS : GO_ON;
 }
 
-int command_run(int argc, char **argv, const struct host *host)
+/* Of a place that is too long its end, which has the file's name and the line; a character stays whole. */
+static const char *end_of(char *place, size_t room)
 {
-	struct run_options options = {.status = -1};
+	static const char left_out[] = "…";
+	size_t size = strlen(place), mark = sizeof(left_out) - 1;
+	if (size <= room)
+		return place;
+	char *end = place + size - room + mark;
+	while (((uint8_t)*end & 0xc0) == 0x80)
+		end++;
+	return memcpy(end - mark, left_out, mark);
+}
+
+/* For the host's log; where that cannot be written, the operator reads it all the same. */
+static void refuse_policy(const char *path, const struct host *host, const struct problems *problems)
+{
+	enum { PLACE_LEAST = 100 };
+	char why[WHY_SIZE], place[PATH_MAX + 16], reason[sizeof(place) + sizeof(": ") + PROBLEM_TEXT_SIZE];
+	const struct policy_problem *first = &problems->list[0];
+	const char *message = problems->count > 0 ? first->message : "it cannot be read";
+	size_t all = audit_field_rules[AUDIT_REASON].size, wanted = strlen(": ") + strlen(message);
+	problems_print(problems, stderr);
+	if (problems->count > 0 && first->at.line > 0)
+		problems_place(problems, first->at, place, sizeof(place));
+	else
+		snprintf(place, sizeof(place), "%s", path);
+	snprintf(reason, sizeof(reason), "%s: %s",
+		 end_of(place, wanted + PLACE_LEAST < all ? all - wanted : PLACE_LEAST), message);
+	(void)host_log_policy_refused(host, path, reason, problems->count + problems->dropped, why);
+}
+
+/* Both files at once: their YAML is read by two processes. */
+static int load_and_run(const char *path, const char *host_file, struct run_options *options)
+{
+	char whole[PATH_MAX];
+	static struct problems problems, of_host;
+	int status = EXIT_OURS;
+	problems_init(&of_host);
+	problems_init(&problems);
+	struct host_reading *host_reading = host_begin(host_file, &of_host);
+	struct policy_reading *policy_reading = policy_begin(path, &problems);
+	struct policy *policy = NULL;
+	struct host *host = host_end(host_reading);
+	problems_print(&of_host, stderr);
+	problems_free(&of_host);
+	if (host == NULL)
+		policy_abandon(policy_reading);
+	else
+		policy = policy_end(policy_reading, host);
+	if (policy != NULL && policy_may_run(policy, host, &problems))
+		status = run(options->detach && realpath(path, whole) != NULL ? whole : path, policy, host, options);
+	else if (host != NULL)
+		refuse_policy(path, host, &problems);
+	problems_free(&problems);
+	policy_free(policy);
+	host_free(host);
+	return status;
+}
+
+int command_run(int argc, char **argv, const char *host_file)
+{
+	struct run_options options = {.status = -1, .told = -1};
 	int status = parse(argc, argv, &options);
-	if (status >= 0)
+	if (status == GO_ON && options.detach)
+		status = detach(options.status, &options.told);
+	if (status != GO_ON)
 		return status;
 	sigset_t mask; /* from here on signals are read by vm_wait */
 	sigemptyset(&mask);
@@ -262,19 +394,5 @@ int command_run(int argc, char **argv, const struct host *host)
 	sigaddset(&mask, SIGHUP);
 	sigprocmask(SIG_BLOCK, &mask, NULL);
 	signal(SIGPIPE, SIG_IGN);
-	struct problems problems;
-	problems_init(&problems);
-	struct policy *policy = policy_load(argv[optind], host, &problems);
-	if (policy == NULL || !policy_may_run(policy, host, &problems)) {
-		problems_print(&problems, stderr);
-		status = EXIT_OURS;
-	} else {
-		if (!policy->kernel.builtin.value && readiness_virtualisation() == NULL)
-			say("KVM is a software KVM here (neither svm nor vmx in /proc/cpuinfo): a kernel other than "
-			    "`builtin` will hardly boot on it");
-		status = run(argv[optind], policy, host, &options);
-	}
-	problems_free(&problems);
-	policy_free(policy);
-	return status;
+	return load_and_run(argv[optind], host_file, &options);
 }

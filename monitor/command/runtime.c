@@ -1,10 +1,12 @@
 /* The runtime folder. Trusts its owner, who is the caller or root; follows no link in it. */
 #include "monitor/command/runtime.h"
 #include "monitor/command/command.h"
+#include "monitor/command/vsock.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,10 +50,13 @@ static int open_folder(const char *path, char *why)
 	int folder = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (folder < 0)
 		return because(why, errno, "cannot open the folder %s", path);
-	if (fstat(folder, &status) == 0 && (status.st_uid == geteuid() || status.st_uid == 0) &&
-	    (status.st_mode & (S_IWGRP | S_IWOTH)) == 0)
+	bool is_known = fstat(folder, &status) == 0, is_ours = status.st_uid == geteuid() || status.st_uid == 0;
+	if (is_known && is_ours && (status.st_mode & (S_IWGRP | S_IWOTH)) == 0)
 		return folder;
 	close(folder);
+	if (is_known && !is_ours)
+		return because(why, 0, "the folder %s belongs to user %u: root has to remove it", path,
+			       (unsigned)status.st_uid);
 	return because(why, 0, "the folder %s can be written by others: make it yours alone (chmod go-w)", path);
 }
 
@@ -105,6 +110,14 @@ static int lock_name(int folder, const char *file)
 	}
 }
 
+/* Two folders may each have a VM of one name, on a host that has one tree of groups. */
+static void name_group(int folder, const char *name, char group[static JAIL_GROUP_SIZE])
+{
+	struct stat status = {0};
+	fstat(folder, &status);
+	snprintf(group, JAIL_GROUP_SIZE, "%s.%jx-%jx", name, (uintmax_t)status.st_dev, (uintmax_t)status.st_ino);
+}
+
 int runtime_claim(struct runtime *runtime, const struct host *host, const char *name, char *why)
 {
 	char file[PLAN_NAME_SIZE + 8];
@@ -122,7 +135,9 @@ int runtime_claim(struct runtime *runtime, const struct host *host, const char *
 		return because(why, errno, "cannot lock %s/%s", host->folders.runtime.text, file);
 	snprintf(file, sizeof(file), "%s.sock", name);
 	unlinkat(runtime->folder, file, 0);
-	jail_cgroup_collect(name);
+	vsock_collect(runtime->folder, name);
+	name_group(runtime->folder, name, runtime->group);
+	jail_cgroup_collect(runtime->group);
 	return 0;
 }
 
@@ -195,9 +210,41 @@ int runtime_id_range(const struct host *host, bool single_allowed, struct jail_i
 	return single_id(ids, single_allowed, why);
 }
 
-/* A byte of the file stands for each id. Root's file is the same whatever the host file says: the ids are the host's,
-   and two host files may name the same. */
-#define IDS_FOLDER "/run/cofferdam"
+/* A byte of the file stands for each id, others for names (monitor/command/claims.h). A user's file is the same
+   whatever the host file or the environment says: the ids are the host's, and two runtime folders may lead to the same.
+ */
+#define LOCKS "/run/lock" /* everybody's, as Debian has it; where it is not, the runtime folder has to do */
+
+static void slots_folder(const struct host *host, char path[static PATH_MAX])
+{
+	if (geteuid() == 0)
+		snprintf(path, PATH_MAX, HOST_RUNTIME_OF_ROOT);
+	else if (access(LOCKS, W_OK | X_OK) == 0)
+		snprintf(path, PATH_MAX, LOCKS "/cofferdam-%u", geteuid());
+	else
+		snprintf(path, PATH_MAX, "%s", host->folders.runtime.text);
+}
+
+int runtime_slots_there(const struct host *host)
+{
+	char path[PATH_MAX];
+	slots_folder(host, path);
+	AUTO_CLOSE int folder = open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return folder < 0 ? -1 : openat(folder, "slots", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+}
+
+int runtime_slots(struct runtime *runtime, const struct host *host, char *why)
+{
+	char path[PATH_MAX];
+	slots_folder(host, path);
+	if (runtime->slots >= 0)
+		return 0;
+	AUTO_CLOSE int folder = runtime_folder(path, 0755, why);
+	if (folder < 0)
+		return -1;
+	runtime->slots = openat(folder, "slots", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	return runtime->slots < 0 ? because(why, errno, "cannot open %s/slots", path) : 0;
+}
 
 int runtime_ids(struct runtime *runtime, const struct host *host, struct jail_ids *ids, bool single_allowed, char *why)
 {
@@ -206,13 +253,8 @@ int runtime_ids(struct runtime *runtime, const struct host *host, struct jail_id
 		return -1;
 	if (ids->single)
 		return 0;
-	const char *path = geteuid() == 0 ? IDS_FOLDER : host->folders.runtime.text;
-	AUTO_CLOSE int folder = runtime_folder(path, 0755, why);
-	if (folder < 0)
+	if (runtime_slots(runtime, host, why) != 0)
 		return -1;
-	runtime->slots = openat(folder, "slots", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (runtime->slots < 0)
-		return because(why, errno, "cannot open %s/slots", path);
 	for (uint32_t slot = 0; slot < count / ROLE_IDS; slot++) {
 		struct flock range = {.l_type = F_WRLCK,
 				      .l_whence = SEEK_SET,
@@ -227,13 +269,13 @@ int runtime_ids(struct runtime *runtime, const struct host *host, struct jail_id
 		       count / ROLE_IDS);
 }
 
-int runtime_listen(struct runtime *runtime, char *why)
+int runtime_listen(struct runtime *runtime, bool anybody, char *why)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/%s.sock", runtime->folder,
 		 runtime->name);
 	runtime->socket = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	mode_t mask = umask(0177);
+	mode_t mask = umask(anybody ? 0111 : 0177);
 	int bound = runtime->socket < 0 ? -1 : bind(runtime->socket, (struct sockaddr *)&address, sizeof(address));
 	umask(mask);
 	if (bound != 0 || listen(runtime->socket, 16) != 0)
@@ -245,11 +287,13 @@ int runtime_listen(struct runtime *runtime, char *why)
  */
 static void remove_traces(int folder, const char *name)
 {
-	char file[PLAN_NAME_SIZE + 8];
+	char file[PLAN_NAME_SIZE + 8], group[JAIL_GROUP_SIZE];
 	snprintf(file, sizeof(file), "%s.sock", name);
 	unlinkat(folder, file, 0);
+	vsock_collect(folder, name);
 	snprintf(file, sizeof(file), "%s.lock", name);
-	if (jail_cgroup_collect(name))
+	name_group(folder, name, group);
+	if (jail_cgroup_collect(group))
 		unlinkat(folder, file, 0);
 }
 

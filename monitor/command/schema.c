@@ -3,16 +3,16 @@
 #include "policy/describe.h"
 #include "policy/utf8.h"
 
-#include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 
-static const char help[] = "Usage: cofferdam schema [--man | --host-file]\n"
+static const char help[] = "Usage: cofferdam schema [--json] [--man | --host-file]\n"
 			   "\n"
 			   "Prints a JSON Schema of policy files, for editors that complete and check YAML.\n"
 			   "\n"
 			   "  --host-file  of host files instead\n"
-			   "  --man        the manual page cofferdam-policy(5) instead, in troff\n";
+			   "  --man        the manual page cofferdam-policy(5) instead, in troff\n"
+			   "  --json       what it prints without --man anyway\n";
 
 static const char head[] =
     ".TH COFFERDAM\\-POLICY 5 \"\" \"cofferdam\" \"File formats\"\n"
@@ -23,13 +23,15 @@ static const char head[] =
     "exist for the VM; every cap is finite. YAML's maps, lists and one-line values are taken, plain or quoted, and "
     "each "
     "value is converted by its key alone: yes, 010 and 1e3 mean nothing special. Refused are anchors, aliases, tags, "
-    "merge keys, block scalars, several documents, values left out, keys written twice and keys that do not exist.\n"
+    "merge keys, block scalars, several documents, values left out, tabs, keys written twice and keys that do not "
+    "exist.\n"
     ".SH LAYERS\n"
     "With\n.B extends\na policy builds on another: what it does not write it has from there, and what is written there "
     "it "
     "may only tighten; of a list with names it may leave items out and narrow each. What is written nowhere comes from "
     "the host file's\n.BR defaults ,\nthen from the built-in default. The host file's\n.B ceilings\nbind what is "
-    "written, and lower defaults that are looser. Both take the keys below that say what is tighter; disks and "
+    "written, and lower defaults that are looser. Both take the keys below of which something is tighter, but no "
+    "sha256; disks and "
     "networks "
     "are one group there, which holds for each of them.\n"
     ".SH KEYS\n";
@@ -89,24 +91,20 @@ static void print_man(void)
 
 int command_schema(int argc, char **argv, const struct host *host)
 {
-	static const struct option words[] = {{"man", no_argument, NULL, 'm'},
-					      {"host-file", no_argument, NULL, 'f'},
-					      {"help", no_argument, NULL, 'h'},
-					      {0}};
-	bool man = false, of_host = false;
 	(void)host;
-	for (int option; (option = next_option(argc, argv, words)) != -1;) {
-		if (option == 'h') {
-			fputs(help, stdout);
-			return 0;
-		}
-		if (option == '?')
-			return EXIT_USAGE;
-		man |= option == 'm';
-		of_host |= option == 'f';
-	}
-	if (!has_arguments(argc, argv, 0, "no file"))
+	bool man = false, of_host = false, json = false;
+	const struct command_option options[] = {{.name = "man", .flag = &man},
+						 {.name = "host-file", .flag = &of_host},
+						 {.name = "json", .flag = &json},
+						 {0}};
+	int usage = take_words(argc, argv, options, help, 0, "no file");
+	if (usage != GO_ON)
+		return usage;
+	if (man && (json || of_host)) {
+		say("schema: the manual page is of policies, and not in JSON; leave --%s out",
+		    json ? "json" : "host-file");
 		return EXIT_USAGE;
+	}
 	if (man) {
 		print_man();
 		return 0;

@@ -1,17 +1,18 @@
 /* `cofferdam selftest`: runs the built-in guest in the real jail, once for each way a VM can end, and checks exit
  * status, output and log of each run; then attacks every jail from inside (probe.h). Works in a folder of its own that
- * it removes, also when a signal ends it; SIGKILL leaves the folder behind, and even then not the VM.
+ * it removes, also when a signal ends it; what SIGKILL leaves behind, and even then not the VM, the next one removes.
  */
 #include "monitor/command/command.h"
+#include "monitor/command/own_folder.h"
 #include "monitor/command/probe.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <jansson.h>
 #include <limits.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -59,6 +60,7 @@ static const char help[] =
 
 struct place {
 	char folder[96];
+	int lock; /* of the folder */
 	char output[OUTPUT_MAX];
 };
 
@@ -165,20 +167,19 @@ static int run_self(struct place *place, const char *const words[])
 	return waited && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-/* Each file in our folder whose name ends so, those of the host's log aside: removed, or its path kept in `path`. With
-   no ending all of them. */
+/* Each file in our folder whose name ends so, those of the host's log aside: removed, or its path kept in `path`. */
 static void each_file(const struct place *place, const char *ending, bool removed, char path[static PATH_MAX])
 {
 	DIR *entries = opendir(place->folder);
 	size_t end = strlen(ending);
 	for (const struct dirent *entry; entries != NULL && (entry = readdir(entries)) != NULL;) {
 		size_t size = strlen(entry->d_name);
-		bool of_host = end > 0 && strncmp(entry->d_name, "host.", 5) == 0;
+		bool of_host = strncmp(entry->d_name, "host.", 5) == 0;
 		if (entry->d_name[0] == '.' || of_host || size < end || strcmp(entry->d_name + size - end, ending) != 0)
 			continue;
 		snprintf(path, PATH_MAX, "%s/%s", place->folder, entry->d_name);
-		if (removed && unlink(path) != 0)
-			rmdir(path);
+		if (removed)
+			unlink(path);
 	}
 	if (entries != NULL)
 		closedir(entries);
@@ -256,6 +257,15 @@ static int run_trials(struct place *place, json_t *list, bool *usable)
 
 /* ---- attempts to get out ---- */
 
+static const char attacked_network[] =
+    "networks: [{name: eth0, tap: probed, create: {address: 192.0.2.1}, addresses: [192.0.2.2]}]\n";
+
+/* A tap takes root, and is made where nobody else sees it: this process needs no network of its own any more. */
+static bool has_tap(void)
+{
+	return geteuid() == 0 && access("/dev/net/tun", R_OK | W_OK) == 0 && unshare(CLONE_NEWNET) == 0;
+}
+
 /* Two disks, for a read-only one has another filter; the console has input. */
 static int write_attacked(const struct place *place)
 {
@@ -269,10 +279,10 @@ static int write_attacked(const struct place *place)
 	}
 	snprintf(text, sizeof(text),
 		 "cofferdam: 1\nname: selftest-%d\nkernel: builtin\nmachine: {vcpus: 1, memory: 64MiB}\n"
-		 "console: {input: stdin}\ndisks:\n"
+		 "console: {input: stdin}\nballoon: {minimum: 16MiB}\nvsock: {cid: %d, path: vsock}\ndisks:\n"
 		 "  - {name: data, path: data.img, access: read-write}\n"
-		 "  - {name: image, path: image.img, access: read-only}\n",
-		 (int)getpid());
+		 "  - {name: image, path: image.img, access: read-only}\n%s",
+		 (int)getpid(), 3 + (int)getpid(), has_tap() ? attacked_network : "");
 	return write_file(place, "policy.yaml", text);
 }
 
@@ -322,8 +332,8 @@ static int make_folder(struct place *place)
 	const char *above = secure_getenv("TMPDIR");
 	if (above == NULL || above[0] != '/' || strlen(above) > sizeof(place->folder) / 2 || strpbrk(above, "\"\\\n"))
 		above = "/tmp";
-	snprintf(place->folder, sizeof(place->folder), "%s/cofferdam-selftest-XXXXXX", above);
-	return mkdtemp(place->folder) == NULL ? -1 : 0;
+	place->lock = own_folder_make(above, "cofferdam-selftest-", place->folder, sizeof(place->folder));
+	return place->lock < 0 ? -1 : 0;
 }
 
 static void print_report(json_t *report, int status)
@@ -345,35 +355,23 @@ static int run_all(struct place *place, const struct host *host, bool each, json
 
 int command_selftest(int argc, char **argv, const struct host *host)
 {
-	static const struct option words[] = {{"json", no_argument, NULL, 'j'},
-					      {"verbose", no_argument, NULL, 'v'},
-					      {"help", no_argument, NULL, 'h'},
-					      {0}};
 	static struct place place;
-	char path[PATH_MAX];
 	bool json = false, each = false;
-	for (int option; (option = next_option(argc, argv, words)) != -1;) {
-		if (option == 'h') {
-			fputs(help, stdout);
-			return 0;
-		}
-		if (option != 'j' && option != 'v')
-			return EXIT_USAGE;
-		json |= option == 'j';
-		each |= option == 'v';
-	}
-	if (!has_arguments(argc, argv, 0, "no argument"))
-		return EXIT_USAGE;
+	const struct command_option options[] = {
+	    {.name = "json", .flag = &json}, {.name = "verbose", .flag = &each}, {0}};
+	int usage = take_words(argc, argv, options, help, 0, "no argument");
+	if (usage != GO_ON)
+		return usage;
 	heed_signals();
 	if (make_folder(&place) != 0 || write_host(&place, host) != 0) {
 		say("cannot work in %s: %s", place.folder, strerror(errno));
-		rmdir(place.folder);
+		if (place.lock >= 0)
+			own_folder_remove(place.folder, &place.lock);
 		return EXIT_OURS;
 	}
 	json_t *report = json ? json_pack("{s:[]}", "trials") : NULL;
 	int status = run_all(&place, host, each, report);
-	each_file(&place, "", true, path);
-	rmdir(place.folder);
+	own_folder_remove(place.folder, &place.lock);
 	if (interrupted) {
 		say("selftest: ended by signal %d (%s)", interrupted, strsignal(interrupted));
 		return 128 + interrupted;

@@ -3,8 +3,11 @@
 #define MONITOR_COMMAND_VM_H
 
 #include "jail/launch.h"
+#include "monitor/command/passt.h"
 #include "monitor/command/runtime.h"
+#include "monitor/command/vsock.h"
 #include "monitor/protocol.h"
+#include "monitor/supervisor/quota.h"
 #include "policy/policy.h"
 
 #include <stdbool.h>
@@ -21,10 +24,13 @@ enum {
 
 struct vm_image { /* as recorded in the log */
 	char label[PLAN_NAME_SIZE];
-	char path[POLICY_PATH_SIZE];
+	char path[POLICY_PATH_SIZE + 128];
+	char identity[64]; /* of a disk's or the console's file, of vsock's folder, "DEVICE:INODE"; "": it has none */
 	uint64_t size;
 	uint8_t hash[32];
 	bool hashed;
+	bool read_only;
+	uint32_t overlay; /* enum plan_overlay: this is the overlay of the disk `label` */
 };
 
 struct vm {
@@ -32,19 +38,25 @@ struct vm {
 	const struct host *host;
 	struct plan plan;
 	struct runtime runtime;
+	struct vsock_host vsock;
 	struct jail_ids ids;
 	struct jail_cgroup *cgroup;
+	int64_t capped_at;             /* CLOCK_MONOTONIC, ms: the group was not there before */
+	struct jail_caps caps;         /* in force: the policy's, or what they were changed to */
 	char no_cgroup[JAIL_WHY_SIZE]; /* why there is none, where the policy allows that; else "" */
 	struct jail_stage *stage;      /* until the programs start */
 	const char *policy_path;
 	bool terminal;    /* the console is the operator's terminal */
 	bool raw_escapes; /* --raw */
+	bool is_detached; /* --detach */
 
 	/* Made by vm_prepare; borrowed from `held`. */
 	int null, kvm, ram, kernel, initrd, log;
 	int backend_in[PLAN_DEVICES_MAX], backend_out[PLAN_DEVICES_MAX];
 
-	struct vm_image images[PLAN_DEVICES_MAX + 2];
+	struct passt passts[PLAN_NETWORKS_MAX];
+
+	struct vm_image images[2 * PLAN_DEVICES_MAX + 2]; /* a disk's overlay is one; no device has more than two */
 	size_t image_count;
 
 	struct jail_program programs[VM_PROGRAMS_MAX];
@@ -57,16 +69,24 @@ struct vm {
 	int held[VM_DESCRIPTORS_MAX]; /* closed once the programs have started */
 	size_t held_count;
 
-	int supervisor; /* the launcher's end of the channel */
-	int auditor;    /* the same */
-	char log_path[POLICY_PATH_SIZE + 128];
+	/* What who attaches to the console is given; not above 0: there is none. */
+	int console_log; /* the file that it writes to, to be read */
+	int console_in;  /* the pipe that it reads */
+
+	int supervisor;                        /* the launcher's end of the channel */
+	int auditor;                           /* the same */
+	char log_path[POLICY_PATH_SIZE + 128]; /* the first segment's */
+	unsigned segments;                     /* that were begun after it … */
+	unsigned segment;                      /* … and the one of them that is written; 0: the first file */
+	struct quota changes;                  /* of caps, that the supervisor asks for: each is in the log */
+	struct quota rotations;                /* of the log, the same */
 };
 
 /* Keeps a descriptor until vm_hand_over. Returns it; a negative one is passed through. */
 int vm_hold(struct vm *vm, int descriptor);
 
-/* The plan as far as the policy says it, the VM's name and its range of ids. 0, or -1 with why; vm_close in either
-   case. */
+/* The plan as far as the policy says it, the VM's name, its range of ids and what else only one VM may have. 0, or -1
+   with why; vm_close in either case. */
 int vm_claim(struct vm *vm, char *why);
 
 /* Copies the kernel or initrd at `path` into a sealed memfd, and fills in the rest of

@@ -7,10 +7,15 @@
 #include "monitor/command/wait.h"
 #include "monitor/command/command.h"
 
+#include "monitor/channel.h"
 #include "monitor/command/caller.h"
+#include "monitor/command/change.h"
+#include "monitor/command/deeds.h"
 #include "monitor/command/ending.h"
 #include "monitor/command/failure.h"
+#include "monitor/command/host_log.h"
 #include "monitor/command/log.h"
+#include "monitor/command/shrink.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -27,16 +32,14 @@
 
 enum {
 	FORCE_AFTER_MS = 2000, /* the supervisor has this long to do what it was told */
+	START_MS = 30000,      /* the guest runs by then */
+	SETTLE_MS = 20,        /* the guest's first steps have the processors to themselves */
 	REAP_MS = 10000,
+	ROOM_MS = 100,             /* for the supervisor to read what is on its way */
+	LOOK_MS = 10000,           /* how exactly it is known when the kernel held the VM to a cap … */
+	LOOK_MOST_MS = 15 * 60000, /* … and how rarely it is asked of a VM that it does not hold back */
 	NEVER = -1,
 };
-
-static int64_t now_ms(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * INT64_C(1000) + now.tv_nsec / 1000000;
-}
 
 static void kill_program(const struct jail_program *program)
 {
@@ -51,23 +54,12 @@ static void hand_on(const struct vm *vm, int connection)
 	struct caller caller;
 	if (!caller_of(connection, &caller))
 		return;
-	struct message message = {
+	const struct message message = {
 	    .type = MESSAGE_CALLER,
+	    .code = caller_roles(connection, vm->plan.owner_uid, &vm->policy->control),
 	    .value = {caller.uid, (uint64_t)caller.pid, caller.login_uid, caller.login_source},
 	};
-	union {
-		struct cmsghdr header;
-		char bytes[CMSG_SPACE(sizeof(int))];
-	} control = {0};
-	struct iovec part = {.iov_base = &message, .iov_len = sizeof(message)};
-	struct msghdr packet = {
-	    .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control.bytes)};
-	struct cmsghdr *rights = CMSG_FIRSTHDR(&packet);
-	rights->cmsg_level = SOL_SOCKET;
-	rights->cmsg_type = SCM_RIGHTS;
-	rights->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(rights), &connection, sizeof(int));
-	sendmsg(vm->supervisor, &packet, MSG_NOSIGNAL | MSG_DONTWAIT);
+	channel_give(vm->supervisor, &message, connection);
 }
 
 static void accept_caller(const struct vm *vm)
@@ -86,14 +78,19 @@ struct wait {
 	bool stopping;
 	bool locked[VM_PROGRAMS_MAX]; /* said so already: once is a fact, again is noise for the log */
 	int64_t force_at;             /* when to kill the supervisor, NEVER */
-	void (*started)(const struct vm *vm, void *context);
+	int64_t start_by;             /* when it has taken too long, NEVER: it runs */
+	int64_t settle_at;            /* when to do what could wait for the guest to run, NEVER */
+	int64_t look_at;              /* when to look at the kernel's counts, NEVER: there are none */
+	int64_t look_ms;              /* how long after the look before */
+	int64_t tell_at;              /* when to say what has become of the log, NEVER: it was said */
+	vm_started *started;
 	void *context;
 };
 
 /* A deadline only comes nearer: whoever talks cannot put it off. */
 static void force_within(struct wait *wait, int64_t ms)
 {
-	int64_t at = now_ms() + ms;
+	int64_t at = monotonic_ms() + ms;
 	if (wait->force_at == NEVER || at < wait->force_at)
 		wait->force_at = at;
 }
@@ -108,6 +105,11 @@ static void handle_locked(struct wait *wait, const struct message *message)
 	log_process_started(wait->vm, message);
 }
 
+static void tell_log(struct wait *wait)
+{
+	wait->tell_at = ending_tell_log(wait->vm, wait->end, false) ? NEVER : monotonic_ms() + QUOTA_EVERY_MS;
+}
+
 static void handle(struct wait *wait, const struct message *message)
 {
 	struct vm *vm = wait->vm;
@@ -115,21 +117,37 @@ static void handle(struct wait *wait, const struct message *message)
 	case MESSAGE_LOCKED:
 		handle_locked(wait, message);
 		break;
+	case MESSAGE_ON_HOLD:
+		if (!wait->end->ran && wait->start_by != NEVER)
+			wait->started(vm, true, wait->context);
+		wait->start_by = NEVER;
+		break;
 	case MESSAGE_RUNNING:
-		if (!wait->end->ran && wait->started != NULL)
-			wait->started(vm, wait->context);
+		if (!wait->end->ran)
+			wait->started(vm, false, wait->context);
+		if (!wait->end->ran)
+			wait->end->ran_at = monotonic_ms();
 		wait->end->ran = true;
+		wait->start_by = NEVER;
 		break;
 	case MESSAGE_CAP:
 		if (message->code <= CAP_MEMORY && (wait->end->caps & 1U << message->code) == 0)
-			ending_cap(vm, message->code);
+			ending_cap(vm, message->code, message->value[0]);
 		if (message->code <= CAP_MEMORY)
 			wait->end->caps |= 1U << message->code;
+		break;
+	case MESSAGE_LOG:
+		ending_log(wait->end, message);
+		tell_log(wait);
+		break;
+	case MESSAGE_CHANGE:
+		vm_change(vm, message);
 		break;
 	case MESSAGE_FAILED:
 		wait->failed = *message;
 		wait->end->outcome = OUTCOME_FAILURE;
-		failure_text(&vm->plan, message, wait->end->reason, sizeof(wait->end->reason));
+		if (message->code != FAILURE_LOG || wait->end->reason[0] == 0) /* the auditor said why it is gone */
+			failure_text(&vm->plan, message, wait->end->reason, sizeof(wait->end->reason));
 		force_within(wait, FORCE_AFTER_MS);
 		break;
 	case MESSAGE_ENDED:
@@ -146,52 +164,111 @@ static void handle(struct wait *wait, const struct message *message)
 static bool receive(struct wait *wait)
 {
 	struct message message;
-	ssize_t size = recv(wait->vm->supervisor, &message, sizeof(message), MSG_DONTWAIT);
+	AUTO_CLOSE int connection = -1;
+	ssize_t size = channel_take(wait->vm->supervisor, &message, &connection);
 	if (size < 0)
 		return errno == EAGAIN || errno == EINTR || errno == ECONNRESET; /* what it said before may follow */
-	if (size == (ssize_t)sizeof(message))
+	if (size == (ssize_t)sizeof(message) && message.type == MESSAGE_DEED && connection >= 0)
+		deed_do(wait->vm, &message, connection);
+	else if (size == (ssize_t)sizeof(message))
 		handle(wait, &message);
 	return size != 0;
+}
+
+/* False: the channel is full of what others ask, and nothing was said. The signal that asks for it stays unread, so
+   that it is tried again. */
+static bool tell_to_stop(struct wait *wait)
+{
+	const struct message stop = {.type = MESSAGE_STOP, .value = {wait->vm->plan.grace_ms}};
+	struct pollfd room = {.fd = wait->vm->supervisor, .events = POLLOUT};
+	force_within(wait, (int64_t)wait->vm->plan.grace_ms + FORCE_AFTER_MS);
+	(void)poll(&room, 1, ROOM_MS);
+	if (send(wait->vm->supervisor, &stop, sizeof(stop), MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && errno == EAGAIN)
+		return false;
+	wait->stopping = true;
+	wait->end->outcome = OUTCOME_STOPPED;
+	return true;
 }
 
 /* A first signal asks the guest to power off, a second ends it at once. */
 static void signalled(struct wait *wait, int signals)
 {
 	struct signalfd_siginfo info;
-	if (read(signals, &info, sizeof(info)) != (ssize_t)sizeof(info))
+	bool again = wait->stopping;
+	if ((!again && !tell_to_stop(wait)) || read(signals, &info, sizeof(info)) != (ssize_t)sizeof(info))
 		return;
 	wait->end->signals++;
-	if (wait->stopping) {
+	if (again)
 		kill_program(&wait->vm->programs[VM_PROGRAM_SUPERVISOR]);
-		return;
+}
+
+/* The host's log has the run, or the VM ends. Then this process is as small as it gets. */
+static void settle(struct wait *wait)
+{
+	wait->settle_at = NEVER;
+	wait->end->logged = true;
+	if (host_log_started(wait->vm, wait->end->reason) != 0) {
+		wait->end->outcome = OUTCOME_FAILURE;
+		close_descriptor(&wait->vm->supervisor);
 	}
-	struct message stop = {.type = MESSAGE_STOP, .value = {wait->vm->plan.grace_ms}};
-	send(wait->vm->supervisor, &stop, sizeof(stop), MSG_NOSIGNAL | MSG_DONTWAIT);
-	wait->stopping = true;
-	wait->end->outcome = OUTCOME_STOPPED;
-	force_within(wait, (int64_t)wait->vm->plan.grace_ms + FORCE_AFTER_MS);
+	shrink();
+}
+
+/* No process of the VM says why: all wait for each other, or none has had a turn. */
+static void give_up(struct wait *wait)
+{
+	wait->start_by = NEVER;
+	wait->end->outcome = OUTCOME_FAILURE;
+	because(wait->end->reason, 0,
+		"the guest does not run %d s after the start of its processes; this host is overloaded, or cofferdam "
+		"and the programs beside it are of different builds: install all of one",
+		START_MS / 1000);
+	force_within(wait, 0);
+}
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+	return a == NEVER || (b != NEVER && b < a) ? b : a;
 }
 
 static int time_left(int64_t deadline)
 {
-	int64_t left = deadline - now_ms();
+	int64_t left = deadline - monotonic_ms();
 	return deadline == NEVER ? -1 : left < 0 ? 0 : left > 1000000 ? 1000000 : (int)left;
 }
 
 static void serve(struct wait *wait, int signals)
 {
-	for (bool alive = wait->vm->supervisor >= 0; alive;) { /* closed: it was never told to go */
+	/* Closed: it was never told to go, or must end. */
+	for (bool alive = true; alive && wait->vm->supervisor >= 0;) {
 		struct pollfd polled[] = {
 		    {.fd = wait->vm->supervisor, .events = POLLIN},
 		    {.fd = wait->vm->runtime.socket, .events = POLLIN},
 		    {.fd = signals, .events = POLLIN},
+		    {.fd = wait->vm->vsock.socket, .events = POLLIN},
+		    {.fd = wait->vm->vsock.channel, .events = POLLIN},
 		};
-		int ready = poll(polled, 3, time_left(wait->force_at));
-		if (wait->force_at != NEVER && now_ms() >= wait->force_at) {
+		int64_t due = earlier(earlier(wait->start_by, wait->force_at), earlier(wait->settle_at, wait->look_at));
+		due = earlier(due, wait->tell_at);
+		int ready = poll(polled, sizeof(polled) / sizeof(polled[0]), time_left(due));
+		if (wait->start_by != NEVER && monotonic_ms() >= wait->start_by)
+			give_up(wait);
+		if (wait->force_at != NEVER && monotonic_ms() >= wait->force_at) {
 			kill_program(&wait->vm->programs[VM_PROGRAM_SUPERVISOR]);
-			wait->force_at = now_ms() + FORCE_AFTER_MS;
+			wait->force_at = monotonic_ms() + FORCE_AFTER_MS;
 		}
-		if (ready <= 0)
+		if (wait->settle_at != NEVER && monotonic_ms() >= wait->settle_at)
+			settle(wait);
+		if (wait->tell_at != NEVER && monotonic_ms() >= wait->tell_at)
+			tell_log(wait);
+		if (wait->look_at != NEVER && monotonic_ms() >= wait->look_at) {
+			bool is_held = ending_look(wait->vm, wait->end);
+			wait->look_ms = is_held                            ? LOOK_MS
+					: wait->look_ms < LOOK_MOST_MS / 2 ? 2 * wait->look_ms
+									   : LOOK_MOST_MS;
+			wait->look_at = monotonic_ms() + wait->look_ms;
+		}
+		if (ready <= 0 || wait->vm->supervisor < 0)
 			continue;
 		if (polled[0].revents != 0)
 			alive = receive(wait);
@@ -199,6 +276,10 @@ static void serve(struct wait *wait, int signals)
 			accept_caller(wait->vm);
 		if (polled[2].revents != 0)
 			signalled(wait, signals);
+		if (polled[3].revents != 0)
+			vsock_accept(&wait->vm->vsock);
+		if (polled[4].revents != 0)
+			vsock_connect(&wait->vm->vsock, &wait->vm->policy->vsock);
 	}
 }
 
@@ -253,15 +334,34 @@ static void reap_one(struct wait *wait, size_t index, int64_t deadline)
 /* The supervisor last: as PID 1 of the namespace it ends only when all others in it have been reaped. */
 static void reap_all(struct wait *wait)
 {
-	int64_t deadline = now_ms() + REAP_MS;
+	int64_t deadline = monotonic_ms() + REAP_MS;
 	for (size_t i = VM_PROGRAM_MONITOR; i < wait->vm->program_count; i++)
 		reap_one(wait, i, deadline);
 	reap_one(wait, VM_PROGRAM_SUPERVISOR, deadline);
 }
 
-void vm_wait(struct vm *vm, struct vm_end *end, void (*started)(const struct vm *vm, void *context), void *context)
+void vm_wait_for_log(struct vm *vm)
 {
-	struct wait wait = {.vm = vm, .end = end, .force_at = NEVER, .started = started, .context = context};
+	if (vm->stage != NULL || vm->program_count == 0 || vm->programs[VM_PROGRAM_AUDITOR].pidfd < 0)
+		return;
+	vm_hand_over(vm); /* the supervisor's end of its channel */
+	close_descriptor(&vm->supervisor);
+	close_descriptor(&vm->auditor);
+	reap(&vm->programs[VM_PROGRAM_AUDITOR], monotonic_ms() + REAP_MS);
+}
+
+void vm_wait(struct vm *vm, struct vm_end *end, vm_started *started, void *context)
+{
+	struct wait wait = {.vm = vm,
+			    .end = end,
+			    .force_at = NEVER,
+			    .start_by = monotonic_ms() + START_MS,
+			    .settle_at = monotonic_ms() + SETTLE_MS,
+			    .tell_at = NEVER,
+			    .look_ms = LOOK_MS,
+			    .look_at = vm->cgroup == NULL ? NEVER : monotonic_ms() + LOOK_MS,
+			    .started = started,
+			    .context = context};
 	sigset_t mask;
 	sigemptyset(&mask);
 	sigaddset(&mask, SIGINT);
@@ -272,10 +372,13 @@ void vm_wait(struct vm *vm, struct vm_end *end, void (*started)(const struct vm 
 	serve(&wait, signals);
 	close_descriptor(&vm->supervisor);
 	reap_all(&wait);
-	ending_look_for_memory(vm, end);
+	ending_look_for_caps(vm, end);
+	ending_tell_log(vm, end, true);
+	ending_look_for_log(vm, end);
+	deeds_settle(vm);
 	log_vm_ended(vm, end);
 	close_descriptor(&vm->auditor);
-	siginfo_t auditor = reap(&vm->programs[VM_PROGRAM_AUDITOR], now_ms() + REAP_MS);
+	siginfo_t auditor = reap(&vm->programs[VM_PROGRAM_AUDITOR], monotonic_ms() + REAP_MS);
 	bool is_whole = auditor.si_code == CLD_EXITED && auditor.si_status == 0;
 	if (log_is_violation(&auditor) || (!is_whole && end->outcome != OUTCOME_FAILURE)) {
 		end->outcome = OUTCOME_FAILURE; /* whatever the guest did, its log is not whole */

@@ -6,6 +6,7 @@
 #include "monitor/supervisor/supervisor.h"
 
 #include <errno.h>
+#include <string.h>
 
 static void tell_unsent(struct supervisor *vm)
 {
@@ -19,14 +20,29 @@ static void tell_unsent(struct supervisor *vm)
 		vm->unsent = 0;
 }
 
+/* A full log takes no more than what ends the VM. */
+static bool is_pointless(const struct supervisor *vm, const struct audit_packet *packet)
+{
+	struct audit_head head;
+	memcpy(&head, packet->bytes, sizeof(head));
+	return vm->log_full && head.event != AUDIT_CONTROL_GRANTED && head.event != AUDIT_VM_STOPPING &&
+	       head.event != AUDIT_VM_CRASHED;
+}
+
 int journal_send(struct supervisor *vm, struct audit_packet *packet, uint32_t ticket)
 {
-	if (vm->log_failed) {
+	if (vm->log_lost) {
 		errno = EIO;
 		return -1;
 	}
-	tell_unsent(vm);
-	if (vm->unsent == 0 && audit_send(SUPERVISOR_FD_AUDIT, packet, ticket, false) == 0)
+	if (is_pointless(vm, packet)) {
+		vm->unsent++; /* told at the end */
+		errno = EFBIG;
+		return -1;
+	}
+	if (!vm->log_full)
+		tell_unsent(vm);
+	if ((vm->unsent == 0 || vm->log_full) && audit_send(SUPERVISOR_FD_AUDIT, packet, ticket, false) == 0)
 		return 0;
 	int error = vm->unsent != 0 ? EAGAIN : errno;
 	vm->unsent++;
@@ -34,10 +50,11 @@ int journal_send(struct supervisor *vm, struct audit_packet *packet, uint32_t ti
 	return -1;
 }
 
-void journal_running(struct supervisor *vm)
+/* Of an event that has no field of its own. */
+void journal_state(struct supervisor *vm, enum audit_event event)
 {
 	struct audit_packet packet;
-	audit_begin(&packet, AUDIT_VM_RUNNING);
+	audit_begin(&packet, event);
 	journal_send(vm, &packet, AUDIT_NO_TICKET);
 }
 
@@ -100,14 +117,23 @@ void journal_cap(struct supervisor *vm, uint32_t index, uint32_t cap, uint64_t v
 	journal_send(vm, &packet, AUDIT_NO_TICKET);
 }
 
+void journal_changed(struct supervisor *vm, const struct cap_change *change)
+{
+	struct audit_packet packet;
+	audit_begin(&packet, AUDIT_CAP_CHANGED);
+	audit_add_u64(&packet, AUDIT_CAP, change->cap);
+	audit_add_u64(&packet, AUDIT_VALUE, change->value);
+	audit_add_string(&packet, AUDIT_DEVICE, change->of_device ? vm->plan->devices[change->device].name : NULL);
+	journal_send(vm, &packet, AUDIT_NO_TICKET);
+}
+
 static void send_delays(struct supervisor *vm, uint32_t index, uint32_t cap)
 {
-	const struct plan_device *device = &vm->plan->devices[index - MEMBER_DEVICE];
 	struct delays *delays = &vm->members[index].delays[cap - CAP_BANDWIDTH];
 	struct audit_packet packet;
 	audit_begin(&packet, AUDIT_CAP_REACHED);
 	audit_add_u64(&packet, AUDIT_CAP, cap);
-	audit_add_u64(&packet, AUDIT_VALUE, cap == CAP_BANDWIDTH ? device->bandwidth : device->operations);
+	audit_add_u64(&packet, AUDIT_VALUE, caps_in_force(vm, index, cap));
 	audit_add_string(&packet, AUDIT_DEVICE, device_name(vm, index));
 	audit_add_u64(&packet, AUDIT_COUNT, delays->count);
 	audit_add_u64(&packet, AUDIT_FIRST, delays->first);
@@ -116,18 +142,23 @@ static void send_delays(struct supervisor *vm, uint32_t index, uint32_t cap)
 		delays->count = 0;
 }
 
-void journal_delays(struct supervisor *vm, uint32_t index, uint32_t cap, uint64_t count, uint64_t now)
+bool delays_add(struct delays *delays, uint64_t count, uint64_t now)
 {
-	struct delays *delays = &vm->members[index].delays[cap - CAP_BANDWIDTH];
 	if (delays->count == 0)
 		delays->first = now;
 	if (__builtin_add_overflow(delays->count, count, &delays->count))
 		delays->count = UINT64_MAX;
 	delays->last = now;
 	if (now < delays->next_at || delays->count == 0)
-		return;
+		return false;
 	delays->next_at = now + DELAYS_EVERY_MS;
-	send_delays(vm, index, cap);
+	return true;
+}
+
+void journal_delays(struct supervisor *vm, uint32_t index, uint32_t cap, uint64_t count, uint64_t now)
+{
+	if (delays_add(&vm->members[index].delays[cap - CAP_BANDWIDTH], count, now))
+		send_delays(vm, index, cap);
 }
 
 static void settle_member(struct supervisor *vm, uint32_t index)
@@ -137,9 +168,10 @@ static void settle_member(struct supervisor *vm, uint32_t index)
 		member->quota.suppressed--; /* the record stands for one of them */
 		send_fault(vm, index, member->last_code, 0);
 	}
-	for (uint32_t cap = CAP_BANDWIDTH; cap <= CAP_OPERATIONS; cap++)
+	for (uint32_t cap = CAP_BANDWIDTH; cap <= CAP_CONNECTIONS; cap++)
 		if (member->delays[cap - CAP_BANDWIDTH].count > 0)
 			send_delays(vm, index, cap);
+	journal_settle_denied(vm, index);
 }
 
 void journal_settle(struct supervisor *vm)

@@ -15,6 +15,7 @@
  *     sendto        44   fd FD_CHANNEL or a member's: one message; SUPERVISOR_FD_AUDIT: at most AUDIT_PACKET_MAX; a
  *                        connection's: at most REQUEST_ANSWER_MAX; MSG_NOSIGNAL|MSG_DONTWAIT, or on FD_CHANNEL
  *                        MSG_NOSIGNAL; no address
+ *     sendmsg       46   fd FD_CHANNEL; flags MSG_NOSIGNAL|MSG_DONTWAIT
  *     close          3   a connection's
  *     ioctl         16   fd SUPERVISOR_FD_TERMINAL, TCSETS (0x5402)
  *     clock_gettime 228  CLOCK_MONOTONIC, where the vDSO cannot answer
@@ -22,6 +23,7 @@
  * A connection's number is one of 1 to 3 or from SUPERVISOR_FD_MEMBER + 1 + device_count on (jail/descriptors.h).
  */
 #include "jail/lockdown.h"
+#include "monitor/channel.h"
 #include "monitor/supervisor/arena.h"
 #include "monitor/supervisor/control.h"
 #include "monitor/supervisor/supervisor.h"
@@ -100,6 +102,11 @@ void send_to_launcher(struct supervisor *supervisor, const struct message *messa
 		launcher_gone();
 }
 
+int hand_to_launcher(const struct message *message, int connection)
+{
+	return channel_give(FD_CHANNEL, message, connection);
+}
+
 /* Whether a receive may be tried again later. A reset (the other end went without reading everything) is told once, and
    before what it sent until then. */
 static bool try_later(ssize_t size)
@@ -134,6 +141,13 @@ static void hear_member(uint32_t index)
 	}
 }
 
+/* Requests that wait for their record wait no longer. */
+static void log_failed(int error, bool lasting)
+{
+	vm_log_failed(&vm, error, lasting, now_ms());
+	control_durable(&control, &vm, AUDIT_NO_TICKET, now_ms());
+}
+
 static void hear_auditor(void)
 {
 	for (unsigned i = 0; i < TURN_MAX && !vm.over; i++) {
@@ -142,15 +156,23 @@ static void hear_auditor(void)
 		int got = receive(SUPERVISOR_FD_AUDIT, &message, &gone);
 		if (got == 0)
 			return;
+		if (got < 0 && gone) {
+			vm.auditor_gone = true;
+			log_failed(EPIPE, true);
+			return;
+		}
 		if (got < 0) {
-			vm_fail(&vm, MEMBER_AUDITOR, gone ? FAILURE_MEMBER : FAILURE_PROTOCOL, 0, 0);
+			vm_fail(&vm, MEMBER_AUDITOR, FAILURE_PROTOCOL, 0, 0);
 		} else if (message.type == MESSAGE_DURABLE && message.code != AUDIT_NO_TICKET) {
 			control_durable(&control, &vm, message.code, now_ms());
 		} else if (message.type == MESSAGE_LOCKED && !vm.auditor.locked) {
 			vm_note_jail(&vm.auditor, &message);
+		} else if (message.type == MESSAGE_CAP && message.code == CAP_LOG) {
+			vm.log_full = true;
 		} else if (message.type == MESSAGE_FAILED) {
-			vm_log_failed(&vm, message.error);
-			control_durable(&control, &vm, AUDIT_NO_TICKET, now_ms());
+			log_failed(message.error, message.value[0] == 0);
+		} else if (message.type == MESSAGE_LOG_AGAIN) {
+			vm_log_again(&vm);
 		} else {
 			vm_fail(&vm, MEMBER_AUDITOR, FAILURE_PROTOCOL, 0, message.type);
 		}
@@ -159,17 +181,6 @@ static void hear_auditor(void)
 
 /* ---- the launcher ---- */
 
-/* The descriptor that came along, -1: none. */
-static int passed_descriptor(struct msghdr *packet)
-{
-	int descriptor = -1;
-	const struct cmsghdr *rights = CMSG_FIRSTHDR(packet);
-	if (rights != NULL && rights->cmsg_level == SOL_SOCKET && rights->cmsg_type == SCM_RIGHTS &&
-	    rights->cmsg_len == CMSG_LEN(sizeof(int)))
-		memcpy(&descriptor, CMSG_DATA(rights), sizeof(descriptor));
-	return descriptor;
-}
-
 static void from_launcher(const struct message *message, int descriptor)
 {
 	uint64_t now = now_ms();
@@ -177,29 +188,24 @@ static void from_launcher(const struct message *message, int descriptor)
 		control_accept(&control, &vm, descriptor, message, now);
 	else if (descriptor >= 0)
 		close(descriptor);
-	if (message->type != MESSAGE_CALLER)
+	if (message->type == MESSAGE_CHANGE)
+		control_changed(&control, &vm, message, now);
+	else if (message->type != MESSAGE_CALLER)
 		vm_from_launcher(&vm, message, now);
 }
 
 static void hear_launcher(void)
 {
 	struct message message;
-	union {
-		struct cmsghdr header;
-		char bytes[CMSG_SPACE(sizeof(int))];
-	} rights;
-	struct iovec part = {.iov_base = &message, .iov_len = sizeof(message)};
-	struct msghdr packet = {
-	    .msg_iov = &part, .msg_iovlen = 1, .msg_control = &rights, .msg_controllen = sizeof(rights.bytes)};
-	ssize_t size = recvmsg(FD_CHANNEL, &packet, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	int descriptor;
+	ssize_t size = channel_take(FD_CHANNEL, &message, &descriptor);
 	if (try_later(size))
 		return;
 	if (size <= 0) {
 		launcher_gone();
 		return;
 	}
-	int descriptor = passed_descriptor(&packet);
-	if (size == (ssize_t)sizeof(message) && (packet.msg_flags & MSG_TRUNC) == 0)
+	if (size == (ssize_t)sizeof(message))
 		from_launcher(&message, descriptor);
 	else
 		vm_fail(&vm, MEMBER_SUPERVISOR, FAILURE_PROTOCOL, 0, 0);
@@ -226,7 +232,7 @@ static void serve(void)
 {
 	struct pollfd polled[POLL_MAX] = {
 	    [POLL_LAUNCHER] = {.fd = FD_CHANNEL, .events = POLLIN},
-	    [POLL_AUDITOR] = {.fd = SUPERVISOR_FD_AUDIT, .events = POLLIN},
+	    [POLL_AUDITOR] = {.fd = vm.auditor_gone ? -1 : SUPERVISOR_FD_AUDIT, .events = POLLIN},
 	};
 	struct pollfd *connections = &polled[POLL_MEMBER + vm.member_count];
 	for (uint32_t i = 0; i < vm.member_count; i++)
@@ -248,6 +254,7 @@ static void serve(void)
 	if (polled[POLL_LAUNCHER].revents != 0 && !vm.over)
 		hear_launcher();
 	if (!vm.over) {
+		control_state(&control, &vm, now_ms());
 		control_deadlines(&control, &vm, now_ms());
 		vm_deadlines(&vm, now_ms());
 	}
@@ -256,6 +263,7 @@ static void serve(void)
 static void finish(void)
 {
 	terminal_set(&terminal);
+	control_settle(&control, &vm);
 	journal_settle(&vm);
 	if (!vm.launcher_gone)
 		send_to_launcher(&vm, &vm.last);

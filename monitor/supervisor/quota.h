@@ -1,5 +1,5 @@
-/* Bounds how many records something that a guest or a caller drives may cause: a few at once, then one every ten
- * seconds; the rest is counted and told with the next.
+/* Shared by the supervisor and the launcher: bounds how many records something that a guest or a caller drives may
+ * cause: a few at once, then one every ten seconds or as said; the rest is counted and told with the next.
  */
 #ifndef MONITOR_SUPERVISOR_QUOTA_H
 #define MONITOR_SUPERVISOR_QUOTA_H
@@ -15,17 +15,22 @@ struct quota {
 	uint64_t suppressed; /* since the last that passed */
 };
 
-static inline bool quota_take(struct quota *quota, uint64_t now)
+static inline bool quota_take_of(struct quota *quota, uint64_t burst, uint64_t every_ms, uint64_t now)
 {
-	uint64_t earned = (now - quota->since) / QUOTA_EVERY_MS;
+	uint64_t earned = (now - quota->since) / every_ms;
 	quota->spent -= earned < quota->spent ? earned : quota->spent;
-	quota->since = quota->spent == 0 ? now : quota->since + earned * QUOTA_EVERY_MS;
-	if (quota->spent >= QUOTA_BURST) {
+	quota->since = quota->spent == 0 ? now : quota->since + earned * every_ms;
+	if (quota->spent >= burst) {
 		quota->suppressed++;
 		return false;
 	}
 	quota->spent++;
 	return true;
+}
+
+static inline bool quota_take(struct quota *quota, uint64_t now)
+{
+	return quota_take_of(quota, QUOTA_BURST, QUOTA_EVERY_MS, now);
 }
 
 #endif

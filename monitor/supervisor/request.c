@@ -3,61 +3,226 @@
  */
 #include "monitor/supervisor/request.h"
 
-#include "jail/lockdown.h"
 #include "monitor/supervisor/arena.h"
 
-#include <jansson.h>
 #include <string.h>
 
-const char *request_word(enum request_kind kind)
+/* ---- the table ---- */
+
+/* 1 with the value, 0 when the key is not there, or -1 with why. */
+static int read_number(const json_t *object, const char *key, uint64_t max, uint64_t *value)
 {
-	static const char *const words[] = {
-	    [REQUEST_INVALID] = "invalid", [REQUEST_PS] = "ps", [REQUEST_INSPECT] = "inspect", [REQUEST_STOP] = "stop"};
-	return words[kind];
+	const json_t *number = json_object_get(object, key);
+	if (number == NULL)
+		return 0;
+	if (!json_is_integer(number) || json_integer_value(number) < 0 || (uint64_t)json_integer_value(number) > max)
+		return -1;
+	*value = (uint64_t)json_integer_value(number);
+	return 1;
+}
+
+static int read_grace(const json_t *object, const struct plan *plan, struct request *request, const char **why)
+{
+	request->value = plan->grace_ms;
+	int read = read_number(object, "grace_ms", REQUEST_GRACE_MAX_MS, &request->value);
+	if (read < 0)
+		*why = "\"grace_ms\" must be a whole number from 0 to 3600000";
+	return read;
+}
+
+static int read_segment(const json_t *object, const struct plan *plan, struct request *request, const char **why)
+{
+	(void)plan;
+	request->value = 1;
+	int read = read_number(object, "segment", REQUEST_SEGMENT_MAX, &request->value);
+	if (read < 0 || request->value == 0)
+		*why = "\"segment\" must be a whole number from 1 to 9999";
+	return read;
+}
+
+static json_t *answer_summary(struct supervisor *vm, const struct request *request, uint64_t now)
+{
+	(void)request;
+	return facts_summary(vm, now);
+}
+
+static json_t *answer_everything(struct supervisor *vm, const struct request *request, uint64_t now)
+{
+	(void)request;
+	vm_balloon(vm, BALLOON_ASK, 0); /* for whoever asks next: an answer does not wait for a guest */
+	return facts_everything(vm, now);
+}
+
+static json_t *answer_grace(struct supervisor *vm, const struct request *request, uint64_t now)
+{
+	(void)vm, (void)now;
+	return json_pack("{s:b, s:I}", "ok", 1, "grace_ms", (json_int_t)request->value);
+}
+
+static json_t *answer_done(struct supervisor *vm, const struct request *request, uint64_t now)
+{
+	(void)vm, (void)request, (void)now;
+	return json_pack("{s:b}", "ok", 1);
+}
+
+/* "value" is in percent, tasks, bytes, ms, bytes or requests a second; of "cpuset" a list. */
+static int read_change(const json_t *object, const struct plan *plan, struct request *request, const char **why)
+{
+	const json_t *device = json_object_get(object, "device"), *cap = json_object_get(object, "cap");
+	if (json_is_string(cap) && strcmp(json_string_value(cap), "cpuset") == 0) {
+		*why = caps_find_processors(json_string_value(json_object_get(object, "value")), &request->change);
+		return *why != NULL ? -1 : 2;
+	}
+	if (read_number(object, "value", INT64_MAX, &request->value) != 1 || !json_is_string(cap) ||
+	    (device != NULL && !json_is_string(device))) {
+		*why = "set needs \"cap\", a whole \"value\", and for a device's cap \"device\"";
+		return -1;
+	}
+	*why = caps_find(plan, json_string_value(cap), json_string_value(device), request->value, &request->change);
+	return *why != NULL ? -1 : device != NULL ? 3 : 2;
+}
+
+static void change(struct supervisor *vm, const struct request *request, uint64_t now)
+{
+	(void)now;
+	caps_change(vm, &request->change);
+}
+
+static void stop(struct supervisor *vm, const struct request *request, uint64_t now)
+{
+	vm_stop(vm, "a control request", request->value, now);
+}
+
+static void end_at_once(struct supervisor *vm, const struct request *request, uint64_t now)
+{
+	(void)request;
+	vm_stop(vm, "a control request to kill it", 0, now);
+}
+
+static void let_run(struct supervisor *vm, const struct request *request, uint64_t now)
+{
+	(void)request;
+	vm_start(vm, now);
+}
+
+static void hold_still(struct supervisor *vm, const struct request *request, uint64_t now)
+{
+	(void)request, (void)now;
+	vm_pause(vm);
+}
+
+static void go_on(struct supervisor *vm, const struct request *request, uint64_t now)
+{
+	(void)request, (void)now;
+	vm_resume(vm);
+}
+
+static const struct request_kind kinds[] = {
+    {.word = "ps", .may = CALLER_SEES, .answer = answer_summary},
+    {.word = "inspect", .may = CALLER_SEES, .answer = answer_everything},
+    {.word = "stats", .may = CALLER_SEES, .deed = DEED_STATS},
+    {.word = "drift", .may = CALLER_SEES, .deed = DEED_DRIFT},
+    {.word = "wait", .may = CALLER_SEES, .deed = DEED_WAIT, .leaves = true},
+    {.word = "log", .may = CALLER_AUDITS, .deed = DEED_LOG, .read = read_segment, .field = AUDIT_SEGMENT},
+    {.word = "console_log", .may = CALLER_OPERATES, .deed = DEED_CONSOLE_LOG},
+    {.word = "console", .may = CALLER_OPERATES, .deed = DEED_CONSOLE, .durable = true, .stays = true},
+    {.word = "start",
+     .may = CALLER_OPERATES,
+     .durable = true,
+     .answer = answer_done,
+     .act = let_run,
+     .from = VM_ON_HOLD,
+     .to = VM_RUNNING},
+    {.word = "stop",
+     .may = CALLER_OPERATES,
+     .read = read_grace,
+     .field = AUDIT_GRACE,
+     .durable = true,
+     .ends = true,
+     .stays = true,
+     .answer = answer_grace,
+     .act = stop},
+    {.word = "pause",
+     .may = CALLER_OPERATES,
+     .durable = true,
+     .answer = answer_done,
+     .act = hold_still,
+     .from = VM_RUNNING,
+     .to = VM_PAUSED},
+    {.word = "resume",
+     .may = CALLER_OPERATES,
+     .durable = true,
+     .answer = answer_done,
+     .act = go_on,
+     .from = VM_PAUSED,
+     .to = VM_RUNNING},
+    {.word = "kill",
+     .may = CALLER_OPERATES,
+     .durable = true,
+     .ends = true,
+     .stays = true,
+     .answer = answer_done,
+     .act = end_at_once},
+    {.word = "rotate", .may = CALLER_AUDITS, .deed = DEED_ROTATE, .durable = true},
+    {.word = "set",
+     .may = CALLER_OPERATES,
+     .read = read_change,
+     .field = AUDIT_VALUE,
+     .durable = true,
+     .answer = answer_done,
+     .act = change},
+};
+
+const char *request_word(const struct request *request)
+{
+	return request->kind == NULL ? "invalid" : request->kind->word;
+}
+
+const char *request_refuses(const struct request *request, uint32_t roles)
+{
+	if (caller_is_torn(roles))
+		return "you are both operator and auditor of this VM, and nobody may act as both";
+	if (request->kind != NULL && (request->kind->may & roles) == 0)
+		return "your role in this VM does not allow this request";
+	if (request->kind != NULL && request->kind->act == change && request->change.cap == CAP_LOG &&
+	    (roles & CALLER_OWNER) == 0)
+		return "the log's cap is for the VM's owner and root to change: operators are whom it is about";
+	return NULL;
 }
 
 /* ---- in ---- */
 
-static struct request invalid(const char **why, const char *reason)
+static const struct request_kind *kind_of(const json_t *word)
 {
-	*why = reason;
-	return (struct request){.kind = REQUEST_INVALID};
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		if (json_is_string(word) && strcmp(json_string_value(word), kinds[i].word) == 0)
+			return &kinds[i];
+	return NULL;
 }
 
-static enum request_kind kind_of(const json_t *word)
+static void read_request(const json_t *object, const struct plan *plan, struct request *request, const char **why)
 {
-	for (enum request_kind kind = REQUEST_PS; kind <= REQUEST_STOP; kind++)
-		if (json_is_string(word) && strcmp(json_string_value(word), request_word(kind)) == 0)
-			return kind;
-	return REQUEST_INVALID;
+	if (!json_is_object(object)) {
+		*why = "a request is a JSON object on one line";
+		return;
+	}
+	request->kind = kind_of(json_object_get(object, "request"));
+	if (request->kind == NULL) {
+		*why = "there is no such \"request\"";
+		return;
+	}
+	int read = request->kind->read == NULL ? 0 : request->kind->read(object, plan, request, why);
+	if (read >= 0 && json_object_size(object) != 1 + (size_t)read)
+		*why = "the request has a key that is not known";
 }
 
-static struct request read_request(const json_t *object, uint64_t default_grace_ms, const char **why)
-{
-	struct request request = {.grace_ms = default_grace_ms};
-	if (!json_is_object(object))
-		return invalid(why, "a request is a JSON object on one line");
-	request.kind = kind_of(json_object_get(object, "request"));
-	if (request.kind == REQUEST_INVALID)
-		return invalid(why, "\"request\" must be ps, inspect or stop");
-	const json_t *grace = request.kind == REQUEST_STOP ? json_object_get(object, "grace_ms") : NULL;
-	if (json_object_size(object) != (grace == NULL ? 1 : 2))
-		return invalid(why, "the request has a key that is not known");
-	if (grace == NULL)
-		return request;
-	if (!json_is_integer(grace) || json_integer_value(grace) < 0 ||
-	    json_integer_value(grace) > REQUEST_GRACE_MAX_MS)
-		return invalid(why, "\"grace_ms\" must be a whole number from 0 to 3600000");
-	request.grace_ms = (uint64_t)json_integer_value(grace);
-	return request;
-}
-
-struct request request_parse(const char *line, size_t size, uint64_t default_grace_ms, const char **why)
+struct request request_parse(const char *line, size_t size, const struct plan *plan, const char **why)
 {
 	json_error_t error;
+	struct request request = {0};
 	arena_reset();
-	const json_t *object = json_loadb(line, size, JSON_REJECT_DUPLICATES, &error);
-	struct request request = read_request(object, default_grace_ms, why);
+	*why = NULL;
+	read_request(json_loadb(line, size, JSON_REJECT_DUPLICATES, &error), plan, &request, why);
 	arena_reset();
 	return request;
 }
@@ -75,133 +240,18 @@ static size_t finish(const json_t *object, char answer[static REQUEST_ANSWER_MAX
 	return size + 1;
 }
 
-/* NULL only when the arena is full: what is not UTF-8 is left out. */
-static json_t *string_of(const char *text)
-{
-	json_t *string = json_string(text);
-	return string != NULL ? string : json_string("?");
-}
-
-static json_t *hex_of(const uint8_t *bytes, size_t size)
-{
-	char digits[2 * 32];
-	for (size_t i = 0; i < size && i < sizeof(digits) / 2; i++) {
-		digits[2 * i] = "0123456789abcdef"[bytes[i] >> 4];
-		digits[2 * i + 1] = "0123456789abcdef"[bytes[i] & 15];
-	}
-	return json_stringn(digits, 2 * size < sizeof(digits) ? 2 * size : sizeof(digits));
-}
-
-static json_t *summary(const struct supervisor *vm, uint64_t now)
-{
-	uint64_t uptime = vm->running_since == 0 ? 0 : now - vm->running_since;
-	return json_pack("{s:b, s:o, s:s, s:I, s:I, s:I}", "ok", 1, "name", string_of(vm->plan->name), "state",
-			 vm_state_word(vm), "vcpus", (json_int_t)vm->plan->vcpus, "memory_bytes",
-			 (json_int_t)vm->plan->ram_size, "uptime_ms", (json_int_t)uptime);
-}
-
-/* Zero is what is not set, and left out. */
-static void set_number(json_t *facts, const char *key, uint64_t number)
-{
-	if (number != 0)
-		json_object_set_new(facts, key, json_integer((json_int_t)number));
-}
-
-static json_t *device_facts(const struct plan_device *device)
-{
-	json_t *facts = json_pack("{s:o}", "name", string_of(device->name));
-	uint64_t size;
-	set_number(facts, "bandwidth_bytes_per_s", device->bandwidth);
-	set_number(facts, "operations_per_s", device->operations);
-	switch (device->kind) {
-	case DEVICE_DISK:
-		size = device->as.disk.sectors * 512;
-		json_object_set_new(facts, "kind", json_string("disk"));
-		json_object_set_new(facts, "size_bytes", json_integer((json_int_t)size));
-		json_object_set_new(facts, "read_only", json_boolean(device->as.disk.read_only));
-		break;
-	case DEVICE_CONSOLE:
-		json_object_set_new(facts, "kind", json_string("console"));
-		json_object_set_new(facts, "output_max_bytes", json_integer((json_int_t)device->as.console.output_max));
-		json_object_set_new(facts, "input", json_boolean(device->as.console.has_input));
-		json_object_set_new(facts, "filter_escapes", json_boolean(device->as.console.filter_escapes));
-		break;
-	case DEVICE_ENTROPY:
-		json_object_set_new(facts, "kind", json_string("entropy"));
-		break;
-	default:
-		break;
-	}
-	return facts;
-}
-
-static json_t *jail_facts(const char *process, const struct member *member)
-{
-	static const char *const measures[] = {"landlock", "filter_main", "filter_vcpu"};
-	json_t *facts = json_pack("{s:s, s:b}", "process", process, "locked", member->locked);
-	if (!member->locked)
-		return facts;
-	json_object_set_new(facts, "layers", json_integer((json_int_t)member->layers));
-	json_object_set_new(facts, "absent", json_integer((json_int_t)member->absent));
-	for (unsigned i = 0; i < sizeof(measures) / sizeof(measures[0]); i++)
-		if (lockdown_measure(member->measures, i) > 0)
-			json_object_set_new(facts, measures[i], json_integer(lockdown_measure(member->measures, i)));
-	return facts;
-}
-
-static json_t *member_facts(const struct supervisor *vm, uint32_t index)
-{
-	const struct member *member = &vm->members[index];
-	json_t *facts = jail_facts(index == MEMBER_MONITOR ? "monitor" : "device", member);
-	json_object_set_new(facts, "ready", json_boolean(member->ready));
-	if (index != MEMBER_MONITOR)
-		json_object_set_new(facts, "device", string_of(vm->plan->devices[index - MEMBER_DEVICE].name));
-	return facts;
-}
-
-static json_t *everything(const struct supervisor *vm, uint64_t now)
-{
-	const struct plan *plan = vm->plan;
-	json_t *facts = summary(vm, now), *devices = json_array(), *processes = json_array();
-	for (uint32_t i = 0; i < plan->device_count; i++)
-		json_array_append_new(devices, device_facts(&plan->devices[i]));
-	json_array_append_new(processes, jail_facts("auditor", &vm->auditor));
-	json_array_append_new(processes, jail_facts("supervisor", &vm->self));
-	for (uint32_t i = 0; i < vm->member_count; i++)
-		json_array_append_new(processes, member_facts(vm, i));
-	json_object_set_new(facts, "run", hex_of(plan->run_id, sizeof(plan->run_id)));
-	json_object_set_new(facts, "policy_sha256", hex_of(plan->policy_hash, sizeof(plan->policy_hash)));
-	json_object_set_new(facts, "owner_uid", json_integer(plan->owner_uid));
-	if (plan->cmdline[0] != 0)
-		json_object_set_new(facts, "cmdline", string_of(plan->cmdline));
-	set_number(facts, "kernel_bytes", plan->kernel_size);
-	set_number(facts, "initrd_bytes", plan->initrd_size);
-	json_object_set_new(facts, "run_time_ms", json_integer((json_int_t)plan->run_time_ms));
-	json_object_set_new(facts, "grace_ms", json_integer((json_int_t)plan->grace_ms));
-	json_object_set_new(facts, "log", json_string(vm->log_failed ? "failed" : "good"));
-	json_object_set_new(facts, "devices", devices);
-	json_object_set_new(facts, "processes", processes);
-	return facts;
-}
-
-size_t request_answer(const struct supervisor *vm, const struct request *request, uint64_t now,
+size_t request_answer(struct supervisor *vm, const struct request *request, uint64_t now,
 		      char answer[static REQUEST_ANSWER_MAX])
 {
 	arena_reset();
-	switch (request->kind) {
-	case REQUEST_PS:
-		return finish(summary(vm, now), answer);
-	case REQUEST_INSPECT:
-		return finish(everything(vm, now), answer);
-	case REQUEST_STOP:
-		return finish(json_pack("{s:b, s:I}", "ok", 1, "grace_ms", (json_int_t)request->grace_ms), answer);
-	default:
-		return 0;
-	}
+	return finish(request->kind->answer(vm, request, now), answer);
 }
 
-size_t request_refusal(const char *why, char answer[static REQUEST_ANSWER_MAX])
+size_t request_refusal(const char *why, bool denied, char answer[static REQUEST_ANSWER_MAX])
 {
 	arena_reset();
-	return finish(json_pack("{s:b, s:s}", "ok", 0, "error", why), answer);
+	json_t *refusal = json_pack("{s:b, s:s}", "ok", 0, "error", why);
+	if (denied)
+		json_object_set_new(refusal, "denied", json_true());
+	return finish(refusal, answer);
 }

@@ -1,6 +1,6 @@
 /* bzImage: the Linux/x86 boot protocol, through the 64-bit entry. See kernel.h for what is trusted (nothing). */
+#include "monitor/layout.h"
 #include "monitor/vmm/kernel.h"
-#include "monitor/vmm/layout.h"
 
 #include <string.h>
 
@@ -8,7 +8,6 @@ enum {
 	SETUP_OFFSET = 0x1f1,       /* of struct setup_header in the file */
 	SETUP_END_MIN = 0x268,      /* 2.12 has all fields up to handover_offset */
 	SETUP_END_BASE = 0x202,     /* the byte at 0x201, the operand of a jump, counts from here */
-	SETUP_MAGIC = 0x53726448,   /* "HdrS" */
 	SETUP_VERSION_MIN = 0x020c, /* 2.12: xloadflags */
 	SETUP_SECTORS_DEFAULT = 4,  /* when the field is 0 */
 	SECTOR = 512,
@@ -20,7 +19,7 @@ enum {
 /* The header itself: everything that does not depend on the RAM. */
 static enum kernel_problem check_header(const struct setup_header *setup)
 {
-	if (setup->boot_flag != 0xaa55 || setup->header != SETUP_MAGIC)
+	if (setup->boot_flag != 0xaa55)
 		return KERNEL_PROBLEM_UNKNOWN;
 	if (setup->version < SETUP_VERSION_MIN)
 		return KERNEL_PROBLEM_OLD;
@@ -78,7 +77,7 @@ struct problem bzimage_load(const struct image *image, const struct guest_memory
 
 	uint64_t space = setup->init_size > loaded ? setup->init_size : loaded, address;
 	if (!find_place(setup, space, ram_end, &address))
-		return (struct problem){.failure = FAILURE_KERNEL_RANGE, .detail = space};
+		return kernel_range(address, space);
 	kernel->protocol = KERNEL_LINUX;
 	kernel->entry = address + ENTRY_64;
 	kernel->start = address;

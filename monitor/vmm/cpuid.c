@@ -1,4 +1,4 @@
-/* CPUID of the guest: two tables of what is taken away, and the leaves that say which processor this is.
+/* CPUID of the guest: a table of what is taken away, and the leaves that say which processor this is.
  *
  * Trusts KVM. What is absent reads as zero. Never adds a feature but TSC-deadline, which KVM reports apart from the
  * others, and the two bits that say that there is a hypervisor and more than one processor.
@@ -7,12 +7,9 @@
 
 #include <string.h>
 
-enum cpuid_register { EAX, EBX, ECX, EDX };
-
 enum {
 	VENDOR_AMD = 0x68747541,   /* "Auth", EBX of leaf 0 */
 	VENDOR_HYGON = 0x6f677948, /* "Hygo" */
-	LEAF_KVM_FEATURES = 0x40000001,
 	LEAF_EXTENDED_FEATURES = (int)0x80000001,
 	LEAF_SIZES = (int)0x80000008,
 	LEAF_AMD_CACHES = (int)0x8000001d,
@@ -20,87 +17,56 @@ enum {
 };
 
 #define BIT(n) (UINT32_C(1) << (n))
+#define WHOLE .eax = ~0U, .ebx = ~0U, .ecx = ~0U, .edx = ~0U
 
-/* Whole leaves, every subleaf. */
+/* Whole leaves, then bits; for KVM's own features the list says what stays. */
 static const struct {
-	uint32_t leaf;
+	uint32_t leaf, last; /* subleaf; the first is 0 */
 	const char *reason;
-} absent_leaves[] = {
-    {0x00000005, "MONITOR and MWAIT: idling is the host's"},
-    {0x0000000a, "performance counters: a side channel, and host state to switch"},
-    {0x0000000b, "topology: made per vCPU below"},
-    {0x0000000f, "cache monitoring is the host's"},
-    {0x00000010, "cache allocation is the host's"},
-    {0x00000012, "SGX: memory that the host cannot see"},
-    {0x00000014, "processor trace: a side channel"},
-    {0x0000001b, "PCONFIG"},
-    {0x0000001c, "last-branch records"},
-    {0x0000001f, "topology: made per vCPU below"},
-    {0x00000023, "performance counters"},
-    {0x8000000a, "SVM: no nested guests"},
-    {0x8000001b, "instruction-based sampling: a side channel"},
-    {0x8000001c, "lightweight profiling"},
-    {0x8000001f, "memory encryption: not set up"},
-    {0x80000022, "performance counters"},
-};
-
-/* Single bits; for KVM's own features the list says what stays. */
-static const struct {
-	uint32_t leaf, index;
-	enum cpuid_register where;
-	uint32_t bits;
-	const char *reason;
-} absent_bits[] = {
-    {0x1, 0, ECX, BIT(2) | BIT(15), "debug store, performance capabilities"},
-    {0x1, 0, ECX, BIT(3), "MONITOR"},
-    {0x1, 0, ECX, BIT(5) | BIT(6), "VMX and SMX: no nested guests"},
-    {0x1, 0, ECX, BIT(7) | BIT(8), "SpeedStep and thermal monitor are the host's"},
-    {0x1, 0, ECX, BIT(24), "TSC-deadline: as KVM_CHECK_EXTENSION says"},
-    {0x1, 0, EDX, BIT(21) | BIT(22) | BIT(29) | BIT(31), "debug store, thermal control"},
-    {0x6, 0, EAX, ~BIT(2), "thermal and power: all but the always-running APIC timer"},
-    {0x7, 0, EBX, BIT(2), "SGX"},
-    {0x7, 0, EBX, BIT(4) | BIT(11), "transactional memory: a side channel of its own"},
-    {0x7, 0, EBX, BIT(12) | BIT(15), "cache monitoring and allocation"},
-    {0x7, 0, EBX, BIT(25), "processor trace"},
-    {0x7, 0, ECX, BIT(5), "WAITPKG: idling is the host's"},
-    {0x7, 0, ECX, BIT(30), "SGX"},
-    {0x7, 0, EDX, BIT(18), "PCONFIG"},
-    {0x7, 0, EDX, BIT(19), "last-branch records"},
-    {0x80000001, 0, ECX, BIT(2) | BIT(12), "SVM and SKINIT: no nested guests"},
-    {0x80000001, 0, ECX, BIT(10) | BIT(15), "sampling, profiling"},
-    {0x80000001, 0, ECX, BIT(13), "watchdog"},
-    {0x80000001, 0, ECX, BIT(19), "node id MSR"},
-    {0x80000001, 0, ECX, BIT(23) | BIT(24) | BIT(28), "performance counters"},
-    {0x80000001, 0, ECX, BIT(29), "MWAITX"},
-    {0x80000008, 0, ECX, ~0U, "number of processors: made per vCPU below"},
+	uint32_t eax, ebx, ecx, edx;
+} absent[] = {
+    {0x5, UINT32_MAX, "MONITOR and MWAIT: idling is the host's", WHOLE},
+    {0xa, UINT32_MAX, "performance counters: a side channel, and host state to switch", WHOLE},
+    {0xb, UINT32_MAX, "topology: made per vCPU below", WHOLE},
+    {0xf, UINT32_MAX, "cache monitoring is the host's", WHOLE},
+    {0x10, UINT32_MAX, "cache allocation is the host's", WHOLE},
+    {0x12, UINT32_MAX, "SGX: memory that the host cannot see", WHOLE},
+    {0x14, UINT32_MAX, "processor trace: a side channel", WHOLE},
+    {0x1b, UINT32_MAX, "PCONFIG", WHOLE},
+    {0x1c, UINT32_MAX, "last-branch records", WHOLE},
+    {0x1f, UINT32_MAX, "topology: made per vCPU below", WHOLE},
+    {0x23, UINT32_MAX, "performance counters", WHOLE},
+    {0x8000000a, UINT32_MAX, "SVM: no nested guests", WHOLE},
+    {0x8000001b, UINT32_MAX, "instruction-based sampling: a side channel", WHOLE},
+    {0x8000001c, UINT32_MAX, "lightweight profiling", WHOLE},
+    {0x8000001f, UINT32_MAX, "memory encryption: not set up", WHOLE},
+    {0x80000022, UINT32_MAX, "performance counters", WHOLE},
+    {0x1, 0, "debug store, performance capabilities", .ecx = BIT(2) | BIT(15)},
+    {0x1, 0, "MONITOR", .ecx = BIT(3)},
+    {0x1, 0, "VMX and SMX: no nested guests", .ecx = BIT(5) | BIT(6)},
+    {0x1, 0, "SpeedStep and thermal monitor are the host's", .ecx = BIT(7) | BIT(8)},
+    {0x1, 0, "TSC-deadline: as KVM_CHECK_EXTENSION says", .ecx = BIT(24)},
+    {0x1, 0, "debug store, thermal control", .edx = BIT(21) | BIT(22) | BIT(29) | BIT(31)},
+    {0x6, 0, "thermal and power: all but the always-running APIC timer", .eax = ~BIT(2)},
+    {0x7, 0, "SGX", .ebx = BIT(2), .ecx = BIT(30)},
+    {0x7, 0, "transactional memory: a side channel of its own", .ebx = BIT(4) | BIT(11)},
+    {0x7, 0, "cache monitoring and allocation", .ebx = BIT(12) | BIT(15)},
+    {0x7, 0, "processor trace", .ebx = BIT(25)},
+    {0x7, 0, "WAITPKG: idling is the host's", .ecx = BIT(5)},
+    {0x7, 0, "PCONFIG", .edx = BIT(18)},
+    {0x7, 0, "last-branch records", .edx = BIT(19)},
+    {0x80000001, 0, "SVM and SKINIT: no nested guests", .ecx = BIT(2) | BIT(12)},
+    {0x80000001, 0, "sampling, profiling", .ecx = BIT(10) | BIT(15)},
+    {0x80000001, 0, "watchdog", .ecx = BIT(13)},
+    {0x80000001, 0, "node id MSR", .ecx = BIT(19)},
+    {0x80000001, 0, "performance counters", .ecx = BIT(23) | BIT(24) | BIT(28)},
+    {0x80000001, 0, "MWAITX", .ecx = BIT(29)},
+    {0x80000008, 0, "number of processors: made per vCPU below", .ecx = ~0U},
     /* 0 and 3 clock, 1 no I/O delay, 5 steal time, 6 end of interrupt, 7 and 13 spin locks, 9 and 11 remote
        processors, 24 the clock is stable */
-    {0x40000001, 0, EAX, ~(BIT(0) | BIT(1) | BIT(3) | BIT(5) | BIT(6) | BIT(7) | BIT(9) | BIT(11) | BIT(13) | BIT(24)),
-     "page faults of the host, memory encryption, migration, and what comes after them"},
+    {0x40000001, 0, "page faults of the host, memory encryption, migration, and what comes after them",
+     .eax = ~(BIT(0) | BIT(1) | BIT(3) | BIT(5) | BIT(6) | BIT(7) | BIT(9) | BIT(11) | BIT(13) | BIT(24))},
 };
-
-static uint32_t *part(struct kvm_cpuid_entry2 *entry, enum cpuid_register where)
-{
-	switch (where) {
-	case EAX:
-		return &entry->eax;
-	case EBX:
-		return &entry->ebx;
-	case ECX:
-		return &entry->ecx;
-	default:
-		return &entry->edx;
-	}
-}
-
-static bool stays(const struct kvm_cpuid_entry2 *entry)
-{
-	for (size_t i = 0; i < sizeof(absent_leaves) / sizeof(absent_leaves[0]); i++)
-		if (entry->function == absent_leaves[i].leaf)
-			return false;
-	/* What is not there reads as zero, so zeros need not be. */
-	return (entry->eax | entry->ebx | entry->ecx | entry->edx) != 0;
-}
 
 void cpuid_restrict(struct cpuid *cpuid, bool tsc_deadline)
 {
@@ -108,12 +74,17 @@ void cpuid_restrict(struct cpuid *cpuid, bool tsc_deadline)
 
 	for (uint32_t i = 0; i < cpuid->count; i++) {
 		struct kvm_cpuid_entry2 *entry = &cpuid->entries[i];
-		for (size_t j = 0; j < sizeof(absent_bits) / sizeof(absent_bits[0]); j++)
-			if (entry->function == absent_bits[j].leaf && entry->index == absent_bits[j].index)
-				*part(entry, absent_bits[j].where) &= ~absent_bits[j].bits;
+		for (size_t j = 0; j < sizeof(absent) / sizeof(absent[0]); j++)
+			if (entry->function == absent[j].leaf && entry->index <= absent[j].last) {
+				entry->eax &= ~absent[j].eax;
+				entry->ebx &= ~absent[j].ebx;
+				entry->ecx &= ~absent[j].ecx;
+				entry->edx &= ~absent[j].edx;
+			}
 		if (entry->function == 1)
 			entry->ecx |= BIT(31) | (tsc_deadline ? BIT(24) : 0);
-		if (stays(entry))
+		/* What is not there reads as zero, so zeros need not be. */
+		if ((entry->eax | entry->ebx | entry->ecx | entry->edx) != 0)
 			cpuid->entries[kept++] = *entry;
 	}
 	cpuid->count = kept;

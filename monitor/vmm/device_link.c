@@ -45,7 +45,7 @@ static void await(const struct device_link *link, struct transport_message *mess
 	enum receipt receipt = receive(link, message);
 
 	while (receipt != RECEIVED) {
-		const struct timespec patience = {.tv_sec = LINK_PATIENCE_MS / 1000};
+		const struct timespec patience = {.tv_sec = receipt == CLOSED ? LINK_CLOSED_S : LINK_ANSWER_S};
 		int events = ppoll(&channel, receipt == CLOSED ? 0 : 1, &patience, NULL);
 		if (events == 0)
 			lockdown_fail(FAILURE_DEVICE, receipt == CLOSED ? EPIPE : ETIMEDOUT, link->index);
@@ -54,11 +54,12 @@ static void await(const struct device_link *link, struct transport_message *mess
 	}
 }
 
-/* What DONE says; 0 is well. */
-static uint32_t await_done(const struct device_link *link)
+/* Returns what DONE says; 0 is well. */
+static uint32_t ask_device(const struct device_link *link, const struct transport_message *question)
 {
 	struct transport_message message;
 
+	send_to_device(link, question);
 	for (unsigned i = 0; i <= BEFORE_ANSWER_MAX; i++) {
 		await(link, &message);
 		if (message.type == TRANSPORT_DONE)
@@ -90,21 +91,14 @@ void link_write(struct device_link *link, uint32_t offset, const uint8_t *data, 
 	struct transport_message message;
 
 	lock_take(&link->lock);
-	switch (mmio_write(&link->mmio, offset, data, size)) {
-	case MMIO_NOTHING:
-		break;
-	case MMIO_ACTIVATE:
+	enum mmio_effect effect = mmio_write(&link->mmio, offset, data, size);
+	if (effect == MMIO_ACTIVATE) {
 		mmio_activation(&link->mmio, &message);
-		send_to_device(link, &message);
-		if (await_done(link) != FAULT_NONE)
+		if (ask_device(link, &message) != FAULT_NONE)
 			break_device(link);
-		break;
-	case MMIO_RESET:
-		message = (struct transport_message){.type = TRANSPORT_RESET};
-		send_to_device(link, &message);
-		await_done(link);
+	} else if (effect == MMIO_RESET) {
+		ask_device(link, &(struct transport_message){.type = TRANSPORT_RESET});
 		mmio_reset(&link->mmio);
-		break;
 	}
 	lock_release(&link->lock);
 }

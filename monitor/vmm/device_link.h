@@ -1,9 +1,10 @@
 /* One device as the monitor sees it: its register machine, and the channel to its process.
  *
  * Trusts neither the guest nor the device process. A process that sends anything but what devices/transport.h allows
- * ends the VM (FAILURE_PROTOCOL), so does one that does not answer within LINK_PATIENCE_MS (FAILURE_DEVICE): only
- * with its answer is it sure that it leaves the guest's memory alone. A channel that is closed counts as silence, so
- * that the supervisor, who learns why the process is gone, speaks first.
+ * ends the VM (FAILURE_PROTOCOL), so does one that does not answer within LINK_ANSWER_S (FAILURE_DEVICE): only
+ * with its answer is it sure that it leaves the guest's memory alone, and a disk may first have to wait for the host's.
+ * A channel that is closed is one for LINK_CLOSED_S, so that the supervisor, who learns why the process is gone,
+ * speaks first.
  */
 #ifndef VMM_DEVICE_LINK_H
 #define VMM_DEVICE_LINK_H
@@ -11,7 +12,10 @@
 #include "monitor/vmm/mmio.h"
 #include "monitor/vmm/sync.h"
 
-enum { LINK_PATIENCE_MS = 5000 };
+#ifndef LINK_ANSWER_S /* tests have less time */
+#define LINK_ANSWER_S 60
+#endif
+enum { LINK_CLOSED_S = 5 };
 
 struct device_link {
 	struct lock lock; /* guards all below but the numbers, and the channel's reading end */

@@ -1,8 +1,8 @@
 /* ELF images: 64-bit x86 executables at their physical addresses, entered through the PVH note where there is one
  * and through Linux's 64-bit entry otherwise. See kernel.h for what is trusted (nothing).
  */
+#include "monitor/layout.h"
 #include "monitor/vmm/kernel.h"
-#include "monitor/vmm/layout.h"
 
 #include <elf.h>
 #include <string.h>
@@ -19,19 +19,18 @@ enum {
 
 struct elf {
 	const struct image *image;
-	unsigned count;
+	Elf64_Ehdr header;
 	Elf64_Phdr segments[SEGMENTS_MAX];
 };
 
 static const struct problem none = {.failure = FAILURE_NONE};
 
-static struct problem read_headers(const struct image *image, Elf64_Ehdr *header, struct elf *elf)
+static struct problem read_headers(struct elf *elf)
 {
-	struct problem problem = image_take(image, 0, header, sizeof(*header));
+	const Elf64_Ehdr *header = &elf->header;
+	struct problem problem = image_take(elf->image, 0, &elf->header, sizeof(elf->header));
 	if (problem.failure != FAILURE_NONE)
 		return problem;
-	if (memcmp(header->e_ident, ELFMAG, SELFMAG) != 0)
-		return kernel_format(KERNEL_PROBLEM_UNKNOWN);
 	if (header->e_ident[EI_CLASS] != ELFCLASS64 || header->e_ident[EI_DATA] != ELFDATA2LSB ||
 	    header->e_machine != EM_X86_64)
 		return kernel_format(KERNEL_PROBLEM_NOT_64_BIT);
@@ -39,9 +38,7 @@ static struct problem read_headers(const struct image *image, Elf64_Ehdr *header
 		return kernel_format(KERNEL_PROBLEM_HEADER);
 	if (header->e_phnum == 0 || header->e_phnum > SEGMENTS_MAX)
 		return kernel_format(KERNEL_PROBLEM_SEGMENTS);
-	elf->image = image;
-	elf->count = header->e_phnum;
-	return image_take(image, header->e_phoff, elf->segments, elf->count * sizeof(Elf64_Phdr));
+	return image_take(elf->image, header->e_phoff, elf->segments, header->e_phnum * sizeof(Elf64_Phdr));
 }
 
 static bool overlap(const Elf64_Phdr *a, const Elf64_Phdr *b)
@@ -52,7 +49,7 @@ static bool overlap(const Elf64_Phdr *a, const Elf64_Phdr *b)
 /* Every segment in RAM and in the image, none over another. Afterwards paddr + memsz does not wrap. */
 static struct problem check_segments(const struct elf *elf, uint64_t ram_end)
 {
-	for (unsigned i = 0; i < elf->count; i++) {
+	for (unsigned i = 0; i < elf->header.e_phnum; i++) {
 		const Elf64_Phdr *segment = &elf->segments[i];
 		if (segment->p_type != PT_LOAD)
 			continue;
@@ -60,8 +57,10 @@ static struct problem check_segments(const struct elf *elf, uint64_t ram_end)
 			return kernel_format(KERNEL_PROBLEM_HEADER);
 		if (!range_within(segment->p_offset, segment->p_filesz, elf->image->size))
 			return kernel_format(KERNEL_PROBLEM_TRUNCATED);
-		if (segment->p_paddr < LAYOUT_HIGH || !range_within(segment->p_paddr, segment->p_memsz, ram_end))
-			return (struct problem){.failure = FAILURE_KERNEL_RANGE, .detail = segment->p_paddr};
+		if (segment->p_paddr < LAYOUT_HIGH)
+			return kernel_format(KERNEL_PROBLEM_LOW);
+		if (!range_within(segment->p_paddr, segment->p_memsz, ram_end))
+			return kernel_range(segment->p_paddr, segment->p_memsz);
 		for (unsigned j = 0; j < i; j++)
 			if (elf->segments[j].p_type == PT_LOAD && overlap(segment, &elf->segments[j]))
 				return kernel_format(KERNEL_PROBLEM_SEGMENTS);
@@ -72,7 +71,7 @@ static struct problem check_segments(const struct elf *elf, uint64_t ram_end)
 static struct problem load_segments(const struct elf *elf, const struct guest_memory *memory, struct kernel *kernel)
 {
 	kernel->start = UINT64_MAX;
-	for (unsigned i = 0; i < elf->count; i++) {
+	for (unsigned i = 0; i < elf->header.e_phnum; i++) {
 		const Elf64_Phdr *segment = &elf->segments[i];
 		if (segment->p_type != PT_LOAD || segment->p_memsz == 0)
 			continue;
@@ -117,13 +116,13 @@ static bool find_pvh(const uint8_t *notes, uint64_t size, uint64_t *entry)
 	return false;
 }
 
-static struct problem find_entry(const struct elf *elf, uint64_t linux_entry, struct kernel *kernel)
+static struct problem find_entry(const struct elf *elf, struct kernel *kernel)
 {
 	uint8_t notes[NOTES_MAX];
 
 	kernel->protocol = KERNEL_LINUX;
-	kernel->entry = linux_entry;
-	for (unsigned i = 0; i < elf->count && kernel->protocol == KERNEL_LINUX; i++) {
+	kernel->entry = elf->header.e_entry;
+	for (unsigned i = 0; i < elf->header.e_phnum && kernel->protocol == KERNEL_LINUX; i++) {
 		const Elf64_Phdr *segment = &elf->segments[i];
 		if (segment->p_type != PT_NOTE)
 			continue;
@@ -136,7 +135,7 @@ static struct problem find_entry(const struct elf *elf, uint64_t linux_entry, st
 		if (find_pvh(notes, size, &kernel->entry))
 			kernel->protocol = KERNEL_PVH;
 	}
-	for (unsigned i = 0; i < elf->count; i++) {
+	for (unsigned i = 0; i < elf->header.e_phnum; i++) {
 		const Elf64_Phdr *segment = &elf->segments[i];
 		if (segment->p_type == PT_LOAD && kernel->entry >= segment->p_paddr &&
 		    kernel->entry - segment->p_paddr < segment->p_filesz)
@@ -148,14 +147,13 @@ static struct problem find_entry(const struct elf *elf, uint64_t linux_entry, st
 struct problem elf_load(const struct image *image, const struct guest_memory *memory, uint64_t ram_end,
 			struct kernel *kernel)
 {
-	Elf64_Ehdr header;
-	struct elf elf;
+	struct elf elf = {.image = image};
 
-	struct problem problem = read_headers(image, &header, &elf);
+	struct problem problem = read_headers(&elf);
 	if (problem.failure == FAILURE_NONE)
 		problem = check_segments(&elf, ram_end);
 	if (problem.failure == FAILURE_NONE)
-		problem = find_entry(&elf, header.e_entry, kernel);
+		problem = find_entry(&elf, kernel);
 	if (problem.failure == FAILURE_NONE)
 		problem = load_segments(&elf, memory, kernel);
 	if (problem.failure != FAILURE_NONE)

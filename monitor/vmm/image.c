@@ -3,18 +3,13 @@
 
 #include <errno.h>
 
-static struct problem read_part(const struct image *image, uint64_t offset, void *to, size_t size)
-{
-	if (image->read(image, offset, to, size))
-		return (struct problem){.failure = FAILURE_NONE};
-	return (struct problem){.failure = FAILURE_KERNEL_FORMAT, .error = errno, .detail = KERNEL_PROBLEM_UNREADABLE};
-}
-
 struct problem image_take(const struct image *image, uint64_t offset, void *to, size_t size)
 {
 	if (!range_within(offset, size, image->size))
 		return kernel_format(KERNEL_PROBLEM_TRUNCATED);
-	return read_part(image, offset, to, size);
+	if (image->read(image, offset, to, size))
+		return (struct problem){.failure = FAILURE_NONE};
+	return (struct problem){.failure = FAILURE_KERNEL_FORMAT, .error = errno, .detail = KERNEL_PROBLEM_UNREADABLE};
 }
 
 struct problem image_place(const struct image *image, uint64_t offset, uint64_t size, const struct guest_memory *memory,
@@ -22,11 +17,9 @@ struct problem image_place(const struct image *image, uint64_t offset, uint64_t 
 {
 	struct iovec part;
 
-	if (!range_within(offset, size, image->size))
-		return kernel_format(KERNEL_PROBLEM_TRUNCATED);
 	if (size == 0)
 		return (struct problem){.failure = FAILURE_NONE};
 	if (!guest_memory_iovec(memory, address, size, &part))
 		return (struct problem){.failure = range, .detail = address};
-	return read_part(image, offset, part.iov_base, part.iov_len);
+	return image_take(image, offset, part.iov_base, part.iov_len);
 }

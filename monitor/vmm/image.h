@@ -17,20 +17,6 @@ struct image {
 	const uint8_t *bytes; /* for read(), in tests */
 };
 
-/* FAILURE_KERNEL_FORMAT's detail: what is wrong with the image. */
-enum kernel_problem {
-	KERNEL_PROBLEM_NONE,
-	KERNEL_PROBLEM_UNKNOWN,    /* neither bzImage nor ELF */
-	KERNEL_PROBLEM_TRUNCATED,  /* ends before what its header promises */
-	KERNEL_PROBLEM_UNREADABLE, /* error says why */
-	KERNEL_PROBLEM_OLD,        /* bzImage: boot protocol before 2.12 */
-	KERNEL_PROBLEM_NOT_64_BIT, /* no 64-bit entry, or an ELF image of another machine */
-	KERNEL_PROBLEM_NOT_HIGH,   /* bzImage: a zImage, made for low memory */
-	KERNEL_PROBLEM_HEADER,     /* a field has an impossible value */
-	KERNEL_PROBLEM_SEGMENTS,   /* ELF: too many, none, or one over the other */
-	KERNEL_PROBLEM_ENTRY,      /* the entry point is not in what was loaded */
-};
-
 struct problem {
 	enum failure failure; /* FAILURE_NONE: all well */
 	int error;            /* errno or 0 */
@@ -40,6 +26,15 @@ struct problem {
 static inline struct problem kernel_format(enum kernel_problem what)
 {
 	return (struct problem){.failure = FAILURE_KERNEL_FORMAT, .detail = what};
+}
+
+/* The image does not fit the VM's memory: it wants `size` bytes from `address` on. */
+static inline struct problem kernel_range(uint64_t address, uint64_t size)
+{
+	return (struct problem){
+	    .failure = FAILURE_KERNEL_RANGE,
+	    .detail = size <= UINT64_MAX - address ? address + size : UINT64_MAX,
+	};
 }
 
 /* Whether `size` bytes from `offset` on are within something that has `whole` bytes. */

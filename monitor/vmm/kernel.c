@@ -1,7 +1,7 @@
 /* Which kind of kernel an image is, and where its initrd goes. See kernel.h. */
 #include "monitor/vmm/kernel.h"
 
-#include "monitor/vmm/layout.h"
+#include "monitor/layout.h"
 
 #include <elf.h>
 #include <string.h>
@@ -26,25 +26,28 @@ struct problem kernel_load(const struct image *image, const struct guest_memory 
 	return kernel_format(KERNEL_PROBLEM_UNKNOWN);
 }
 
+/* The highest page in RAM from which `size` bytes end at `end` or before. False: there is none above LAYOUT_HIGH. */
+static bool find_place(uint64_t end, uint64_t size, uint64_t *address)
+{
+	if (end < LAYOUT_HIGH || size > end - LAYOUT_HIGH)
+		return false;
+	*address = (end - size) & ~(uint64_t)(LAYOUT_PAGE - 1);
+	return *address >= LAYOUT_HIGH;
+}
+
 struct problem initrd_load(const struct image *image, const struct guest_memory *memory, uint64_t ram_end,
 			   const struct kernel *kernel, uint64_t *address)
 {
-	const struct problem does_not_fit = {.failure = FAILURE_INITRD_RANGE, .detail = image->size};
-	uint64_t end = ram_end < kernel->initrd_end ? ram_end : kernel->initrd_end;
+	uint64_t end = ram_end < kernel->initrd_end ? ram_end : kernel->initrd_end, at;
 
 	*address = 0;
 	if (image->size == 0)
 		return (struct problem){.failure = FAILURE_NONE};
-	if (end < LAYOUT_HIGH || image->size > end - LAYOUT_HIGH)
-		return does_not_fit;
-	uint64_t at = (end - image->size) & ~(uint64_t)(LAYOUT_PAGE - 1);
-	if (at < kernel->end && at + image->size > kernel->start) { /* below the kernel, then */
-		if (kernel->start < LAYOUT_HIGH || image->size > kernel->start - LAYOUT_HIGH)
-			return does_not_fit;
-		at = (kernel->start - image->size) & ~(uint64_t)(LAYOUT_PAGE - 1);
-	}
-	if (at < LAYOUT_HIGH)
-		return does_not_fit;
+	bool fits = find_place(end, image->size, &at);
+	if (fits && at < kernel->end && at + image->size > kernel->start) /* below the kernel, then */
+		fits = find_place(kernel->start, image->size, &at);
+	if (!fits)
+		return (struct problem){.failure = FAILURE_INITRD_RANGE, .detail = image->size};
 	struct problem problem = image_place(image, 0, image->size, memory, at, FAILURE_INITRD_RANGE);
 	if (problem.failure == FAILURE_KERNEL_FORMAT) /* unreadable: it is not the kernel's */
 		problem.failure = FAILURE_INITRD_RANGE;

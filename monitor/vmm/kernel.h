@@ -29,7 +29,7 @@ struct kernel {
 struct problem kernel_load(const struct image *image, const struct guest_memory *memory, uint64_t ram_end,
 			   struct kernel *kernel);
 
-/* The two kinds. */
+/* The two kinds, by their first bytes, which these do not look at again. */
 struct problem bzimage_load(const struct image *image, const struct guest_memory *memory, uint64_t ram_end,
 			    struct kernel *kernel);
 struct problem elf_load(const struct image *image, const struct guest_memory *memory, uint64_t ram_end,

@@ -7,7 +7,7 @@
 #include "monitor/vmm/machine.h"
 
 #include "jail/lockdown.h"
-#include "monitor/vmm/layout.h"
+#include "monitor/layout.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -138,26 +138,40 @@ static void bind_interrupt(int vm, int descriptor, uint32_t gsi)
 	machine_ioctl(vm, KVM_IRQFD, &bound);
 }
 
-/* Four-byte writes of any value. Other widths exit, and the register machine ignores them. */
-static void bind_kick(int vm, int descriptor, uint32_t index)
+/* Four-byte writes. Other widths exit, and the register machine ignores them. QueueNotify of any value wakes the device
+   process. An acknowledgement of used buffers alone changes nothing (mmio.h): nobody reads `nowhere`. */
+static void bind_writes(int vm, uint32_t index, int kick, int nowhere)
 {
-	const struct kvm_ioeventfd bound = {
-	    .addr = LAYOUT_DEVICES + (uint64_t)index * TRANSPORT_PAGE_SIZE + REGISTER_QUEUE_NOTIFY,
-	    .len = 4,
-	    .fd = descriptor,
-	};
-	machine_ioctl(vm, KVM_IOEVENTFD, &bound);
+	const uint64_t page = LAYOUT_DEVICES + (uint64_t)index * TRANSPORT_PAGE_SIZE;
+	const struct kvm_ioeventfd notify = {.addr = page + REGISTER_QUEUE_NOTIFY, .len = 4, .fd = kick};
+	const struct kvm_ioeventfd acknowledgement = {.addr = page + REGISTER_INTERRUPT_ACK,
+						      .len = 4,
+						      .fd = nowhere,
+						      .flags = KVM_IOEVENTFD_FLAG_DATAMATCH,
+						      .datamatch = INTERRUPT_USED_BUFFER};
+	machine_ioctl(vm, KVM_IOEVENTFD, &notify);
+	machine_ioctl(vm, KVM_IOEVENTFD, &acknowledgement);
 }
 
-/* Writes of a queue's addresses change nothing that the guest could read, so nothing need be done before its next exit:
-   KVM keeps them in its ring. What a read shows, or a device waits for, is never among them. */
-static void coalesce_addresses(int vm, uint32_t index)
+/* Writes of the driver's features and of a queue's size and addresses change nothing that the guest could read, so
+   nothing need be done before its next exit: KVM keeps them in its ring, in their order. What a read shows, or a device
+   waits for, is never among them. */
+static void coalesce_writes(int vm, uint32_t index)
 {
-	const struct kvm_coalesced_mmio_zone zone = {
-	    .addr = LAYOUT_DEVICES + (uint64_t)index * TRANSPORT_PAGE_SIZE + REGISTER_QUEUE_DESC_LOW,
-	    .size = REGISTER_QUEUE_DEVICE_HIGH + sizeof(uint32_t) - REGISTER_QUEUE_DESC_LOW,
+	static const struct {
+		uint32_t first, last;
+	} silent[] = {
+	    {REGISTER_DRIVER_FEATURES, REGISTER_DRIVER_FEATURES_SEL},
+	    {REGISTER_QUEUE_NUM, REGISTER_QUEUE_NUM},
+	    {REGISTER_QUEUE_DESC_LOW, REGISTER_QUEUE_DEVICE_HIGH},
 	};
-	machine_ioctl(vm, KVM_REGISTER_COALESCED_MMIO, &zone);
+	for (size_t i = 0; i < sizeof(silent) / sizeof(silent[0]); i++) {
+		const struct kvm_coalesced_mmio_zone zone = {
+		    .addr = LAYOUT_DEVICES + (uint64_t)index * TRANSPORT_PAGE_SIZE + silent[i].first,
+		    .size = silent[i].last + (uint32_t)sizeof(uint32_t) - silent[i].first,
+		};
+		machine_ioctl(vm, KVM_REGISTER_COALESCED_MMIO, &zone);
+	}
 }
 
 void machine_connect(struct machine *machine)
@@ -167,14 +181,18 @@ void machine_connect(struct machine *machine)
 	if (event < 0)
 		lockdown_fail(FAILURE_DESCRIPTORS, errno, MONITOR_FD_EVENT);
 	bind_interrupt(machine->vm, place(event, MONITOR_FD_EVENT), GSI_EVENT);
+	int nowhere = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (nowhere < 0)
+		lockdown_fail(FAILURE_DESCRIPTORS, errno, 0);
 	for (uint32_t i = 0; i < machine->plan->device_count; i++) {
 		machine->links[i].index = i;
 		machine->links[i].channel = device_descriptor(i, MONITOR_FD_DEVICE_CHANNEL);
 		machine->links[i].irq = device_descriptor(i, MONITOR_FD_DEVICE_IRQ);
 		bind_interrupt(machine->vm, machine->links[i].irq, GSI_DEVICE + i);
-		bind_kick(machine->vm, device_descriptor(i, MONITOR_FD_DEVICE_KICK), i);
-		coalesce_addresses(machine->vm, i);
+		bind_writes(machine->vm, i, device_descriptor(i, MONITOR_FD_DEVICE_KICK), nowhere);
+		coalesce_writes(machine->vm, i);
 	}
+	close(nowhere); /* KVM holds it */
 }
 
 /* ---- the whole ---- */

@@ -17,7 +17,9 @@ struct vcpu {
 	struct machine *machine;
 	uint32_t index;
 	int descriptor;
-	uint32_t created; /* atomic: 1 when there is a descriptor */
+	uint32_t created;    /* atomic: 1 when there is a descriptor */
+	struct kvm_run *run; /* this and the next: the vCPU's thread, until it is locked */
+	int tid;
 };
 
 /* Written before the threads start, or by the one thread named, or atomic. */
@@ -34,6 +36,8 @@ struct machine {
 	uint32_t cpuid_known;     /* atomic: 1 when `cpuid` is complete */
 	uint32_t vcpus_locked;    /* atomic: vCPU threads whose jail is complete */
 	uint32_t go;              /* atomic: 1 when the first vCPU may run */
+	uint32_t hold;            /* atomic: 1 while the vCPUs are to stand still */
+	uint32_t held;            /* atomic: vCPUs that do */
 	uint32_t ended;           /* atomic: 1 when an outcome was sent */
 	struct kvm_regs general;  /* the first vCPU's: main thread until `go` */
 	struct kvm_sregs special; /* likewise; the first vCPU's thread until it is locked */

@@ -14,19 +14,19 @@
  *     sendto([FD_CHANNEL], …, [sizeof(struct message)], [MSG_NOSIGNAL], [0] …)   lockdown_send, lockdown_fail
  *     write([MONITOR_FD_EVENT or device irq eventfds], …, [8])
  *     futex(…, [FUTEX_WAIT_PRIVATE or FUTEX_WAKE_PRIVATE], …, [timeout 0])       sync.h
+ *     tgkill([MONITOR_PID], …, [VCPU_KICK])                                      a vCPU's thread
  *     exit_group([0 or 125])
  */
 #include "jail/lockdown.h"
-#include "monitor/vmm/acpi.h"
+#include "monitor/layout.h"
 #include "monitor/vmm/boot.h"
-#include "monitor/vmm/layout.h"
 #include "monitor/vmm/machine.h"
 #include "monitor/vmm/vcpu.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
-#include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 enum { EVENT_AGAIN_NS = 250000000 };
@@ -59,19 +59,17 @@ static void require(struct problem problem)
 static void load_guest(struct machine *machine)
 {
 	const struct plan *plan = machine->plan;
-	const struct image kernel = {
+	const struct image kernel_image = {
 	    .size = plan->kernel_size, .read = read_descriptor, .descriptor = MONITOR_FD_KERNEL};
-	const struct image initrd = {
+	const struct image initrd_image = {
 	    .size = plan->initrd_size, .read = read_descriptor, .descriptor = MONITOR_FD_INITRD};
-	uint64_t ram_end = plan_ram_low(plan);
-	struct boot boot = {.plan = plan, .initrd_size = plan->initrd_size, .rsdp = LAYOUT_ACPI};
+	uint64_t ram_end = plan_ram_low(plan), initrd_address;
+	struct kernel kernel;
 
-	require(kernel_load(&kernel, &machine->memory, ram_end, &boot.kernel));
-	require(initrd_load(&initrd, &machine->memory, ram_end, &boot.kernel, &boot.initrd_address));
-	require(boot_write(&machine->memory, &boot));
-	if (!acpi_write(&machine->memory, plan))
-		lockdown_fail(FAILURE_MEMORY, 0, LAYOUT_ACPI);
-	boot_registers(&boot.kernel, &machine->general, &machine->special);
+	require(kernel_load(&kernel_image, &machine->memory, ram_end, &kernel));
+	require(initrd_load(&initrd_image, &machine->memory, ram_end, &kernel, &initrd_address));
+	require(boot_write(&machine->memory, plan, &kernel, initrd_address));
+	boot_registers(&kernel, &machine->general, &machine->special);
 }
 
 /* ---- serving ---- */
@@ -83,38 +81,35 @@ static void raise_event(void)
 		lockdown_fail(FAILURE_DESCRIPTORS, errno, MONITOR_FD_EVENT);
 }
 
-static void press_power_button(struct machine *machine)
+/* Each one looks at `immediate_exit` before it enters the guest, and the signal takes it out if it is in there. */
+static void hold_vcpus(struct machine *machine)
 {
-	__atomic_fetch_or(&machine->platform.events, EVENT_POWER_BUTTON, __ATOMIC_ACQ_REL);
-	raise_event();
-}
-
-/* The others wait inside KVM for the first one to start them. RUNNING goes first: the end must not overtake it. */
-static void release_first_vcpu(struct machine *machine)
-{
-	if (machine->go != 0)
-		lockdown_fail(FAILURE_PROTOCOL, 0, MESSAGE_RUN);
-	lockdown_send(&(struct message){.type = MESSAGE_RUNNING});
-	sync_set(&machine->go, 1);
+	__atomic_store_n(&machine->hold, 1, __ATOMIC_SEQ_CST);
+	for (uint32_t i = 0; i < machine->plan->vcpus; i++) {
+		__atomic_store_n(&machine->vcpus[i].run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+		if (syscall(SYS_tgkill, MONITOR_PID, machine->vcpus[i].tid, VCPU_KICK) != 0)
+			lockdown_fail(FAILURE_THREAD, errno, i);
+	}
 }
 
 static void obey(struct machine *machine)
 {
 	struct message message;
-	ssize_t size = recv(FD_CHANNEL, &message, sizeof(message), MSG_DONTWAIT | MSG_TRUNC);
 
-	if (size < 0 && (errno == EAGAIN || errno == EINTR))
+	if (!lockdown_hear(FD_CHANNEL, &message, sizeof(message)))
 		return;
-	if (size <= 0)
-		_exit(0); /* the supervisor is gone, and so is the VM */
-	if (size != (ssize_t)sizeof(message))
-		lockdown_fail(FAILURE_PROTOCOL, 0, (uint64_t)size);
-	if (message.type == MESSAGE_RUN)
-		release_first_vcpu(machine);
-	else if (message.type == MESSAGE_POWER_BUTTON)
-		press_power_button(machine);
-	else
+	if (message.type == MESSAGE_RUN && machine->go == 0) { /* the others wait inside KVM for the first one */
+		sync_set(&machine->go, 1);
+	} else if (message.type == MESSAGE_POWER_BUTTON) {
+		__atomic_fetch_or(&machine->platform.events, EVENT_POWER_BUTTON, __ATOMIC_ACQ_REL);
+		raise_event();
+	} else if (message.type == MESSAGE_PAUSE) {
+		hold_vcpus(machine);
+	} else if (message.type == MESSAGE_RESUME) {
+		sync_set(&machine->hold, 0);
+	} else {
 		lockdown_fail(FAILURE_PROTOCOL, 0, message.type);
+	}
 }
 
 static _Noreturn void serve(struct machine *machine)
@@ -129,11 +124,10 @@ static _Noreturn void serve(struct machine *machine)
 		/* An edge is lost while the guest is not ready for it: repeated until the event has been taken. */
 		bool pending = __atomic_load_n(&machine->platform.events, __ATOMIC_ACQUIRE) != 0;
 		int ready = ppoll(sources, 1 + devices, pending ? &again : NULL, NULL);
-		if (ready < 0) {
-			if (errno != EINTR)
-				lockdown_fail(FAILURE_DESCRIPTORS, errno, 0);
+		if (ready < 0 && errno != EINTR)
+			lockdown_fail(FAILURE_DESCRIPTORS, errno, 0);
+		if (ready < 0)
 			continue;
-		}
 		if (ready == 0)
 			raise_event();
 		if (sources[0].revents != 0)
@@ -156,6 +150,9 @@ int main(int argc, char **argv)
 	const struct plan *plan = lockdown_begin(ROLE_MONITOR);
 
 	machine.plan = plan;
+	if (getpid() != MONITOR_PID)
+		lockdown_fail(FAILURE_THREAD, 0, (uint64_t)getpid());
+	vcpu_prepare_kick();
 	vcpu_start(&machine, 0); /* has the slowest question to ask */
 	machine_create(&machine);
 	for (uint32_t i = 0; i < plan->vcpus; i++) {

@@ -27,7 +27,7 @@ static void show_queue(const struct mmio_device *device)
 {
 	bool exists = device->queue_sel < device->queue_count;
 	show(device, REGISTER_QUEUE_NUM_MAX, exists ? TRANSPORT_QUEUE_SIZE_MAX : 0);
-	show(device, REGISTER_QUEUE_READY, exists && device->queues[device->queue_sel].ready);
+	show(device, REGISTER_QUEUE_READY, exists && device->ready[device->queue_sel]);
 }
 
 static void show_all(const struct mmio_device *device)
@@ -52,39 +52,31 @@ bool mmio_init(struct mmio_device *device, uint8_t *page, uint32_t device_id,
 	if (!(description->features & TRANSPORT_F_VERSION_1) || description->queue_count < 1 ||
 	    description->queue_count > TRANSPORT_QUEUES_MAX || description->config_size > TRANSPORT_CONFIG_SIZE)
 		return false;
-	*device = (struct mmio_device){
-	    .page = page,
-	    .device_id = device_id,
-	    .offered = description->features,
-	    .queue_count = description->queue_count,
-	};
-	show_all(device);
+	device->page = page;
+	device->device_id = device_id;
+	device->offered = description->features;
+	device->queue_count = description->queue_count;
+	mmio_reset(device);
 	return true;
 }
 
 void mmio_reset(struct mmio_device *device)
 {
-	device->driver_features = 0;
-	device->status = device->device_features_sel = device->driver_features_sel = device->queue_sel = 0;
-	device->active = false;
-	memset(device->queues, 0, sizeof(device->queues));
+	*device = (struct mmio_device){
+	    .page = device->page,
+	    .device_id = device->device_id,
+	    .offered = device->offered,
+	    .queue_count = device->queue_count,
+	};
 	show_all(device);
 }
 
 void mmio_activation(const struct mmio_device *device, struct transport_message *message)
 {
 	*message = (struct transport_message){.type = TRANSPORT_ACTIVATE, .features = device->driver_features};
-	for (uint32_t i = 0; i < device->queue_count; i++) {
-		const struct mmio_queue *queue = &device->queues[i];
-		if (!queue->ready)
-			continue;
-		message->queues[i] = (struct transport_queue){
-		    .size = queue->size,
-		    .descriptors = queue->descriptors,
-		    .driver = queue->driver,
-		    .device = queue->device,
-		};
-	}
+	for (uint32_t i = 0; i < device->queue_count; i++)
+		if (device->ready[i])
+			message->queues[i] = device->queues[i];
 }
 
 bool mmio_break(struct mmio_device *device)
@@ -150,13 +142,14 @@ static void write_queue(struct mmio_device *device, uint32_t offset, uint32_t va
 
 	if (phase != STATUS_FEATURES_OK || device->queue_sel >= device->queue_count)
 		return;
-	struct mmio_queue *queue = &device->queues[device->queue_sel];
+	struct transport_queue *queue = &device->queues[device->queue_sel];
+	bool *ready = &device->ready[device->queue_sel];
 	if (offset == REGISTER_QUEUE_READY) {
-		queue->ready = value == 1 && size_acceptable(queue->size);
+		*ready = value == 1 && size_acceptable(queue->size);
 		show_queue(device);
 		return;
 	}
-	if (queue->ready)
+	if (*ready)
 		return;
 	switch (offset) {
 	case REGISTER_QUEUE_NUM:
@@ -203,7 +196,8 @@ enum mmio_effect mmio_write(struct mmio_device *device, uint32_t offset, const u
 		show_queue(device);
 		break;
 	case REGISTER_INTERRUPT_ACK:
-		__atomic_fetch_and(at(device, REGISTER_INTERRUPT_STATUS), ~value, __ATOMIC_SEQ_CST);
+		__atomic_fetch_and(at(device, REGISTER_INTERRUPT_STATUS), ~(value & INTERRUPT_CONFIGURATION),
+				   __ATOMIC_SEQ_CST);
 		break;
 	case REGISTER_STATUS:
 		return write_status(device, value);

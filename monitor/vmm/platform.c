@@ -26,20 +26,14 @@ struct ending platform_write(uint32_t offset, const uint8_t *data, uint32_t size
 {
 	if (size != 1)
 		return goes_on;
-	switch (offset) {
-	case PLATFORM_SLEEP_CONTROL:
-		if (*data & SLEEP_ENABLE && (*data >> SLEEP_TYPE_SHIFT & SLEEP_TYPE_MASK) == SLEEP_TYPE_OFF)
-			return (struct ending){.outcome = OUTCOME_POWER_OFF};
-		return goes_on;
-	case PLATFORM_RESET:
+	if (offset == PLATFORM_SLEEP_CONTROL && (*data & SLEEP_ENABLE) != 0 &&
+	    (*data >> SLEEP_TYPE_SHIFT & SLEEP_TYPE_MASK) == SLEEP_TYPE_OFF)
+		return (struct ending){.outcome = OUTCOME_POWER_OFF};
+	if (offset == PLATFORM_RESET)
 		return (struct ending){.outcome = OUTCOME_RESET};
-	case PLATFORM_PANIC:
-		if (*data & PANIC_PANICKED)
-			return (struct ending){.outcome = OUTCOME_PANIC};
-		return goes_on;
-	default:
-		return goes_on;
-	}
+	if (offset == PLATFORM_PANIC && (*data & PANIC_PANICKED) != 0)
+		return (struct ending){.outcome = OUTCOME_PANIC};
+	return goes_on;
 }
 
 void port_read(uint8_t *data, uint32_t size, uint32_t count)

@@ -5,30 +5,10 @@
 #ifndef VMM_PLATFORM_H
 #define VMM_PLATFORM_H
 
+#include "monitor/layout.h"
 #include "monitor/protocol.h"
 
 #include <stdint.h>
-
-/* Offsets into the platform page. The ACPI tables name them. */
-enum {
-	PLATFORM_EVENT = 0x00,         /* u32, read: events that happened since the last read */
-	PLATFORM_SLEEP_CONTROL = 0x10, /* u8, write: SLP_EN with SLP_TYP 5 */
-	PLATFORM_SLEEP_STATUS = 0x11,  /* u8 */
-	PLATFORM_RESET = 0x12,         /* u8, write: any value */
-	PLATFORM_PANIC = 0x40,         /* u8, read: events understood, write: event; on the page LAYOUT_PANIC */
-};
-
-enum {
-	EVENT_POWER_BUTTON = 1 << 0,
-	SLEEP_ENABLE = 1 << 5, /* ACPI 6.4, 4.8.3.7: sleep control register */
-	SLEEP_TYPE_SHIFT = 2,
-	SLEEP_TYPE_MASK = 7,
-	SLEEP_TYPE_OFF = 5,
-	RESET_VALUE = 1, /* what the FADT says to write */
-	PANIC_PANICKED = 1 << 0,
-	PORT_EXIT = 0x501,  /* one byte: the VM ends with it */
-	PORT_RESET = 0xcf9, /* any write */
-};
 
 struct platform {
 	uint32_t events; /* EVENT_…, set by the main thread, taken by vCPUs: atomic */

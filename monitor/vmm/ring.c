@@ -1,7 +1,7 @@
 /* Taking out what KVM put in. See ring.h. Trusts KVM for the entries, not for the sizes that index memory. */
 #include "monitor/vmm/ring.h"
 
-#include "monitor/vmm/layout.h"
+#include "monitor/layout.h"
 
 enum { ENTRIES = (LAYOUT_PAGE - sizeof(struct kvm_coalesced_mmio_ring)) / sizeof(struct kvm_coalesced_mmio) };
 

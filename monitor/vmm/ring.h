@@ -1,4 +1,4 @@
-/* The guest's writes that KVM keeps for later: those of a queue's addresses, which nothing waits for (machine.c says
+/* The guest's writes that KVM keeps for later: those that no read shows and nothing waits for (machine.c says
  * which). KVM fills the ring; when it is full, a write exits as any other. Documentation/virt/kvm/api.rst, 4.116.
  */
 #ifndef VMM_RING_H

@@ -6,6 +6,8 @@
  *
  * System calls after lockdown_thread(THREAD_VCPU), all by raw numbers or musl wrappers that make just these:
  *     ioctl(vCPU descriptors, [KVM_RUN], [0])
+ *     ioctl(vCPU descriptors, [KVM_KVMCLOCK_CTRL])                               after a pause
+ *     rt_sigreturn()                                                             from VCPU_KICK
  *     futex(…, [FUTEX_WAIT_PRIVATE or FUTEX_WAKE_PRIVATE], …, [timeout 0])       sync.h
  *     sendto([FD_CHANNEL], …, [sizeof(struct message)], [MSG_NOSIGNAL], [0] …)   lockdown_send, lockdown_fail
  *     sendto([device channels], …, [sizeof(struct transport_message)], [MSG_NOSIGNAL | MSG_DONTWAIT], [0], [0])
@@ -17,7 +19,7 @@
 #include "monitor/vmm/vcpu.h"
 
 #include "jail/lockdown.h"
-#include "monitor/vmm/layout.h"
+#include "monitor/layout.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -41,15 +43,16 @@ enum {
 
 /* ---- exits ---- */
 
-static struct ending on_io(struct machine *machine, struct kvm_run *run)
+static const struct ending goes_on = {.outcome = OUTCOME_NONE};
+
+static struct ending on_io(struct kvm_run *run)
 {
 	uint8_t *data = (uint8_t *)run + run->io.data_offset;
 
-	(void)machine;
 	if (run->io.direction == KVM_EXIT_IO_OUT)
 		return port_write(run->io.port, data, run->io.size, run->io.count);
 	port_read(data, run->io.size, run->io.count);
-	return (struct ending){.outcome = OUTCOME_NONE};
+	return goes_on;
 }
 
 static void write_device(void *context, uint64_t address, const uint8_t *data, uint32_t size)
@@ -67,28 +70,19 @@ static struct ending on_mmio(struct machine *machine, struct kvm_run *run)
 	uint64_t address = run->mmio.phys_addr, offset = address % LAYOUT_PAGE;
 	uint32_t size = run->mmio.len;
 
-	if (size > LAYOUT_PAGE - offset) /* over the end of a page: there is nothing that wide */
+	/* Over the end of a page there is nothing that wide; other pages are no platform's. */
+	if (size > LAYOUT_PAGE - offset ||
+	    address - offset != (offset == PLATFORM_PANIC ? LAYOUT_PANIC : LAYOUT_PLATFORM))
 		offset = LAYOUT_PAGE;
-	bool platform = address - offset == (offset == PLATFORM_PANIC ? LAYOUT_PANIC : LAYOUT_PLATFORM);
-	if (!run->mmio.is_write) {
-		memset(run->mmio.data, 0xff, sizeof(run->mmio.data));
-		if (platform)
-			platform_read(&machine->platform, (uint32_t)offset, run->mmio.data, size);
-	} else if (platform) {
-		return platform_write((uint32_t)offset, run->mmio.data, size);
-	} else {
+	if (run->mmio.is_write) {
 		write_device(machine, address, run->mmio.data, size);
+		return platform_write((uint32_t)offset, run->mmio.data, size);
 	}
-	return (struct ending){.outcome = OUTCOME_NONE};
+	platform_read(&machine->platform, (uint32_t)offset, run->mmio.data, size);
+	return goes_on;
 }
 
-static struct ending on_shutdown(struct machine *machine, struct kvm_run *run)
-{
-	(void)machine, (void)run;
-	return (struct ending){.outcome = OUTCOME_TRIPLE_FAULT};
-}
-
-static struct ending on_system_event(struct machine *machine, struct kvm_run *run)
+static struct ending on_system_event(const struct kvm_run *run)
 {
 	static const enum outcome outcomes[] = {
 	    [KVM_SYSTEM_EVENT_SHUTDOWN] = OUTCOME_POWER_OFF,
@@ -97,26 +91,9 @@ static struct ending on_system_event(struct machine *machine, struct kvm_run *ru
 	};
 	uint32_t type = run->system_event.type;
 
-	(void)machine;
-	return (struct ending){.outcome =
-				   type < sizeof(outcomes) / sizeof(outcomes[0]) ? outcomes[type] : OUTCOME_NONE};
+	bool known = type < sizeof(outcomes) / sizeof(outcomes[0]);
+	return (struct ending){.outcome = known ? outcomes[type] : OUTCOME_NONE};
 }
-
-static struct ending on_nothing(struct machine *machine, struct kvm_run *run)
-{
-	(void)machine, (void)run;
-	return (struct ending){.outcome = OUTCOME_NONE};
-}
-
-/* Every exit that may happen; any other is FAILURE_KVM_EXIT. */
-static const struct {
-	uint32_t reason;
-	struct ending (*answer)(struct machine *machine, struct kvm_run *run);
-} exits[] = {
-    {KVM_EXIT_MMIO, on_mmio},         {KVM_EXIT_IO, on_io},
-    {KVM_EXIT_SHUTDOWN, on_shutdown}, {KVM_EXIT_SYSTEM_EVENT, on_system_event},
-    {KVM_EXIT_INTR, on_nothing},
-};
 
 /* ---- ends ---- */
 
@@ -153,20 +130,51 @@ static _Noreturn void fail_exit(struct machine *machine, const struct kvm_run *r
 
 /* ---- the loop ---- */
 
+/* Every exit that may happen; any other is FAILURE_KVM_EXIT. */
 static struct ending answer(struct machine *machine, struct kvm_run *run)
 {
-	for (size_t i = 0; i < sizeof(exits) / sizeof(exits[0]); i++)
-		if (exits[i].reason == run->exit_reason)
-			return exits[i].answer(machine, run);
-	fail_exit(machine, run);
+	switch (run->exit_reason) {
+	case KVM_EXIT_MMIO:
+		return on_mmio(machine, run);
+	case KVM_EXIT_IO:
+		return on_io(run);
+	case KVM_EXIT_SHUTDOWN:
+		return (struct ending){.outcome = OUTCOME_TRIPLE_FAULT};
+	case KVM_EXIT_SYSTEM_EVENT:
+		return on_system_event(run);
+	case KVM_EXIT_INTR:
+		return goes_on;
+	default:
+		fail_exit(machine, run);
+	}
+}
+
+/* While `hold` is set. The last to come says that all stand, the last to go that all run. `immediate_exit` is what
+   sends a vCPU here, so that a kick between this look and KVM_RUN is not lost; it is set again only after all have
+   gone.
+ */
+static void stand_still(struct vcpu *vcpu)
+{
+	struct machine *machine = vcpu->machine;
+
+	if (__atomic_add_fetch(&machine->held, 1, __ATOMIC_ACQ_REL) == machine->plan->vcpus)
+		lockdown_send(&(struct message){.type = MESSAGE_PAUSED});
+	sync_wait_for(&machine->hold, 0);
+	__atomic_store_n(&vcpu->run->immediate_exit, 0, __ATOMIC_RELEASE);
+	/* Its watchdogs forgive the time that has passed; a guest without kvmclock has none that could (EINVAL). */
+	syscall(SYS_ioctl, vcpu->descriptor, KVM_KVMCLOCK_CTRL, 0);
+	if (__atomic_sub_fetch(&machine->held, 1, __ATOMIC_ACQ_REL) == 0)
+		lockdown_send(&(struct message){.type = MESSAGE_RESUMED});
 }
 
 static _Noreturn void run_guest(struct vcpu *vcpu, struct kvm_run *run)
 {
 	struct machine *machine = vcpu->machine;
-	struct ending ending = {.outcome = OUTCOME_NONE};
+	struct ending ending = goes_on;
 
 	while (ending.outcome == OUTCOME_NONE) {
+		if (__atomic_load_n(&run->immediate_exit, __ATOMIC_ACQUIRE) != 0)
+			stand_still(vcpu);
 		if (syscall(SYS_ioctl, vcpu->descriptor, KVM_RUN, 0) == 0) {
 			ring_take(&machine->ring, write_device, machine);
 			ending = answer(machine, run);
@@ -258,15 +266,33 @@ static void *vcpu_main(void *argument)
 	struct machine *machine = vcpu->machine;
 
 	set_up(vcpu);
-	struct kvm_run *run = map_run(vcpu);
+	struct kvm_run *run = vcpu->run = map_run(vcpu);
+	vcpu->tid = (int)syscall(SYS_gettid);
 	lockdown_thread(THREAD_VCPU + vcpu->index);
 	__atomic_fetch_add(&machine->vcpus_locked, 1, __ATOMIC_RELEASE);
 	sync_wake_all(&machine->vcpus_locked);
 	if (vcpu->index == 0) { /* until it starts the others, they sleep in KVM_RUN */
 		sync_wait_for(&machine->go, 1);
 		set_registers(machine, run);
+		lockdown_send(&(struct message){.type = MESSAGE_RUNNING});
 	}
 	run_guest(vcpu, run);
+}
+
+static void on_kick(int number)
+{
+	(void)number;
+}
+
+void vcpu_prepare_kick(void)
+{
+	const struct sigaction action = {.sa_handler = on_kick, .sa_flags = SA_RESTART};
+	sigset_t kick;
+
+	sigemptyset(&kick);
+	sigaddset(&kick, VCPU_KICK);
+	if (sigaction(VCPU_KICK, &action, NULL) != 0 || pthread_sigmask(SIG_UNBLOCK, &kick, NULL) != 0)
+		lockdown_fail(FAILURE_THREAD, errno, 0);
 }
 
 void vcpu_start(struct machine *machine, uint32_t index)

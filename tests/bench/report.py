@@ -110,7 +110,8 @@ def over_the_floor(rows):
 def amount(value, unit):
     if value is None:
         return "-"
-    return f"{value:.2f}" if unit == "ms" else f"{value:.0f}"
+    digits = {"ms": 2, "exits": 2, "us": 1, "%": 1}.get(unit, 0)
+    return f"{value:.{digits}f}"
 
 
 def as_table(result):
@@ -121,10 +122,10 @@ def as_table(result):
             lines += over_the_floor(result["rows"]) if row["what"] == "end" else []
             title = row["title"]
             unit = f", {row['unit']}" if row["unit"] else ""
-            lines += ["", f"{title + unit:<44}{'median':>10}{'p10':>10}{'p90':>10}{'ratio':>8}{'runs':>6}"]
+            lines += ["", f"{title + unit:<78}{'median':>10}{'p10':>10}{'p90':>10}{'ratio':>8}{'runs':>6}"]
         cells = "".join(f"{amount(row[key], row['unit']):>10}" for key in ("median", "p10", "p90"))
         ratio = f"{row['ratio']:.2f}" if row["ratio"] is not None else "-"
-        lines.append(f"  {row['name']:<42}{cells}{ratio:>8}{row['count']:>6}")
+        lines.append(f"  {row['name']:<76}{cells}{ratio:>8}{row['count']:>6}")
         if row["reason"]:
             lines.append(f"    failed {row['failures']} times: {row['reason']}")
     return "\n".join(lines)

@@ -7,16 +7,31 @@ import shutil
 from pathlib import Path
 
 RAM_MIB = 256
-DISK_BYTES = 1 << 20
+DISK_BYTES = 64 << 20
+SCRATCH_MIB = 1
+TAP, GUEST_IP, PEER_IP = "cfbench0", "10.7.0.7", "10.7.0.1"
+GUEST_MAC, PEER_MAC = "02:00:00:00:00:07", "02:00:00:00:00:01"
+VSOCK_SINK = "vsock_5001"
 
 POLICY = """cofferdam: 1
 name: {name}
 kernel: builtin
 cmdline: "{cmdline}"
 machine: {{vcpus: 1, memory: {ram}MiB}}
-disks:
-  - {disk}
+{devices}
 """
+# With caps on, that a test does not reach: the processors' are the machine's.
+DEVICES = {
+    "scratch": f"disks: [{{name: scratch, scratch: {SCRATCH_MIB}MiB, access: read-write}}]",
+    "disk": "disks: [{name: data, path: disk.img, access: read-write, "
+            "limits: {bandwidth: 16GiB/s, operations: 1000000/s}}]\nlimits: {cpu: CPU%}",
+    "network": f'networks: [{{name: eth0, tap: {TAP}, mac: "{GUEST_MAC}", addresses: [{GUEST_IP}], '
+               f"egress: [{{to: {PEER_IP}/32, udp: [7]}}], limits: {{bandwidth: 100Gbit/s, packets: 1000000/s}}}}]"
+               "\nlimits: {cpu: CPU%}",
+    "vsock": "vsock: {cid: 7, path: vsock, guest_may_connect: [5001]}\nlimits: {cpu: CPU%}",
+}
+DEVICES["all"] = "\n".join((DEVICES["scratch"], DEVICES["network"].partition("\n")[0], DEVICES["vsock"].partition("\n")[0],
+                           f"balloon: {{minimum: {RAM_MIB // 2}MiB}}", "limits: {cpu: CPU%}"))
 HOST = """cofferdam: 1
 folders:
   runtime: "{folder}/runtime"
@@ -25,47 +40,71 @@ folders:
 
 
 class Subject:
-    """One way to run the guest. `disk`: "scratch" for a disk in memory, "file" for the bench's image."""
+    """One way to run the guest. `has`: its device besides console and entropy, a key of DEVICES."""
 
-    def __init__(self, key, title, is_machine=True):
-        self.key, self.title, self.is_machine = key, title, is_machine
+    def __init__(self, key, title, has=()):
+        self.key, self.title, self.has = key, title, has
+        self.is_machine = bool(has)
 
-    def command(self, cmdline, disk="scratch"):
+    def command(self, cmdline, has="scratch"):
         raise NotImplementedError
 
 
 class Cofferdam(Subject):
-    """The whole jail and every device there is: console, disk, entropy."""
+    """The whole jail."""
 
     def __init__(self, build, work):
-        super().__init__("cofferdam", "cofferdam, jailed")
-        self.program, self.work = build / "cofferdam", work
-        (work / "host.yaml").write_text(HOST.format(folder=work))
-        os.chmod(work / "host.yaml", 0o600)
+        super().__init__("cofferdam", "cofferdam, jailed", tuple(DEVICES))
+        self.work = work
+        self.words = [str(build / "cofferdam"), "--host", str(work / "host.yaml")]
+        self.write("host.yaml", HOST.format(folder=work))
 
-    def command(self, cmdline, disk="scratch"):
-        lines = {
-            "scratch": f"{{name: scratch, scratch: {DISK_BYTES >> 20}MiB, access: read-write}}",
-            "file": "{name: data, path: disk.img, access: read-only}",
-        }
-        policy = self.work / f"{disk}-{cmdline.replace('=', '-').replace(':', '-').replace(' ', '-')}.yaml"
-        if not policy.exists():
-            text = POLICY.format(name=f"bench-{os.getpid()}", cmdline=cmdline, ram=RAM_MIB, disk=lines[disk])
-            policy.write_text(text)
-            os.chmod(policy, 0o600)
-        return [str(self.program), "--host", str(self.work / "host.yaml"), "run", str(policy)]
+    def write(self, name, text):
+        (self.work / name).write_text(text)
+        os.chmod(self.work / name, 0o600)
+        return str(self.work / name)
+
+    def policy(self, file, name, cmdline, has, ram=RAM_MIB):
+        devices = DEVICES[has].replace("CPU", str(100 * os.cpu_count()))
+        return self.write(file, POLICY.format(name=name, cmdline=cmdline, ram=ram, devices=devices))
+
+    def command(self, cmdline, has="scratch"):
+        return [*self.words, "run", self.policy("policy.yaml", f"bench-{os.getpid()}", cmdline, has)]
+
+    def detached(self, index):
+        """One of many, which halts."""
+        name = f"bench-{os.getpid()}-{index}"
+        return [*self.words, "run", "--detach", self.policy(f"many-{index}.yaml", name, "first end=hang", "scratch")]
+
+    def kill(self, index):
+        return [*self.words, "kill", f"bench-{os.getpid()}-{index}"]
+
+
+class Laden(Cofferdam):
+    """With each kind of device that there is; the tap is one that there was before."""
+
+    def __init__(self, build, work):
+        super().__init__(build, work)
+        self.key, self.title, self.has = "cofferdam-all", "cofferdam, each kind of device", ("all",)
+
+    def command(self, cmdline, has="all"):
+        return super().command(cmdline, "all")
 
 
 class Qemu(Subject):
-    """microvm without what the guest does not need: no PIT, PIC, RTC, serial line, firmware device, default device."""
+    """microvm without what the guest does not need: no PIT, PIC, RTC, serial line, firmware device, default device. Its
+    disk is served by threads of its own and its network in its own process, as ours are: no part of the kernel does it."""
 
     def __init__(self, build, work):
-        super().__init__("qemu", "QEMU microvm")
+        super().__init__("qemu", "QEMU microvm", ("scratch", "disk", "network"))
         self.program = shutil.which("qemu-system-x86_64")
-        self.kernel, self.image = build / "guest/builtin.elf", work / "disk.img"
+        self.kernel, self.work = build / "guest/builtin.elf", work
 
-    def command(self, cmdline, disk="scratch"):
-        read_only = ",read-only=on" if disk == "file" else ""
+    def command(self, cmdline, has="scratch"):
+        image = self.work / ("disk.img" if has == "disk" else "scratch.img")
+        drive = ["-drive", f"if=none,id=disk,format=raw,file={image}", "-device", "virtio-blk-device,drive=disk"]
+        card = ["-netdev", f"tap,id=net,ifname={TAP},script=no,downscript=no,vhost=off",
+                "-device", f"virtio-net-device,netdev=net,mac={GUEST_MAC}"]
         return [
             self.program, "-M", "microvm,acpi=on,pit=off,pic=off,rtc=off,isa-serial=off", "-accel", "kvm",
             "-cpu", "host", "-smp", "1", "-m", str(RAM_MIB), "-nodefaults", "-no-user-config", "-nographic",
@@ -73,8 +112,7 @@ class Qemu(Subject):
             "-global", "virtio-mmio.force-legacy=false",
             "-chardev", "stdio,id=console,signal=off",
             "-device", "virtio-serial-device", "-device", "virtconsole,chardev=console",
-            "-drive", f"if=none,id=disk,format=raw,file={self.image}{read_only}",
-            "-device", "virtio-blk-device,drive=disk",
+            *(card if has == "network" else drive),
             "-device", "virtio-rng-device",
             "-device", "isa-debug-exit,iobase=0x501",
         ]
@@ -85,17 +123,18 @@ class Floor(Subject):
 
     def __init__(self, tools, order=None):
         super().__init__("floor-chip-first" if order else "floor",
-                         "bare monitor, chip before slots" if order else "bare monitor (the floor)", is_machine=False)
+                         "bare monitor, chip before slots" if order else "bare monitor (the floor)")
         self.words = [str(tools / "floor"), str(RAM_MIB)] + ([order] if order else [])
 
-    def command(self, cmdline, disk="scratch"):
+    def command(self, cmdline, has="scratch"):
         return self.words
 
 
 def everyone(build, tools, work: Path):
-    with open(work / "disk.img", "wb") as image:
-        image.write(os.urandom(DISK_BYTES))
-    os.chmod(work / "disk.img", 0o600)
+    for name, size in (("disk.img", DISK_BYTES), ("scratch.img", SCRATCH_MIB << 20)):
+        with open(work / name, "wb") as image:
+            image.write(os.urandom(size))
+        os.chmod(work / name, 0o600)
     subjects = [Cofferdam(build, work), Floor(tools), Floor(tools, "chip-first")]
     qemu = Qemu(build, work)
     if qemu.program and qemu.kernel.exists():

@@ -1,12 +1,18 @@
 /* Kills one process of a VM at its n-th system call, for every n, and looks for anything that was left.
  *
- *     killer COFFERDAM HOST-FILE POLICY NAME RUNTIME-FOLDER STEP OFFSET
+ *     killer COFFERDAM HOST-FILE POLICY NAME RUNTIME-FOLDER STEP OFFSET [detach]
  *
  * The VM's guest must write `power button` and then wait for it; killer sends SIGTERM to the launcher then, so that a
  * run goes from the launcher's first instruction through start and stop to its end. A first run counts the system calls
  * of each process. Each later run has one of them killed at the entry of one call (which is then not made). What must
  * be gone afterwards: every process, the control group, the socket and lock files, mounts, network interfaces; and the
  * terminal must be as it was. After the launcher itself was killed `cofferdam ps` may tidy up first.
+ *
+ * With `detach` it is `run --detach`: the caller, who returns when the guest runs, and the launcher are killed, no
+ * others; SIGTERM goes to the launcher when the caller has ended.
+ *
+ * Devices are those of killed.sh's policy, in its order; a passt is known by its name. Sockets are looked for in
+ * `sockets` beside the policy.
  *
  * Processes are found by who made whom, traced with ptrace from their birth, and waited for to the last, here, as this
  * is their subreaper. Trusts the names given; needs root. Exit status 0: nothing was ever left.
@@ -32,9 +38,28 @@
 
 enum { TASKS_MAX = 64, RUN_SECONDS = 40, OUTPUT_MAX = 1 << 16 };
 
-enum who { LAUNCHER, READER, STAGER, AUDITOR, SUPERVISOR, MONITOR, CONSOLE, DISK, ENTROPY, OTHER, WHO_COUNT };
-static const char *const names[WHO_COUNT] = {"launcher", "reader",  "stager", "auditor", "supervisor",
-					     "monitor",  "console", "disk",   "entropy", "other"};
+enum who {
+	CALLER,
+	LAUNCHER,
+	READER,
+	PASST,
+	STAGER,
+	AUDITOR,
+	SUPERVISOR,
+	MONITOR,
+	CONSOLE,
+	DISK,
+	TAP,
+	STREAM,
+	ENTROPY,
+	BALLOON,
+	VSOCK,
+	OTHER,
+	WHO_COUNT
+};
+static const char *const names[WHO_COUNT] = {"caller",     "launcher", "reader",  "passt", "stager", "auditor",
+					     "supervisor", "monitor",  "console", "disk",  "tap",    "passt's network",
+					     "entropy",    "balloon",  "vsock",   "other"};
 
 struct task {
 	pid_t tid, process;
@@ -57,7 +82,8 @@ struct run {
 
 static const char *cofferdam, *host, *policy;
 static int master, terminal;
-static pid_t launcher;
+static pid_t launcher, first; /* the first is the caller where there is one */
+static bool detached;
 static volatile sig_atomic_t late;
 static unsigned stager_at = UINT_MAX; /* which of the launcher's children makes the programs; the first run finds it */
 
@@ -134,12 +160,15 @@ static pid_t process_of(pid_t tid)
 }
 
 /* Of the launcher's children one is the stager, whose children are the programs in their order; those before it read
-   the policy. */
+   the host file and the policy. */
 static void name_child(struct run *run, const struct task *parent, struct task *child)
 {
 	child->process = process_of(child->tid);
 	if (child->process == parent->process) {
 		child->who = parent->who; /* a thread */
+	} else if (parent->who == CALLER) {
+		child->who = LAUNCHER;
+		launcher = child->process;
 	} else if (parent->who == LAUNCHER) {
 		child->order = run->launched++;
 		child->who = child->order < stager_at ? READER : child->order == stager_at ? STAGER : OTHER;
@@ -164,6 +193,18 @@ static void on_birth(struct run *run, struct task *parent)
 		child->waiting = false;
 		go_on(run, child, 0);
 	}
+}
+
+/* Becomes another program: passt was one of the launcher's children before. */
+static void on_program(struct task *task)
+{
+	char path[64], name[16] = "";
+	snprintf(path, sizeof(path), "/proc/%d/comm", task->tid);
+	int file = open(path, O_RDONLY | O_CLOEXEC);
+	if (file >= 0 && read(file, name, sizeof(name) - 1) > 0 && strncmp(name, "passt", 5) == 0)
+		task->who = PASST;
+	if (file >= 0)
+		close(file);
 }
 
 /* A child that stopped before its birth was told waits for that. Who gives birth may now be dead, and never tell. */
@@ -209,6 +250,9 @@ static void on_stop(struct run *run, pid_t tid, int status)
 	} else if (event == PTRACE_EVENT_FORK || event == PTRACE_EVENT_VFORK || event == PTRACE_EVENT_CLONE) {
 		on_birth(run, task);
 		go_on(run, find(run, tid), 0);
+	} else if (event == PTRACE_EVENT_EXEC) {
+		on_program(task);
+		go_on(run, task, 0);
 	} else if (signal == (SIGTRAP | 0x80)) {
 		if (!on_call(run, task))
 			go_on(run, task, 0);
@@ -222,7 +266,7 @@ static pid_t start(void)
 	pid_t pid = fork();
 	if (pid != 0)
 		return pid;
-	const char *const words[] = {cofferdam, "--host", host, "run", policy, NULL};
+	const char *const words[] = {cofferdam, "--host", host, "run", policy, detached ? "--detach" : NULL, NULL};
 	for (int i = 0; i < 3; i++)
 		dup2(terminal, i);
 	close(master);
@@ -250,18 +294,19 @@ static bool run_once(struct run *run)
 			     PTRACE_O_TRACEEXEC | PTRACE_O_EXITKILL;
 	pthread_t reader;
 	int status;
-	launcher = start();
-	if (launcher < 0 || waitpid(launcher, &status, 0) != launcher ||
-	    ptrace(PTRACE_SETOPTIONS, launcher, NULL, (void *)options) != 0)
+	first = start();
+	launcher = detached ? 0 : first;
+	if (first < 0 || waitpid(first, &status, 0) != first ||
+	    ptrace(PTRACE_SETOPTIONS, first, NULL, (void *)options) != 0)
 		die("ptrace");
-	struct task *first = add(run, launcher);
-	first->who = LAUNCHER;
-	first->born = true;
+	struct task *task = add(run, first);
+	task->who = detached ? CALLER : LAUNCHER;
+	task->born = true;
 	if (pthread_create(&reader, NULL, read_output, NULL) != 0)
 		die("thread");
 	late = 0;
 	alarm(RUN_SECONDS);
-	go_on(run, first, 0);
+	go_on(run, task, 0);
 	bool in_time = true;
 	for (;;) {
 		pid_t tid = waitpid(-1, &status, __WALL);
@@ -273,6 +318,8 @@ static bool run_once(struct run *run)
 		}
 		if (tid > 0 && WIFSTOPPED(status))
 			on_stop(run, tid, status);
+		else if (tid == first && detached && launcher > 0)
+			kill(launcher, SIGTERM);
 	}
 	alarm(0);
 	pthread_cancel(reader);
@@ -342,15 +389,20 @@ static void take_terminal(void)
 int main(int argc, char **argv)
 {
 	const struct sigaction alarmed = {.sa_handler = on_alarm};
-	if (argc != 8 || atoi(argv[6]) < 1)
+	if (argc < 8 || argc > 9 || atoi(argv[6]) < 1)
 		return 2;
+	detached = argc == 9;
 	cofferdam = argv[1];
 	host = argv[2];
 	policy = argv[3];
 	take_terminal();
 	sigaction(SIGALRM, &alarmed, NULL);
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
-	struct left left = {.terminal = terminal, .name = argv[4], .runtime = argv[5]};
+	char sockets[PATH_MAX];
+	const char *slash = strrchr(policy, '/');
+	snprintf(sockets, sizeof(sockets), "%.*s/sockets", slash != NULL ? (int)(slash - policy) : 1,
+		 slash != NULL ? policy : ".");
+	struct left left = {.terminal = terminal, .name = argv[4], .runtime = argv[5], .sockets = sockets};
 
 	static struct run whole;
 	whole = (struct run){.target = WHO_COUNT};
@@ -363,7 +415,7 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	unsigned failed = 0;
-	for (enum who who = LAUNCHER; who < OTHER; who++) {
+	for (enum who who = detached ? CALLER : LAUNCHER; who < (detached ? READER : OTHER); who++) {
 		if (whole.calls[who] == 0) {
 			printf("  FAILED: no %s was seen\n", names[who]);
 			failed++;

@@ -24,7 +24,6 @@ static struct child child = {&staging, 0};
 
 static const struct plan plan = {
     .magic = PLAN_MAGIC,
-    .version = PLAN_VERSION,
     .size = sizeof(plan),
     .name = "layers",
     .vcpus = 1,
@@ -280,7 +279,7 @@ void layer_filter(struct prober *prober)
 	char why[JAIL_WHY_SIZE];
 	static union {
 		struct filters_header header;
-		uint8_t bytes[sizeof(struct filters_header) + THREAD_KINDS * BPF_MAXINSNS * sizeof(struct sock_filter)];
+		uint8_t bytes[sizeof(struct filters_header) + THREADS_MAX * BPF_MAXINSNS * sizeof(struct sock_filter)];
 	} filters;
 	int memfd = jail_filters(prober->role, &plan, why);
 	must(memfd >= 0 && pread(memfd, &filters, sizeof(filters), 0) > 0 && close(memfd) == 0, "filters");

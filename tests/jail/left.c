@@ -1,9 +1,11 @@
-/* Looks for what a VM left behind: control group, socket and lock files, mounts, network interfaces, a raw terminal.
+/* Looks for what a VM left behind: control group, socket and lock files, mounts, network interfaces of this process's
+ * namespace, a raw terminal.
  * Processes are the caller's to wait for. Changes nothing but the terminal. */
 #include "tests/jail/left.h"
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,13 +25,13 @@ static void slurp(const char *path, char text[static LEFT_TEXT])
 /* Names of the interfaces; counters would differ. */
 static void interfaces(char text[static LEFT_TEXT])
 {
-	DIR *folder = opendir("/sys/class/net");
+	struct if_nameindex *all = if_nameindex();
 	size_t used = 0;
 	text[0] = 0;
-	for (const struct dirent *entry; folder != NULL && (entry = readdir(folder)) != NULL && used < LEFT_TEXT - 300;)
-		used += (size_t)sprintf(text + used, "%s ", entry->d_name);
-	if (folder != NULL)
-		closedir(folder);
+	for (struct if_nameindex *each = all; each != NULL && each->if_name != NULL && used < LEFT_TEXT - 300; each++)
+		used += (size_t)sprintf(text + used, "%s ", each->if_name);
+	if (all != NULL)
+		if_freenameindex(all);
 }
 
 void left_begin(struct left *left)
@@ -45,9 +47,9 @@ static void note(char *what, size_t size, const char *kind, const char *name)
 	snprintf(what + used, size - used, "%s%s %s", used > 0 ? ", " : "", kind, name);
 }
 
-static void find_files(const struct left *left, char *what, size_t size)
+static void find_files(const char *path, char *what, size_t size)
 {
-	DIR *folder = opendir(left->runtime);
+	DIR *folder = opendir(path);
 	for (const struct dirent *entry; folder != NULL && (entry = readdir(folder)) != NULL;)
 		if (entry->d_name[0] != '.' && strcmp(entry->d_name, "slots") != 0)
 			note(what, size, "file", entry->d_name);
@@ -60,15 +62,21 @@ static void find_cgroups(const struct left *left, char *what, size_t size)
 {
 	static char mounts[LEFT_TEXT];
 	char *rest_of_file, path[4096 + 256];
+	size_t length = strlen(left->name);
 	memcpy(mounts, left->mounts, sizeof(mounts));
 	for (char *line = strtok_r(mounts, "\n", &rest_of_file); line != NULL;
 	     line = strtok_r(NULL, "\n", &rest_of_file)) {
 		char point[4096];
 		if (strstr(line, " - cgroup") == NULL || sscanf(line, "%*s %*s %*s %*s %4095s", point) != 1)
 			continue;
-		snprintf(path, sizeof(path), "%s/cofferdam/%s", point, left->name);
-		if (access(path, F_OK) == 0)
-			note(what, size, "cgroup", path);
+		snprintf(path, sizeof(path), "%s/cofferdam", point);
+		DIR *folder = opendir(path);
+		for (const struct dirent *entry; folder != NULL && (entry = readdir(folder)) != NULL;)
+			if (strncmp(entry->d_name, left->name, length) == 0 &&
+			    (entry->d_name[length] == 0 || entry->d_name[length] == '.'))
+				note(what, size, "cgroup", entry->d_name);
+		if (folder != NULL)
+			closedir(folder);
 	}
 }
 
@@ -76,7 +84,8 @@ bool left_nothing(const struct left *left, char *what, size_t size)
 {
 	static char now[LEFT_TEXT];
 	struct termios after;
-	find_files(left, what, size);
+	find_files(left->runtime, what, size);
+	find_files(left->sockets, what, size);
 	find_cgroups(left, what, size);
 	slurp("/proc/self/mountinfo", now);
 	if (strcmp(now, left->mounts) != 0)

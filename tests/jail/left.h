@@ -11,6 +11,7 @@ enum { LEFT_TEXT = 1 << 16 };
 struct left {
 	int terminal;
 	const char *name, *runtime; /* the VM's, its folder of sockets and locks */
+	const char *sockets;        /* folder of those that a VM makes; it need not be there */
 	struct termios before;
 	char mounts[LEFT_TEXT], interfaces[LEFT_TEXT];
 };

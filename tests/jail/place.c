@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/if_tun.h>
 #include <linux/kvm.h>
 #include <net/if.h>
 #include <netinet/in.h>
@@ -28,7 +29,7 @@
 
 enum {
 	FIRST_EXTRA = 20,
-	SECONDS = 10,
+	SECONDS = 60, /* even beside others */
 	EXIT_FAILED = 3,
 	EXIT_LACKS = 4,
 	KVM_MINOR = 232,
@@ -198,6 +199,16 @@ static int make_ring(void)
 	return ring < 0 ? dup(FD_PLAN) : ring;
 }
 
+static bool wants_tap; /* which is seen on the host while it is there */
+
+/* Where the host has the driver. */
+static int make_tap(void)
+{
+	struct ifreq request = {.ifr_name = "cfprobe%d", .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR};
+	int tap = wants_tap ? open("/dev/net/tun", O_RDWR | O_NONBLOCK) : -1;
+	return tap >= 0 && ioctl(tap, TUNSETIFF, &request) == 0 ? tap : dup(FD_PLAN);
+}
+
 /* One of each kind that an attempt on EACH wants, at numbers that no role has. */
 static void make_extras(int victim)
 {
@@ -217,6 +228,7 @@ static void make_extras(int victim)
 	    high(inotify_init1(IN_NONBLOCK), "inotify"),
 	    high(make_listener(), "listener"),
 	    high(make_ring(), "ring"),
+	    high(make_tap(), "tap"),
 	    terminal,
 	    other,
 	};
@@ -278,10 +290,18 @@ static void take(void (*part)(struct prober *prober), struct prober *prober)
 		part(prober);
 }
 
+/* What no device is to try is tried as the monitor. */
+static bool is_the_monitors(const struct attempt *attempt)
+{
+	return !attempt_is_for(attempt, &(struct prober){.role = ROLE_DEVICE, .kind = KINDS}) &&
+	       attempt_is_for(attempt, &(struct prober){.role = ROLE_MONITOR});
+}
+
 static _Noreturn void attempt_here(const struct attempt *attempt, const struct place_step *step, bool layer, int victim)
 {
-	const bool monitor = attempt->roles == 1U << ROLE_MONITOR;
+	const bool monitor = is_the_monitors(attempt);
 	struct prober prober = {.role = monitor ? ROLE_MONITOR : ROLE_DEVICE, .victim = victim, .vm = -1, .vcpu = -1};
+	wants_tap = strcmp(attempt->class, "taps") == 0;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	alarm(SECONDS);
 	make_root();
@@ -298,8 +318,8 @@ static _Noreturn void attempt_here(const struct attempt *attempt, const struct p
 int place_attempt(const struct attempt *attempt, const struct place_step *step, bool layer)
 {
 	int status;
+	*answer = PLACE_BROKEN; /* before there is anybody to give one */
 	pid_t victim = make_victim(), child = fork();
-	*answer = PLACE_BROKEN;
 	if (child == 0)
 		attempt_here(attempt, step, layer, victim);
 	need(victim > 0 && child > 0 && waitpid(child, &status, 0) == child, "fork");
@@ -312,5 +332,10 @@ int place_attempt(const struct attempt *attempt, const struct place_step *step, 
 		return PLACE_NO_LAYER;
 	if (WIFEXITED(status) && WEXITSTATUS(status) == PLACE_EXIT_REFUSED)
 		return EPERM;
-	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? *answer : PLACE_BROKEN;
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+		return *answer;
+	dprintf(STDERR_FILENO, "place: %s: %s: its process %s %d\n", attempt->class, attempt->name,
+		WIFEXITED(status) ? "ended with" : "was ended by signal",
+		WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
+	return PLACE_BROKEN;
 }

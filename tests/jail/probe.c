@@ -20,10 +20,10 @@ static unsigned own_role;
 /* Waits for the end of its channel, by the call that the role's filter has for waiting. */
 static void hold(void)
 {
-	struct pollfd sources[4] = {{.fd = FD_CHANNEL}};
-	for (int i = 1; i < 4; i++)
+	struct pollfd sources[5] = {{.fd = FD_CHANNEL}};
+	for (int i = 1; i < 5; i++)
 		sources[i] = (struct pollfd){.fd = -1};
-	ppoll(sources, own_role == ROLE_AUDITOR ? 2 : 4, NULL, NULL);
+	ppoll(sources, own_role == ROLE_AUDITOR ? 2 : 5, NULL, NULL);
 	_exit(0);
 }
 
@@ -97,16 +97,16 @@ static void no_room(void)
 	__asm__ volatile("mov %0, %%rsp\n\tmov $41, %%eax\n\tsyscall\n\tud2" : : "r"(own_stack + 1024) : "memory");
 }
 
-/* As if a call had been refused; what is repeated is one that the filter allows. */
+/* As if a call had been refused, with a frame of our own making, as another thread could make of the real one: the call
+   in it is one that the filter allows, and that waits for ever. Were it made, nobody would hear of the refused one. */
 static void enter_handler(void)
 {
 	siginfo_t info = {.si_syscall = SYS_ppoll};
 	ucontext_t context = {0};
 	struct pollfd none = {.fd = -1};
-	const struct timespec at_once = {0};
 	context.uc_mcontext.gregs[REG_RDI] = (greg_t)&none;
-	context.uc_mcontext.gregs[REG_RSI] = own_role == ROLE_AUDITOR ? 2 : 4;
-	context.uc_mcontext.gregs[REG_RDX] = (greg_t)&at_once;
+	context.uc_mcontext.gregs[REG_RSI] = own_role == ROLE_AUDITOR ? 2 : 5;
+	context.uc_mcontext.gregs[REG_RDX] = 0; /* no time limit */
 	on_violation(SIGSYS, &info, &context);
 }
 

@@ -19,7 +19,10 @@ expect_status "run-time cap" 121 . cf run "$(policy hang 'cmdline: end=hang' 'li
 for n in 2 4 16; do
 	expect_status "$n vCPUs" 0 'all well' cf run "$(policy "smp$n" "machine: {vcpus: $n, memory: 64MiB}" 'cmdline: smp')"
 done
-expect_status "memory above the hole" 0 'all well' cf run "$(policy high 'machine: {vcpus: 1, memory: 5GiB}')"
+expect_status "memory above the hole" 0 'all well' cf run "$(policy high 'machine: {vcpus: 1, memory: 3200MiB}')"
+policy named 'cmdline: list virtio_mmio.device=4K@0xd0002000:6' >/dev/null
+twice() { [ "$(cf run "$place/named.yaml" | grep -c '^device: virtio block at d0002000, interrupt 6')" = 2 ]; }
+expect_status "the guest finds devices in ACPI, and by its command line" 0 '' twice
 expect_status "devices reset while busy" 0 'all well' cf run "$(policy resets 'cmdline: reset-devices')"
 expect_sealed "$place"/log/[!h]*.jsonl "$place"/log/h[!o]*.jsonl
 
@@ -37,6 +40,8 @@ if [ "$(printf 'hello\004' | cf run "$(policy echo 'cmdline: echo' 'console: {in
 policy logged 'console: {log: console.log}' >/dev/null
 cf run "$place/logged.yaml" </dev/null >/dev/null 2>&1
 if grep -q 'all well' "$place/console.log"; then pass "console log file"; else fail "console log file"; fi
+opened="\"identity\":\"$(stat -c %D:%i "$place/console.log")\",\"path\":\"console.log\""
+if grep '"event_code":"resource_opened"' "$place"/log/logged-*.jsonl | grep -qF "$opened"; then pass "the audit log has which"; else fail "no $opened in the audit log" "$(cf audit show "$place"/log/logged-*.jsonl)"; fi
 
 echo "- bad input"
 expect_status "no such policy" 125 'No such file' cf run "$place/none.yaml"
@@ -71,7 +76,7 @@ expect_status "disk not a multiple of 512" 125 '512' cf run "$(policy odd 'disks
 expect_status "more memory than the host" 125 'memory' cf run "$(policy vast 'machine: {vcpus: 1, memory: 512GiB}')"
 if [ "$(id -u)" = 0 ] && unshare -m true 2>/dev/null; then
 	bare_dev() { unshare -m sh -c 'mount -t tmpfs dev /dev && mknod -m 666 /dev/null c 1 3 && exec "$@"' sh "$@"; }
-	expect_status "no /dev/kvm" 125 'no /dev/kvm.*doctor' bare_dev "$cofferdam" --host "$place/host.yaml" run "$(policy nokvm)"
+	expect_status "no /dev/kvm" 125 'no /dev/kvm.*virtualisation' bare_dev "$cofferdam" --host "$place/host.yaml" run "$(policy nokvm)"
 	fake_kvm() { unshare -m sh -c 'mount --bind /dev/null /dev/kvm && exec "$@"' sh "$@"; }
 	expect_status "a /dev/kvm that is none" 125 'KVM' fake_kvm "$cofferdam" --host "$place/host.yaml" run "$(policy fakekvm)"
 	expect_status "doctor without KVM" 1 'bad +kvm' bare_dev "$cofferdam" --host "$place/host.yaml" doctor
@@ -82,7 +87,7 @@ fi
 
 echo "- a running VM"
 head -c 1M /dev/zero >"$place/data.img"
-policy busy 'cmdline: list end=button' 'disks: [{name: data, path: data.img, access: read-write}]' >/dev/null
+policy busy 'cmdline: list end=button' 'disks: [{name: data, path: data.img, access: read-write}]' 'audit: {on_failure: halt}' >/dev/null
 policy busy2 'disks: [{name: data, path: data.img, access: read-write}]' >/dev/null
 start() { # NAME: starts it; sets launcher and pids
 	: >"$place/$1.out"

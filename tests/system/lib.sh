@@ -57,7 +57,7 @@ policy() {
 		key=${line%%:*}
 		keys[$key]=$line
 	done
-	for key in cofferdam name kernel initrd cmdline machine disks console limits audit control jail; do
+	for key in cofferdam name kernel initrd cmdline machine disks networks balloon vsock console limits audit control jail; do
 		[ -n "${keys[$key]:-}" ] && printf '%s\n' "${keys[$key]}"
 	done >"$place/$name.yaml"
 	echo "$place/$name.yaml"
@@ -79,6 +79,10 @@ wait_for() {
 children() { ps -o pid= --ppid "$1" | tr -d ' '; }
 has_children() { [ "$(children "$1" | wc -l)" = "$2" ]; }
 
+# The folders of a VM's control group, in whatever trees this host has. Its name has the runtime folder in it.
+group_name() { printf '%s.%s-%x' "$1" $(stat -c '%D %i' "$place/run"); }
+groups_of() { [ ! -d "$place/run" ] || find /sys/fs/cgroup -maxdepth 5 -type d -path "*/cofferdam/$(group_name "$1")" 2>/dev/null; }
+
 # What a VM may leave: processes, sockets and locks, cgroups, mounts. Prints what it finds.
 leftovers() {
 	local name=$1 pid
@@ -87,7 +91,7 @@ leftovers() {
 		[ -d "/proc/$pid" ] && ! grep -q '^State:.*Z' "/proc/$pid/status" 2>/dev/null && echo "process $pid $(tr '\0' ' ' <"/proc/$pid/cmdline")"
 	done
 	find "$place/run" -name "$name.*" 2>/dev/null
-	find /sys/fs/cgroup -maxdepth 4 -type d -name "$name" 2>/dev/null
+	groups_of "$name"
 	grep "cofferdam" /proc/self/mounts | grep -v " $top" | grep -v 9p
 	return 0
 }
@@ -108,7 +112,15 @@ expect_sealed() {
 	done
 }
 
+# Also: every line of the logs of this test's VMs is an event of OCSF, and none has what a guest printed, or its command
+# line, which may be secret as well.
 finish() {
+	local logs
+	printf '%s\n' 'cofferdam guest' 'from ring 3' 'all well' 'waiting for the power' 'brown fox' 'Linux version' >"$place/of-guests"
+	sed -n 's/^cmdline: *//p' "$place"/*.yaml | tr -d \" | grep '[ =]' >>"$place/of-guests"
+	mapfile -t logs < <(find "$place" \( -path "$place/log*/*.jsonl" -o -path '*/.local/state/*.jsonl' \) -size +0 2>/dev/null)
+	[ ${#logs[@]} = 0 ] || expect_status "every line of the logs is an event of OCSF" 0 ' 0 wrong' "$top/tests/ocsf" "${logs[@]}"
+	[ ${#logs[@]} = 0 ] || ! grep -oFf "$place/of-guests" "${logs[@]}" >"$place/leaked" || fail "a log has what a guest printed or was told" "$(cat "$place/leaked")"
 	echo "$passed passed, $failed failed, $skipped skipped"
 	[ "$failed" = 0 ]
 }

@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
 """What the host's /proc says of a running VM's processes is exactly what the design says: ids, capabilities, namespaces,
 descriptors, maps, limits, mounts, control group. Started as root, and as an ordinary user (tests/system/as-user) with a
-range of ids and with a single one. Runs as root, which sees everything. Needs B (build folder) and /dev/kvm."""
+range of ids and with a single one. The same of passt, which is not ours, as far as SECURITY.md promises it. Runs as root, which
+sees everything, in a network namespace of its own. Needs B (build folder) and /dev/kvm."""
+import ctypes
+import glob
 import json
 import os
 import re
@@ -11,12 +14,15 @@ import sys
 import tempfile
 import time
 
+from events import are_events
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 BUILD = os.path.abspath(os.environ.get("B", "build"))
 COFFERDAM = os.path.join(BUILD, "cofferdam")
 VCPUS, MEMORY, OVERHEAD, CONSOLE = 2, 64 << 20, 40 << 20, 1 << 20
 NAMESPACES = ("user", "mnt", "pid", "net", "ipc", "uts", "cgroup")
-ROLES = ("auditor", "supervisor", "monitor", "console", "data", "scratch", "entropy")
+OWN, DEVICES = ["auditor", "supervisor", "monitor"], ["entropy", "balloon", "vsock"]
+ROLES = []  # of the case
 POLICY = """cofferdam: 1
 name: seen
 kernel: builtin
@@ -25,8 +31,13 @@ machine: {vcpus: 2, memory: 64MiB}
 disks:
   - {name: data, path: data.img, access: read-only}
   - {name: scratch, scratch: 1MiB, access: read-write}
+NETWORKSballoon: {minimum: 32MiB}
+vsock: {cid: CID, path: vsock, limits: {connections: 5}}
 limits: {console: 1MiB, cpu: 150%, tasks: 40, memory_overhead: 40MiB}
-"""
+""".replace("CID", str(1000 + os.getpid()))
+NETWORKS = {"tap": "{name: tap, tap: cfs0, create: {address: 10.7.0.1}, addresses: [10.7.0.7]}",
+            "passt": "{name: passt, passt: on, addresses: [10.8.0.7]}"}
+PASST_OF = 28  # of the range's ids, the first of four that no process of ours has
 counts = {"passed": 0, "failed": 0, "skipped": 0}
 
 
@@ -106,7 +117,8 @@ def descriptors_of(name, case):
         end = 8 + 4 * devices
         return table | {end: "anon_inode:kvm-vm"} | {end + 1 + i: f"anon_inode:kvm-vcpu:{i}" for i in range(VCPUS)}
     backend = {"console": (NULL, re.escape(case["place"]) + "/output"), "data": (re.escape(case["place"]) + "/data.img", NULL),
-               "scratch": ("/memfd:.*", NULL), "entropy": (NULL, NULL)}[name]
+               "scratch": ("/memfd:.*", NULL), "entropy": (NULL, NULL), "balloon": (NULL, NULL), "vsock": (SOCKET, NULL),
+               "tap": ("/dev/net/tun", "/dev/net/tun"), "passt": (SOCKET, SOCKET)}[name]
     return {0: SOCKET, 4: "/memfd:ram.*", 5: "/memfd:registers.*", 6: EVENT, 7: EVENT, 8: SOCKET,
             9: backend[0], 10: backend[1]}
 
@@ -149,9 +161,10 @@ def maps(name, pid):
 
 def limits(name, pid, case):
     devices = len(ROLES) - 3
-    files = {"auditor": 6, "supervisor": 6 + 1 + devices + 9 - 3, "monitor": 8 + 4 * devices + 1 + VCPUS}.get(name, 11)
+    files = {"auditor": 6, "supervisor": 6 + 1 + devices + 9 - 3, "monitor": 8 + 4 * devices + 1 + VCPUS, "vsock": 14}.get(name, 11)
     tasks = 3 + devices + VCPUS + 1 if case["single"] else VCPUS + 2 if name == "monitor" else 1
-    size = {"auditor": "unlimited", "scratch": str(1 << 20), "console": str(CONSOLE + (16 << 20))}.get(name, "0")
+    before = sum(len(line) for line in read(case["place"], "output").splitlines(True) if "file system of the logs" in line)
+    size = {"auditor": "unlimited", "scratch": str(1 << 20), "console": str(CONSOLE + (16 << 20) + before)}.get(name, "0")
     table = {re.split(r"\s{2,}", line)[0]: re.split(r"\s{2,}", line)[1:3] for line in read(pid, "limits").splitlines()}
     for key, wanted in {"open files": str(files), "processes": str(tasks), "file size": size, "core file size": "0",
                         "locked memory": "0", "file locks": "0", "msgqueue size": "0", "realtime priority": "0"}.items():
@@ -174,7 +187,43 @@ def rest(name, pid, case):
     groups = dict(line.split(":", 2)[1:] for line in read(pid, "cgroup").splitlines())
     for controllers, path in groups.items():
         if set(controllers.split(",")) & {"memory", "pids", "cpu"} or case["unified"] and controllers == "":
-            check(f"{name}: control group of {controllers or 'v2'}", path.endswith("/cofferdam/seen"), case["cgroup"])
+            check(f"{name}: control group of {controllers or 'v2'}", path.endswith(case["group"]), case["cgroup"])
+
+
+def is_passt(pid):
+    try:
+        return read(pid, "cmdline").startswith("/usr/bin/passt\0")
+    except OSError:
+        return False
+
+
+def passt(pid, case, ours):
+    """Not ours, and so not in our jail: what it promises of itself, and we of it."""
+    facts = status(pid)
+    own = [str(case["uid"] if case["user"] is not None else case["first"] + PASST_OF + case["networks"].index("passt"))] * 4
+    check("passt: uid", facts["Uid"], own)
+    check("passt: gid", facts["Gid"], own)
+    check("passt: groups", facts["Groups"], [] if case["user"] is None else case["groups"])
+    check("passt: a uid that no process of ours has", own[0] in [status(p)["Uid"][0] for p in ours.values()], case["single"])
+    for kind in ("CapInh", "CapPrm", "CapEff", "CapAmb"):
+        check(f"passt: {kind}", int(facts[kind][0], 16), 0)
+    check("passt: no_new_privs, seccomp", [facts[key][0] for key in ("NoNewPrivs", "Seccomp")], ["1", "2"])
+    check("passt: one thread", facts["Threads"], ["1"])
+    for kind in NAMESPACES:
+        there, host = os.readlink(f"/proc/{pid}/ns/{kind}"), os.readlink(f"/proc/self/ns/{kind}")
+        check(f"passt: the host's {kind} namespace", there == host, kind in ("net", "pid", "cgroup"))
+        vm = {os.readlink(f"/proc/{p}/ns/{kind}") for name, p in ours.items() if name != "auditor"}
+        check(f"passt: the VM's {kind} namespace", there in vm, False)
+    check("passt: root is empty", os.listdir(f"/proc/{pid}/root"), [])
+    check("passt: environment", read(pid, "environ"), "")
+    have = {int(number): os.readlink(f"/proc/{pid}/fd/{number}") for number in os.listdir(f"/proc/{pid}/fd")}
+    check("passt: what we gave it", [have.get(0), have.get(1), have.get(2, "").split(":")[0], have.get(3, "").split(":")[0]],
+          [NULL, NULL, "/memfd", "socket"])
+    rest_of_it = {number: target for number, target in have.items() if number > 3}
+    check("passt: and what it made, no file, no device",
+          {number: target for number, target in rest_of_it.items() if not re.match(r"(socket|pipe|anon_inode):", target)}, {})
+    devices = {os.readlink(f"/proc/{p}/fd/{number}") for name, p in ours.items() for number in os.listdir(f"/proc/{p}/fd")}
+    check("passt: holds nothing that a process of ours holds but /dev/null", {*have.values()} & devices, {NULL})
 
 
 def group_files(case, launcher, pid):
@@ -187,7 +236,7 @@ def group_files(case, launcher, pid):
         kind, point, options = words[words.index("-") + 1], words[4], words[-1].split(",")
         path = next((p for c, p in (l.split(":", 2)[1:] for l in read(pid, "cgroup").splitlines())
                      if kind == "cgroup2" and c == "" or kind == "cgroup" and set(c.split(",")) & set(options)), None)
-        if path is None or not path.endswith("/cofferdam/seen"):
+        if path is None or not path.endswith(case["group"]):
             continue
         files = {"memory.max": wanted, "memory.swap.max": 0, "memory.oom.group": 1, "pids.max": 40,
                  "cpu.max": "150000 100000", "memory.limit_in_bytes": wanted, "memory.swappiness": 0,
@@ -222,8 +271,11 @@ def inspected(case, pids):
 
 
 def children(pid):
-    return [int(line.split()[0]) for line in subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], text=True,
+    """Of ours, and passts."""
+    all_ = [int(line.split()[0]) for line in subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], text=True,
                                                             stdout=subprocess.PIPE, check=False).stdout.splitlines()]
+    passts = [pid for pid in all_ if is_passt(pid)]
+    return [pid for pid in all_ if pid not in passts], passts
 
 
 def start(case, command):
@@ -233,7 +285,7 @@ def start(case, command):
     end = time.monotonic() + 60
     while time.monotonic() < end and process.poll() is None:
         with open(output, encoding="utf-8", errors="replace") as file:
-            if "power button" in file.read() and len(children(process.pid)) == len(ROLES):
+            if "power button" in file.read() and len(children(process.pid)[0]) == len(ROLES):
                 return process
         select.select([], [], [], 0.05)
     with open(output, encoding="utf-8", errors="replace") as file:
@@ -245,12 +297,14 @@ def start(case, command):
 
 def one(case):
     print("-", case["name"])
+    ROLES[:] = [*OWN, "console", "data", "scratch", *case["networks"], *DEVICES]
     place = case["place"] = tempfile.mkdtemp(prefix="cofferdam-seen-")
     os.chmod(place, 0o755)
     with open(f"{place}/host.yaml", "w", encoding="utf-8") as file:
         file.write(f'cofferdam: 1\nfolders: {{runtime: "{place}/run", audit: "{place}/log"}}\n')
     with open(f"{place}/seen.yaml", "w", encoding="utf-8") as file:
-        file.write(POLICY + case.get("policy", ""))
+        networks = ", ".join(NETWORKS[kind] for kind in case["networks"])
+        file.write(POLICY.replace("NETWORKS", f"networks: [{networks}]\n" if networks else "") + case.get("policy", ""))
     with open(f"{place}/data.img", "wb") as file:
         file.truncate(1 << 20)
     with open(f"{place}/output", "wb"):
@@ -261,7 +315,10 @@ def one(case):
         command = [os.path.join(HERE, "as-user")] + case["user"] + command
     launcher = start(case, command)
     if launcher:
-        pids = dict(zip(ROLES, sorted(children(launcher.pid))))
+        ours, passts = children(launcher.pid)
+        pids = dict(zip(ROLES, sorted(ours)))
+        runtime = os.stat(f"{place}/run")
+        case["group"] = f"/cofferdam/seen.{runtime.st_dev:x}-{runtime.st_ino:x}"
         if case["user"] is None:
             first = int(status(pids["supervisor"])["Uid"][0]) - 1
             check("the range of ids is one of the host's", (first >= 1879048192, first % 32), (True, 0))
@@ -272,22 +329,55 @@ def one(case):
             maps(name, pid)
             limits(name, pid, case)
             rest(name, pid, case)
+        check(f"{case['name']}: one passt", len(passts), case["networks"].count("passt"))
+        for pid in passts:
+            passt(pid, case, pids)
         namespaces(pids)
         inspected(case, pids)
         group_files(case, launcher.pid, pids["monitor"])
         launcher.terminate()
         check(f"{case['name']}: the guest powers off", launcher.wait(30), 0)
+        recorded(case, len(pids))
+    check(f"{case['name']}: every line of the logs is an event of OCSF", are_events(place)[0], True)
     subprocess.run(["rm", "-rf", place], check=True)
+
+
+def recorded(case, processes):
+    """The log has each process's control group, as the kernel has it."""
+    started = []
+    for path in glob.glob(f"{case['place']}/log/seen-*.jsonl"):
+        with open(path, encoding="utf-8") as file:
+            records = [json.loads(line) for line in file]
+        started += [record["unmapped"]["cofferdam"]["details"] for record in records
+                    if record["metadata"]["event_code"] == "process_started"]
+    check(f"{case['name']}: each process's start is in the log", len(started), processes)
+    for details in started:
+        check(f"{case['name']}: {details['process']}: its control group is in the log",
+              details.get("cgroup", "").endswith(case["group"]), case["cgroup"])
 
 
 def main():
     if os.geteuid() != 0 or not os.access("/dev/kvm", os.W_OK):
         skip("needs root and /dev/kvm")
         return 0
+    import network  # its helpers: interfaces of a namespace of our own
+    if network.libc.unshare(network.CLONE_NEWNET) != 0:
+        check("a network namespace of its own", os.strerror(ctypes.get_errno()), "")
+        return 1
+    with_tap = os.path.exists("/dev/net/tun")
+    if with_tap:  # a way out, for passt
+        network.interface("lo", network.SIOCSIFFLAGS, network.IFF_UP)
+        network.make_tap("cft9")
+        for words in (f"addr add {network.OUTER}/24 dev cft9", "link set cft9 up", "route add default via 10.9.0.2"):
+            subprocess.run(["ip", *words.split()], check=True)
+    else:
+        skip("networks: there is no /dev/net/tun")
+    with_passt = ["passt"] if with_tap and os.path.exists("/usr/bin/passt") else []
     unified = os.path.exists("/sys/fs/cgroup/cgroup.controllers")
-    usual = {"user": None, "single": False, "uid": 0, "groups": [], "first": None, "unified": unified, "cgroup": True}
+    usual = {"user": None, "single": False, "uid": 0, "groups": [], "first": None, "unified": unified, "cgroup": True,
+             "networks": ["tap"] * with_tap + with_passt}
     without = "" if unified else "jail: {no_cgroup: allow}\n"
-    user = usual | {"uid": 54321, "groups": ["54321", "54322"], "cgroup": unified}
+    user = usual | {"networks": with_passt, "uid": 54321, "groups": ["54321", "54322"], "cgroup": unified}
     one(usual | {"name": "started by root"})
     one(user | {"name": "started by a user with a range of ids", "user": ["--range"], "first": 2000000000,
                 "policy": without})

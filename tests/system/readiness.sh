@@ -29,6 +29,40 @@ if ! [ "$(id -u)" = 0 ] || ! unshare -m mount -t tmpfs test /mnt 2>/dev/null; th
 	finish
 	exit
 fi
+install -d -o "$user" "$place/theirs"
+printf 'cofferdam: 1\nfolders: {runtime: "%s/theirs", audit: "%s/log"}\n' "$place" "$place" >"$place/odd.yaml"
+expect_status "a folder of somebody else's" 125 "runtime folder +REFUSED: the folder $place/theirs belongs to user $user" "$cofferdam" --host "$place/odd.yaml" plan "$place/good.yaml"
+# What doctor finds besides, on a host that has what is named, and on one that has not.
+other_host() { # FILES COMMAND...: with those of FILES, a folder, for the kernel's
+	# shellcheck disable=SC2016  # for the shell inside
+	unshare -m bash -c '
+		for name in "$1"/*; do
+			file=${name##*/}
+			file=/${file//+/\/}
+			[ ! -e "$file" ] || mount --bind "$name" "$file" || exit
+		done
+		shift && exec "$@"' other "$@"
+}
+mkdir "$place/one" "$place/two"
+swaps=$'Filename\tType\tSize\tUsed\tPriority'
+echo "flags : fpu svm" >"$place/one/proc+cpuinfo"
+echo "flags : fpu svml vmxx" >"$place/two/proc+cpuinfo"
+echo "$swaps" >"$place/one/proc+swaps"
+printf '%s\n/a\n/b\n' "$swaps" >"$place/two/proc+swaps"
+for finding in 'one good +virtualisation +AMD SVM' 'two note +virtualisation +neither svm nor vmx' 'one good +swap +none' 'two note +swap +2 areas .*swapoff'; do
+	expect_status "doctor: ${finding#* }" 0 "^${finding#* }" other_host "$place/${finding%% *}" "$cofferdam" doctor
+done
+for name in sys+kernel+mm+ksm+run:0:1:ksm:off:on sys+devices+system+cpu+smt+control:off:on:smt:off:on; do
+	IFS=: read -r file one two check good note <<<"$name"
+	[ -e "/${file//+//}" ] || { skip "doctor: $check: no /${file//+//} here"; continue; }
+	echo "$one" >"$place/one/$file" && echo "$two" >"$place/two/$file"
+	expect_status "doctor: $check $good" 0 "^good +$check +$good " other_host "$place/one" "$cofferdam" doctor
+	expect_status "doctor: $check $note" 0 "^note +$check +$note " other_host "$place/two" "$cofferdam" doctor
+done
+abi=$(perl -e 'print syscall(444, 0, 0, 1)') # landlock_create_ruleset: the version
+expect_status "doctor: landlock" 0 "^good +landlock +ABI $abi " cf doctor
+expect_status "doctor: the rest" 0 '^(good|note) +(mdwe|tsc-deadline) ' cf doctor
+
 chmod 755 "$place" && cp "$place/good.yaml" "$place/user.yaml" && chown $user "$place/user.yaml"
 mkdir "$place/home" && chown $user "$place/home"
 echo "$user:100000:65536" >"$place/subids"
@@ -93,7 +127,7 @@ if [ -w $groups/cgroup.subtree_control ] && grep -qw memory $groups/cgroup.contr
 	expect_status "doctor with a delegated group" 0 'good +control group' delegated '' "$cofferdam" doctor
 	expect_status "plan with a delegated group" 0 'memory: v2' delegated '' "$cofferdam" plan "$place/user.yaml"
 	expect_status "run with a delegated group" 0 'all well' delegated '' "$cofferdam" run "$place/user.yaml"
-	expect_status "selftest with a delegated group" 0 'attempts to get out of 8 jails, 0 not refused' delegated '' "$cofferdam" selftest
+	expect_status "selftest with a delegated group" 0 'attempts to get out of 10 jails, 0 not refused' delegated '' "$cofferdam" selftest
 	expect_status "newuidmap lacks, run" 125 'cannot run /usr/bin/newuidmap' delegated newuidmap "$cofferdam" run "$place/user.yaml"
 	rmdir "$group/cofferdam" "$group/session" "$group"
 else

@@ -38,6 +38,43 @@ latest=$(ls -t "$place"/log/single-*.jsonl | head -1)
 expect_status "and the log has no such exception" 1 '' grep -q 'groups kept' "$latest"
 expect_status "smt: exclusive is no less refused" 125 'smt: exclusive' user_cf run "$place/core.yaml"
 
+echo "- two runtime folders, one range of ids"
+sed "s|$place/run|$place/other|" "$place/host.yaml" >"$place/other.yaml"
+chmod go-w "$place/other.yaml"
+policy one ${cgroup:+"jail: {$cgroup}"} 'cmdline: end=hang' >/dev/null
+sed "s/^name: one$/name: two/" "$place/one.yaml" >"$place/two.yaml"
+chmod go-w "$place/two.yaml"
+uids() { grep -h '^Uid:' $(children "$1" | sed 's|.*|/proc/&/status|') | cut -f 2 | sort; }
+start() { # HOST POLICY: sets launcher
+	as_user --range "$cofferdam" --host "$1" run "$2" >"$2.out" 2>&1 </dev/null &
+	wait_for 20 grep -q 'hello from ring 3' "$2.out" || { fail "$2 does not start" "$(cat "$2.out")"; return 1; }
+	launcher=$(pgrep -f "^$cofferdam --host $1 run $2\$")
+}
+if [ "$(stat -c %a /run/lock 2>/dev/null)" != 1777 ]; then
+	skip "this host has no /run/lock that everybody may write: the ids are locked in the runtime folder"
+elif start "$place/host.yaml" "$place/one.yaml" && first=$launcher && start "$place/other.yaml" "$place/two.yaml"; then
+	both=$(uids "$first"; uids "$launcher")
+	if [ "$(wc -l <<<"$both")" = 12 ] && [ -z "$(uniq -d <<<"$(sort <<<"$both")")" ]; then
+		pass "no two processes have one uid"
+	else
+		fail "processes of two VMs have one uid" "$both"
+	fi
+fi
+for one in ${first-} ${launcher-}; do kill -9 "$one"; done
+wait
+network="networks: [{name: eth0, passt: on, addresses: [10.7.0.7], egress: [{to: 10.0.0.0/8, udp: [7]}]}]"
+policy passt "jail: {single_uid: allow, no_cgroup: allow}" 'cmdline: network ip=10.7.0.7 peer=10.7.0.1' "$network" >/dev/null
+policy tap "jail: {single_uid: allow, no_cgroup: allow}" "${network/passt: on/tap: cft8, create: {address: 10.7.0.1\}}" >/dev/null
+chmod -R go-w "$place"
+for range in '' --range; do
+	if ip route get 192.0.2.1 >/dev/null 2>&1; then
+		expect_status "passt ${range:-with a single id}" 0 'all well' user_cf run "$place/passt.yaml"
+	else
+		skip "passt as a user: this host has no route out"
+	fi
+	expect_status "a tap is refused ${range:-with a single id}" 125 'no permission for|cannot open /dev/net/tun' user_cf run "$place/tap.yaml"
+done
+
 for mode in --range ''; do
 	jail=$cgroup
 	[ -n "$mode" ] || jail="single_uid: allow${cgroup:+, $cgroup}"
@@ -48,4 +85,5 @@ for mode in --range ''; do
 		fail "builtin.sh ${mode:-with a single id}" "$output"
 	fi
 done
+rm -rf /run/lock/cofferdam-54321
 finish

@@ -3,11 +3,14 @@
 that very call. Runs real VMs with build/trial/cofferdam, the launcher of a test's build; needs a usable /dev/kvm and
 root (one process is held still while another is killed). Every wait is bounded. B: build folder."""
 import concurrent.futures
+import ctypes
 import fcntl
 import glob
+import itertools
 import json
 import os
 import pty
+import secrets
 import select
 import shutil
 import signal
@@ -17,13 +20,20 @@ import tempfile
 import termios
 import time
 
+import vsock
+from events import are_events
+
 BUILD = os.path.abspath(os.environ.get("B", "build"))
 COFFERDAM = os.path.join(BUILD, "trial", "cofferdam")
 WAIT_S = 20
+ANSWER_S = 60  # LINK_ANSWER_S
 TRIES = 10
-SUPERVISOR, MONITOR, AUDITOR, CONSOLE, DISK, ENTROPY = range(1, 7)
+no_events = []  # what tests/ocsf has said of the logs of those trials of which not every line is an event
+CLONE_NEWNET = 0x40000000
+SUPERVISOR, MONITOR, AUDITOR, CONSOLE, DISK, KEPT, NETWORK, ENTROPY, BALLOON, VSOCK = range(1, 11)
 NAMES = {SUPERVISOR: "supervisor", MONITOR: "monitor", AUDITOR: "auditor",
-         CONSOLE: "device 'console'", DISK: "device 'scratch'", ENTROPY: "device 'entropy'"}
+         CONSOLE: "device 'console'", DISK: "device 'scratch'", KEPT: "device 'kept'", NETWORK: "device 'eth0'", ENTROPY: "device 'entropy'",
+         BALLOON: "device 'balloon'", VSOCK: "device 'vsock'"}
 
 # Rules that the ordinary work does not need: role, thread, call, beginning of the condition; and the trial that does.
 ELSEWHERE = [
@@ -32,7 +42,11 @@ ELSEWHERE = [
     (MONITOR, "vcpu", "exit_group", "", "silent_device"),
     (CONSOLE, "main", "exit_group", "", "orphan_devices"),
     (DISK, "main", "exit_group", "", "orphan_devices"),
+    (KEPT, "main", "exit_group", "", "orphan_devices"),
+    (NETWORK, "main", "exit_group", "", "orphan_devices"),
     (ENTROPY, "main", "exit_group", "", "orphan_devices"),
+    (BALLOON, "main", "exit_group", "", "orphan_devices"),
+    (VSOCK, "main", "exit_group", "", "orphan_devices"),
 ]
 
 
@@ -46,15 +60,18 @@ def not_tried(call):
 
 
 class Run:
-    """One VM, with at most one rule left out, in a folder of its own."""
+    """One VM, with at most one rule left out, in a folder of its own, on a tap of its own."""
+    numbers = itertools.cycle(range(1, 255))
 
     def __init__(self, trial, rule=None):
         self.folder = tempfile.mkdtemp(prefix="cofferdam-test-")
         self.name = "rules-" + os.path.basename(self.folder)[-8:].lower().replace("_", "-") + "x"
         self.rule = rule
+        self.number = next(Run.numbers)
         self.output = b""
         self.trial = trial
         self.process = None
+        self.host_side = None
 
     def write(self, name, text):
         path = os.path.join(self.folder, name)
@@ -64,12 +81,17 @@ class Run:
         return path
 
     def prepare(self, cmdline="", extra="", kernel="builtin"):
-        """Writes the host file and the policy, whose path it returns."""
+        """Writes the host file, two images that are all hole, and the policy, whose path it returns."""
+        os.truncate(self.write("disk.raw", ""), 1 << 20)
+        os.truncate(self.write("base.raw", ""), 1 << 20)
         self.host = self.write("host.yaml", "cofferdam: 1\nfolders:\n"
                                f'  runtime: "{self.folder}/run"\n  audit: "{self.folder}/log"\n  programs: "{BUILD}"\n')
         return self.write("policy.yaml", f"cofferdam: 1\nname: {self.name}\n"
-                            f'kernel: {kernel}\ncmdline: "{cmdline}"\nmachine: {{vcpus: 2, memory: 64MiB}}\n'
-                            "disks: [{name: scratch, scratch: 1MiB, access: read-write}]\n"
+                            f'kernel: {kernel}\ncmdline: "{cmdline}"\nmachine: {{vcpus: 2, memory: 64MiB}}\nballoon: {{minimum: 32MiB}}\n'
+                            f'vsock: {{cid: {secrets.randbelow(1 << 31) + 3}, path: v, guest_may_connect: [5000-5003]}}\n'
+                            "disks: [{name: scratch, path: disk.raw, access: read-write, limits: {growth: 512KiB}}, {name: kept, path: base.raw, overlay: keep}]\n"
+                            f"networks: [{{name: eth0, tap: cft{self.number}, create: {{address: 10.7.{self.number}.1}}, "
+                            f"addresses: [10.7.{self.number}.7], egress: [{{to: 10.7.0.0/16, icmp: on}}]}}]\n"
                             f"console: {{input: stdin}}\ncontrol: {{grace: 5s}}\n{extra}")
 
     def start(self, cmdline="", extra="", kernel="builtin", terminal=None):
@@ -178,11 +200,18 @@ class Run:
         return found
 
     def remove(self):
+        if self.host_side:
+            self.host_side.end()
+        if self.process and self.process.stdout:
+            self.process.stdout.close()
+        good, said = are_events(self.folder)
+        if not good and " 0 wrong" not in said:  # a trial may end before its log begins
+            no_events.append(said)
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def wait_until(condition):
-    end = time.monotonic() + WAIT_S
+def wait_until(condition, seconds=WAIT_S):
+    end = time.monotonic() + seconds
     while not condition() and time.monotonic() < end:
         select.select([], [], [], 0.01)
     return condition()
@@ -199,14 +228,18 @@ def has_ended(pid):
 # ---- trials: each returns whether all went as it should ----
 
 def work(run):
+    run.host_side = vsock.Host(run.folder)
     initrd = run.write("initrd", "not looked at by the built-in guest\n")
-    run.start("echo list memory disk entropy smp reset-devices=30 break end=button",
+    run.start("echo list memory disk entropy balloon vsock smp reset-devices=30 break end=button "
+              f"network ip=10.7.{run.number}.7 peer=10.7.{run.number}.1 ping",
               f"initrd: {{path: {os.path.basename(initrd)}}}\n")
     if not run.read_until(b"echo until"):
         return run.end() == 0
     run.type(b"typed\x04")
     good = run.read_until(b"power button") and b"typed" in run.output
-    for words in (["ps"], ["stop", run.name]) if good else ():
+    limits = ("disks[scratch].limits.operations=1000/s", "entropy.limits.bandwidth=512KiB/s",
+              "networks[eth0].limits.packets=1000/s", "machine.memory=48MiB")
+    for words in (*(["set", run.name, limit] for limit in limits), ["ps"], ["stats", run.name], ["inspect", run.name], ["pause", run.name], ["resume", run.name], ["audit", "rotate", run.name], ["stop", run.name]) if good else ():
         good = run.command(*words) and good
     return run.end() == 0 and good
 
@@ -214,7 +247,7 @@ def work(run):
 def bad_kernel(run):
     run.write("garbage", "no kernel at all" * 1000)
     run.start(kernel="{path: garbage}")
-    return run.end() == 125 and b"neither a 64-bit bzImage" in run.output
+    return run.end() == 125 and b"neither a bzImage" in run.output
 
 
 def silent_device(run):
@@ -224,7 +257,7 @@ def silent_device(run):
     run.signal(SUPERVISOR, signal.SIGSTOP)  # or it would end the VM before the monitor ends itself
     monitor = run.process_of(MONITOR)
     run.type(b"\x04")
-    good = wait_until(lambda: has_ended(monitor)) and good
+    good = wait_until(lambda: has_ended(monitor), ANSWER_S + WAIT_S) and good
     run.signal(SUPERVISOR, signal.SIGCONT)
     return run.end() == 125 and good and b"did not answer" in run.output
 
@@ -233,7 +266,7 @@ def orphan_devices(run):
     run.start("list end=button")
     if not run.read_until(b"power button"):
         return run.end() == 0
-    devices = [run.process_of(role) for role in (CONSOLE, DISK, ENTROPY)]
+    devices = [run.process_of(role) for role in (CONSOLE, DISK, KEPT, NETWORK, ENTROPY, BALLOON, VSOCK)]
     run.signal(SUPERVISOR, signal.SIGSTOP)
     run.signal(MONITOR, signal.SIGKILL)
     good = wait_until(lambda: all(has_ended(pid) for pid in devices))
@@ -309,6 +342,9 @@ def main():
     if not os.access("/dev/kvm", os.W_OK) or os.geteuid() != 0:
         print("  skipped: needs a usable /dev/kvm and root\n0 passed, 0 failed, 1 skipped")
         return 0
+    if ctypes.CDLL(None).unshare(CLONE_NEWNET) != 0:
+        print("  FAILED: no network namespace of its own\n0 passed, 1 failed, 0 skipped")
+        return 1
     passed = failed = skipped = 0
     for trial in (work, bad_kernel, silent_device, orphan_devices, orphan_terminal):
         run = Run(trial)
@@ -330,6 +366,9 @@ def main():
             else:
                 failed += 1
                 print(f"  FAILED: not needed: {NAMES[rule[0]]}, {rule[1]}: {rule[2]} {rule[3]}\n    {problem}")
+    failed += len(no_events)
+    for said in no_events[:3]:
+        print(f"  FAILED: every line of the logs is an event of OCSF: {said}")
     print(f"{len(tried)} rules tried: {passed} passed, {failed} failed, {skipped} skipped")
     return failed != 0
 

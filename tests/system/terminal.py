@@ -11,6 +11,8 @@ import tempfile
 import termios
 import time
 
+from events import are_events
+
 BUILD = os.path.abspath(os.environ.get("B", "build"))
 COFFERDAM = os.path.join(BUILD, "cofferdam")
 counts = {"passed": 0, "failed": 0}
@@ -130,6 +132,7 @@ def main():
             check(f"put right after kill -9 of the {role}", run.is_restored())
             run.close()
             subprocess.run([COFFERDAM, "--host", host, "ps"], check=False, timeout=20, stdout=subprocess.DEVNULL)
+        check("every line of the logs is an event of OCSF", *are_events(place))
     print(f"{counts['passed']} passed, {counts['failed']} failed")
     return counts["failed"] != 0
 

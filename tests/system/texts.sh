@@ -13,8 +13,15 @@ for text in 'git clone' 'systemd-run --user --scope -p Delegate=yes' '--add-subu
 	grep -qF -- "$text" README.md && pass "README has '$text'" || fail "README lacks '$text'"
 done
 
+echo "- docs/verify.py"
+[ "$(wc -l <docs/verify.py)" -le 150 ] && pass "150 lines, as docs/compliance.md says" || fail "docs/verify.py has $(wc -l <docs/verify.py) lines"
+: >"$place/empty.jsonl"
+expect_status "it needs no package, no environment" 40 'empty' python3 -I -S docs/verify.py "$place/empty.jsonl"
+
 echo "- manual page"
-plain=$(sed 's/\\f[A-Z]//g; s/\\-/-/g; s/\\//g' docs/cofferdam.1)
+plain_of() { sed 's/\\f[A-Z]//g; s/\\-/-/g; s/\\//g' "$1"; }
+main=$(plain_of docs/cofferdam.1)
+plain=$main
 grep -qE '^\.TH COFFERDAM 1 "20[0-9]{2}-[01][0-9]-[0-3][0-9]" "cofferdam [0-9.]+"' docs/cofferdam.1 && pass "date and version" || fail "no date or version in .TH"
 [ "cofferdam $(sed -n 's/^\.TH.*"cofferdam \([0-9.]*\)".*/\1/p' docs/cofferdam.1)" = "$("$cofferdam" --version)" ] && pass "the version is the program's" || fail "the manual page is of another version"
 has() { grep -qE -- "$1" <<<"$plain"; }
@@ -22,7 +29,11 @@ has() { grep -qE -- "$1" <<<"$plain"; }
 commands=$(sed -n 's/^  \([a-z]\+\)  .*/\1/p' "$place/help")
 [ "$(wc -w <<<"$commands")" -ge 9 ] || fail "cannot read the commands from --help" "$(cat "$place/help")"
 for command in $commands; do
+	plain=$main
 	has "^\\.BI \"$command " && pass "$command" || fail "the manual page lacks the command $command"
+	if [ -e "docs/cofferdam-$command.1" ]; then # it has a page of its own
+		plain=$(plain_of "docs/cofferdam-$command.1")
+	fi
 	for option in $(cf "$command" --help | grep -oE -- '--[a-z][a-z-]+' | sort -u); do
 		[ "$option" = --help ] || grep -qE -- "^\\.BI \"$command .*$option" <<<"$plain" || fail "the manual page lacks $command $option"
 	done
@@ -31,6 +42,7 @@ for command in $commands; do
 		grep -qE "\\b$status\\b" <<<"$section" || fail "the manual page lacks $command's exit status $status"
 	done
 done
+plain=$main
 for option in $(grep -oE -- '--[a-z][a-z-]+' "$place/help" | sort -u); do
 	has "$option" && pass "$option" || fail "the manual page lacks $option"
 done
@@ -49,6 +61,10 @@ fi
 rm "$place/root/usr/libexec/cofferdam/cofferdam-device"
 expect_status "without one of them it says which" 125 'cannot open the program cofferdam-device.*installed as a whole' "$installed" --host "$place/host.yaml" run "$place/hello.yaml"
 expect_status "and plan says the same" 125 'REFUSED: cannot open the program cofferdam-device' "$installed" --host "$place/host.yaml" plan "$place/hello.yaml"
-man=$place/root/usr/share/man/man1/cofferdam.1
-cmp -s "$man" docs/cofferdam.1 && pass "the manual page is installed" || fail "no manual page" "$(ls -R "$place/root")"
+for page in cofferdam cofferdam-audit; do
+	cmp -s "$place/root/usr/share/man/man1/$page.1" "docs/$page.1" && pass "the manual page $page is installed" || fail "no manual page $page" "$(ls -R "$place/root")"
+	wrong=$(groff -man -Tutf8 -ww "docs/$page.1" 2>&1 >/dev/null || true)
+	[ -z "$wrong" ] && pass "$page has no mistake in its markup" || fail "$page" "$wrong"
+done
+cmp -s "$place/root/usr/share/bash-completion/completions/cofferdam" docs/cofferdam.bash && pass "the completion is installed" || fail "no completion"
 finish

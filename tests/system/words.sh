@@ -2,13 +2,13 @@
 # What a user types and reads: options, messages, exit statuses, units; what is said when a run, a log or an output is
 # not what it should be.
 . "$(dirname "$0")/lib.sh"
-commands="run check plan ps inspect stop audit doctor selftest"
+commands="run check plan ps inspect start stop kill pause resume wait stats console logs audit doctor selftest"
 
 echo "- words on the command line"
 for command in $commands; do
 	expect_status "$command --help" 0 "^Usage: cofferdam $command" cf "$command" --help
 	usage=2
-	[ "$command" = run ] && usage=125
+	case $command in run | wait) usage=125 ;; esac
 	expect_status "$command refuses an unknown option" $usage "$command: there is no option --nonesuch; .cofferdam $command --help." cf "$command" --nonesuch
 	expect_status "$command refuses an unknown letter" $usage "$command: there is no option -q; .cofferdam $command --help." cf "$command" -q
 	expect_status "$command refuses a third argument" $usage "$command --help" cf "$command" verify two three
@@ -124,9 +124,10 @@ if wait_for 20 caught; then
 	kill -CONT "$child"
 else fail "selftest has no child"; fi
 wait_for 20 idle && pass "and ends" || fail "selftest's VM outlives it" "$(pgrep -af "$place/tmp/cofferdam-selftest")"
-rm -rf "$place"/tmp/*
+[ -n "$(ls "$place/tmp")" ] || fail "there is no folder that it has left"
 printf 'cofferdam: 1\nfolders: {runtime: "%s/run", audit: "%s/log", programs: /nonexistent}\n' "$place" "$place" >"$place/broken.yaml"
 expect_status "selftest stops at the first VM that cannot run" 1 '1 of [0-9]+ trials made' "$cofferdam" --host "$place/broken.yaml" selftest
+[ -z "$(ls "$place/tmp")" ] && pass "the next selftest removes what a killed one left" || fail "a killed selftest's folder stays" "$(ls -R "$place/tmp")"
 expect_status "and says why" 1 'programs. folder /nonexistent' "$cofferdam" --host "$place/broken.yaml" selftest
 expect_status "selftest into a full device" 125 "$lost" full selftest
 finish

@@ -1,14 +1,16 @@
 /* Promises of the log's signatures: an attack table. Each row is a way to tamper with a log, and the strongest verdict
- * that each body of evidence can carry: the log alone, its first key, and an anchor kept elsewhere. `cofferdam audit
- * verify` and docs/verify.py, which share no line, both have to say it. Rows that end in "whole" say what no log can
- * show.
+ * that each body of evidence can carry: the log alone, its first key, an anchor kept elsewhere, and the host's log once
+ * the run has ended. `cofferdam audit verify` and docs/verify.py, which share no line, both have to say it. Who has the
+ * present key leaves a log that is whole for who has no more than the log and its first key: rows say so.
  */
 #include "monitor/command/audit_evidence.h"
 #include "monitor/command/command.h"
+#include "monitor/command/host_log.h"
 #include "tests/unit/fake_log_file.h"
 #include "tests/unit/run_suite.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -253,16 +255,22 @@ static void a_huge_line(void)
 	fake_log_insert(&log_, 6, huge, sizeof(huge));
 }
 
+enum { EVIDENCE = 4 };
 #define ALL(verdict)                                                                                                   \
 	{                                                                                                              \
-		verdict, verdict, verdict                                                                              \
+		verdict, verdict, verdict, verdict                                                                     \
+	}
+#define BUT_THE_HOST(verdict, host)                                                                                    \
+	{                                                                                                              \
+		verdict, verdict, verdict, host                                                                        \
 	}
 static const struct {
 	const char *name;
 	void (*attack)(void);
-	enum verdict verdicts[3]; /* the log alone; with its first key; with an anchor of 9 records too */
+	/* The log alone; with its first key; with an anchor of 9 records too; with the host's log and its key. */
+	enum verdict verdicts[EVIDENCE];
 } rows[] = {
-    {"untouched", nothing, {VERDICT_SELF_SIGNED, VERDICT_SEALED, VERDICT_SEALED}},
+    {"untouched", nothing, {VERDICT_SELF_SIGNED, VERDICT_SEALED, VERDICT_SEALED, VERDICT_SEALED}},
     {"record edited", edit_a_record, ALL(VERDICT_EDITED)},
     {"checkpoint edited", edit_a_checkpoint, ALL(VERDICT_EDITED)},
     {"signature written otherwise", edit_a_signature, ALL(VERDICT_EDITED)},
@@ -272,27 +280,35 @@ static const struct {
     {"checkpoint deleted", delete_a_checkpoint, ALL(VERDICT_MISSING)},
     {"line inserted", insert_a_line, ALL(VERDICT_INSERTED)},
     {"lines swapped", swap_two, ALL(VERDICT_ORDER)},
-    {"tail cut at a checkpoint", cut_at_a_checkpoint, {VERDICT_UNSEALED, VERDICT_UNSEALED, VERDICT_UNSEALED}},
-    {"tail cut between", cut_between, ALL(VERDICT_UNSIGNED)},
-    {"all signatures cut", cut_before_any_signature, {VERDICT_UNSIGNED, VERDICT_UNSIGNED, VERDICT_ROLLED_BACK}},
-    {"truncated in a line", truncate_in_a_line, ALL(VERDICT_TORN)},
-    {"emptied", empty_it, {VERDICT_EMPTY, VERDICT_EMPTY, VERDICT_ROLLED_BACK}},
-    {"another run's log", replace_by_another_run_s, {VERDICT_SELF_SIGNED, VERDICT_UNKNOWN_KEY, VERDICT_UNKNOWN_KEY}},
+    {"tail cut at a checkpoint", cut_at_a_checkpoint, BUT_THE_HOST(VERDICT_UNSEALED, VERDICT_CUT)},
+    {"tail cut between", cut_between, BUT_THE_HOST(VERDICT_UNSIGNED, VERDICT_CUT)},
+    {"all signatures cut",
+     cut_before_any_signature,
+     {VERDICT_UNSIGNED, VERDICT_UNSIGNED, VERDICT_ROLLED_BACK, VERDICT_CUT}},
+    {"truncated in a line", truncate_in_a_line, BUT_THE_HOST(VERDICT_TORN, VERDICT_CUT)},
+    {"emptied", empty_it, {VERDICT_EMPTY, VERDICT_EMPTY, VERDICT_ROLLED_BACK, VERDICT_CUT}},
+    {"another run's log",
+     replace_by_another_run_s,
+     {VERDICT_SELF_SIGNED, VERDICT_UNKNOWN_KEY, VERDICT_UNKNOWN_KEY, VERDICT_UNKNOWN_KEY}},
     {"spliced", splice, ALL(VERDICT_SPLICED)},
     {"added after the seal", add_after_the_seal, ALL(VERDICT_INSERTED)},
     {"edited, chain mended", edit_and_mend, ALL(VERDICT_REWRITTEN)},
     {"deleted, chain mended", delete_and_mend, ALL(VERDICT_REWRITTEN)},
-    {"added, not signed", add_unsigned, ALL(VERDICT_UNSIGNED)},
+    {"added, not signed", add_unsigned, BUT_THE_HOST(VERDICT_UNSIGNED, VERDICT_CUT)},
     {"the past signed with the newest key", sign_the_past_with_the_newest_key, ALL(VERDICT_UNKNOWN_KEY)},
     {"back in a closed epoch", go_back_an_epoch, ALL(VERDICT_OLD_EPOCH)},
     {"signed with another run's key", sign_with_another_run_s_key, ALL(VERDICT_UNKNOWN_KEY)},
     {"past epoch, present key", rewrite_a_past_epoch_with_the_present_key, ALL(VERDICT_UNKNOWN_KEY)},
-    {"all forged", forge_it_all, {VERDICT_SELF_SIGNED, VERDICT_UNKNOWN_KEY, VERDICT_UNKNOWN_KEY}},
-    {"present epoch, its key: whole",
+    {"all forged", forge_it_all, {VERDICT_SELF_SIGNED, VERDICT_UNKNOWN_KEY, VERDICT_UNKNOWN_KEY, VERDICT_REPLACED}},
+    {"present epoch, its key",
      rewrite_the_present_epoch_with_its_key,
-     {VERDICT_SELF_SIGNED, VERDICT_SEALED, VERDICT_SEALED}},
-    {"no UTF-8 in a name: whole", a_name_that_is_no_utf8, {VERDICT_SELF_SIGNED, VERDICT_SEALED, VERDICT_SEALED}},
-    {"clock set back: whole", a_clock_that_was_set_back, {VERDICT_SELF_SIGNED, VERDICT_SEALED, VERDICT_SEALED}},
+     {VERDICT_SELF_SIGNED, VERDICT_SEALED, VERDICT_SEALED, VERDICT_REPLACED}},
+    {"ended otherwise, with no UTF-8 in a name",
+     a_name_that_is_no_utf8,
+     {VERDICT_SELF_SIGNED, VERDICT_SEALED, VERDICT_SEALED, VERDICT_CUT}},
+    {"ended otherwise, with the clock set back",
+     a_clock_that_was_set_back,
+     {VERDICT_SELF_SIGNED, VERDICT_SEALED, VERDICT_SEALED, VERDICT_CUT}},
     {"last signature spoilt", spoil_the_last_signature, ALL(VERDICT_REWRITTEN)},
     {"a root of other records", sign_a_root_of_other_records, ALL(VERDICT_REWRITTEN)},
     {"huge line", a_huge_line, ALL(VERDICT_EDITED)},
@@ -300,7 +316,30 @@ static const struct {
 
 /* ---- both verifiers ---- */
 
-static char anchor_path[80], key_text[NOTE_KEY_TEXT_SIZE];
+static char anchor_path[80], host_folder[40], host_path[64];
+static char key_text[NOTE_KEY_TEXT_SIZE], host_key[NOTE_KEY_TEXT_SIZE];
+
+/* The host's log has the run, under the name of the file that is attacked, from its start to its seal. */
+static void tell_the_host(void)
+{
+	static struct host host;
+	static struct policy policy;
+	static struct vm vm;
+	char why[WHY_SIZE], link[128];
+	strcpy(host_folder, "/tmp/cofferdam-host-XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(host_folder));
+	snprintf(host_path, sizeof(host_path), "%s/host.jsonl", host_folder);
+	snprintf(host.folders.audit.text, sizeof(host.folders.audit.text), "%s", host_folder);
+	snprintf(link, sizeof(link), "%s/%s", host_folder, strrchr(path, '/') + 1);
+	ck_assert_int_eq(rename(path, link), 0);
+	vm = (struct vm){.host = &host, .policy = &policy};
+	memcpy(vm.plan.run_id, after[1].context.run, sizeof(vm.plan.run_id));
+	strcpy(vm.plan.name, "vm");
+	strcpy(vm.log_path, link);
+	ck_assert_msg(host_log_started(&vm, why) == 0, "%s", why);
+	ck_assert_msg(host_log_key(&host, host_key, why) == 0, "%s", why); /* and settles */
+	ck_assert_int_eq(rename(link, path), 0);
+}
 
 static void setup(void)
 {
@@ -320,12 +359,17 @@ static void setup(void)
 	FILE *file = fopen(anchor_path, "w");
 	ck_assert_uint_eq(fwrite(verify.last_note, 1, verify.last_note_size, file), verify.last_note_size);
 	fclose(file);
+	write_log(&log_);
+	tell_the_host();
 }
 
 static void teardown(void)
 {
+	char command[80];
 	fake_log_free(&other);
 	unlink(anchor_path);
+	snprintf(command, sizeof(command), "rm -rf %s", host_folder);
+	ck_assert_int_eq(system(command), 0);
 	log_teardown();
 }
 
@@ -336,13 +380,18 @@ START_TEST(an_attack_gets_the_verdict_that_the_evidence_carries)
 	write_log(&log_);
 	if (rows[_i].attack == truncate_in_a_line)
 		write_bytes("{\"metadata\":", 12, true);
-	for (unsigned evidence = 0; evidence < 3; evidence++) {
+	for (unsigned evidence = 0; evidence < EVIDENCE; evidence++) {
 		struct verify verify;
 		struct verify_result result;
-		const struct audit_evidence given = {.public_key = evidence > 0 ? key_text : NULL,
-						     .anchor = evidence > 1 ? anchor_path : NULL};
-		const char *const options[][5] = {
-		    {NULL}, {"--pubkey", key_text, NULL}, {"--pubkey", key_text, "--anchor", anchor_path, NULL}};
+		const struct audit_evidence all[EVIDENCE] = {{.public_key = NULL},
+							     {.public_key = key_text},
+							     {.public_key = key_text, .anchor = anchor_path},
+							     {.public_key = host_key, .host_log = host_path}},
+					    given = all[evidence];
+		const char *const options[][5] = {{NULL},
+						  {"--pubkey", key_text, NULL},
+						  {"--pubkey", key_text, "--anchor", anchor_path, NULL},
+						  {"--pubkey", host_key, "--host-log", host_path, NULL}};
 		ck_assert_int_eq(audit_judge(path, &given, NULL, NULL, &verify, &result, why), 0);
 		ck_assert_msg(result.verdict == rows[_i].verdicts[evidence], "%s: %s, not %s, with evidence %u",
 			      rows[_i].name, verdict_word(result.verdict), verdict_word(rows[_i].verdicts[evidence]),

@@ -109,6 +109,51 @@ START_TEST(a_key_lives_no_longer_than_an_epoch)
 }
 END_TEST
 
+static void wake(int signal)
+{
+	(void)signal;
+}
+
+/* Nothing at all happens but that time passes: its wait, which is of true time, ends early by a signal. */
+START_TEST(a_key_turns_while_nothing_happens)
+{
+	struct verify_result result = {0};
+	ck_assert(signal(SIGUSR1, wake) != SIG_ERR); /* the auditor's process has it from here */
+	start(-1);
+	send_event(launcher, AUDIT_LOG_OPENED, 1);
+	ck_assert_int_eq(audit_wait(launcher, 1, SOON_MS, NULL, NULL), 0);
+	shared->later += WRITER_EPOCH_MS / 1000 - 60;
+	for (uint64_t turn = 0; turn <= 3; turn++) {
+		for (int tries = 0; tries < (turn == 0 ? 5 : 200) && (result = read_log(), turns < turn || turn == 0);
+		     tries++) {
+			kill(process, SIGUSR1);
+			poll(NULL, 0, 20);
+		}
+		ck_assert_uint_eq(turns, turn);
+		ck_assert_uint_eq(checkpoints, turn + 1);
+		ck_assert_uint_eq(result.signed_to, result.lines);
+		shared->later += WRITER_EPOCH_MS / 1000 + 1;
+	}
+	ck_assert_uint_eq(log_.count, 1); /* signatures apart */
+	ck_assert_int_eq(end(), 0);
+	ck_assert_int_eq(read_log().verdict, VERDICT_SELF_SIGNED);
+}
+END_TEST
+
+/* A record that is guessed cannot be told by its hash, so that one that is proved gives away none beside it. */
+START_TEST(each_record_has_a_salt_of_its_own)
+{
+	start(-1);
+	send_event(launcher, AUDIT_LOG_OPENED, 1);
+	ck_assert_int_eq(audit_wait(launcher, 1, SOON_MS, NULL, NULL), 0);
+	for (uint32_t i = 0; i < 50; i++)
+		send_event(launcher, AUDIT_POLICY_LOADED, AUDIT_NO_TICKET);
+	ck_assert_int_eq(end(), 0);
+	ck_assert_uint_eq(fake_salts(path), read_log().lines);
+	ck_assert_uint_ge(read_log().lines, 54); /* signed twice at least, and closed */
+}
+END_TEST
+
 START_TEST(no_event_without_a_ticket_waits_for_the_disk)
 {
 	start(-1);
@@ -119,6 +164,30 @@ START_TEST(no_event_without_a_ticket_waits_for_the_disk)
 	ck_assert_int_eq(end(), 0);
 	ck_assert_uint_eq(shared->syncs, 1);
 	ck_assert_uint_eq(read_log().signed_to, 503);
+}
+END_TEST
+
+/* Not what it was when the log was opened. */
+START_TEST(each_record_says_what_the_kernel_calls_the_clock_then)
+{
+	static const struct {
+		int answer;
+		const char *word;
+	} states[] = {{TIME_OK, "\"clock\":\"synchronised\""},
+		      {TIME_ERROR, "\"clock\":\"free-running\""},
+		      {TIME_INS, "\"clock\":\"synchronised\""},
+		      {-1, "\"clock\":\"unknown\""}};
+	start(-1);
+	for (uint32_t i = 0; i < 4; i++) {
+		shared->adjtimex = states[i].answer;
+		send_event(launcher, i == 0 ? AUDIT_LOG_OPENED : AUDIT_POLICY_LOADED, 1 + i);
+		ck_assert_int_eq(audit_wait(launcher, 1 + i, SOON_MS, NULL, NULL), 0);
+	}
+	ck_assert_int_eq(end(), 0);
+	ck_assert_int_eq(read_log().verdict, VERDICT_SELF_SIGNED);
+	for (size_t i = 0; i < 4; i++)
+		ck_assert_msg(says(i, states[i].word), "%s", log_.lines[i]);
+	ck_assert(says(4, "\"log_closed\"") && says(4, states[3].word));
 }
 END_TEST
 
@@ -190,19 +259,117 @@ START_TEST(a_failed_sync_is_never_tried_again)
 }
 END_TEST
 
-/* The file system takes half a line: it stays the last. */
-START_TEST(nothing_is_written_after_a_torn_line)
+START_TEST(a_failed_write_is_never_tried_again)
 {
-	struct rlimit limit = {2000, 2000};
-	signal(SIGXFSZ, SIG_IGN);
-	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	static const int errors[] = {EIO, ENOSPC};
 	start(-1);
 	send_event(launcher, AUDIT_LOG_OPENED, 1);
+	ck_assert_int_eq(audit_wait(launcher, 1, SOON_MS, NULL, NULL), 0);
+	shared->write_error = errors[_i];
+	send_event(launcher, AUDIT_POLICY_LOADED, 2);
+	ck_assert_int_eq(audit_wait(launcher, 2, SOON_MS, NULL, NULL), -1);
+	ck_assert_int_eq(errno, errors[_i]);
+	shared->write_error = 0; /* what is lost would be missing before what follows */
+	send_event(supervisor, AUDIT_VM_RUNNING, 3);
+	ck_assert_uint_eq(hear(supervisor, SOON_MS).type, MESSAGE_FAILED);
+	ck_assert_int_eq(end(), EXIT_NOT_DURABLE);
+	struct verify_result result = read_log();
+	ck_assert_int_eq(result.verdict, VERDICT_UNSEALED);
+	ck_assert_uint_eq(result.lines, 2);
+}
+END_TEST
+
+/* The file system takes half a line, though it had promised the room: it stays the last. */
+START_TEST(nothing_is_written_after_a_torn_line)
+{
+	signal(SIGXFSZ, SIG_IGN);
+	start(-1);
+	send_event(launcher, AUDIT_LOG_OPENED, 1);
+	ck_assert_int_eq(audit_wait(launcher, 1, SOON_MS, NULL, NULL), 0);
+	struct rlimit limit = {log_size() + 100, log_size() + 100};
+	ck_assert_int_eq(prlimit(process, RLIMIT_FSIZE, &limit, NULL), 0);
 	send_event(launcher, AUDIT_POLICY_LOADED, 2);
 	ck_assert_int_eq(audit_wait(launcher, 2, SOON_MS, NULL, NULL), -1);
 	ck_assert_int_eq(errno, EFBIG);
 	ck_assert_int_eq(end(), EXIT_NOT_DURABLE);
 	ck_assert_int_eq(read_log().verdict, VERDICT_TORN);
+}
+END_TEST
+
+/* The key that could not be handed on durably is gone all the same, and signs nothing more. */
+START_TEST(a_sync_that_fails_at_the_end_of_an_epoch_ends_the_log)
+{
+	start(-1);
+	send_event(launcher, AUDIT_LOG_OPENED, 1);
+	ck_assert_int_eq(audit_wait(launcher, 1, SOON_MS, NULL, NULL), 0);
+	shared->sync_error = EIO;
+	shared->later += WRITER_EPOCH_MS / 1000 + 1;
+	send_event(launcher, AUDIT_POLICY_LOADED, 2);
+	ck_assert_int_eq(audit_wait(launcher, 2, SOON_MS, NULL, NULL), -1);
+	ck_assert_int_eq(errno, EIO);
+	shared->sync_error = 0;
+	send_event(launcher, AUDIT_VM_STOPPED, 3);
+	ck_assert_int_eq(audit_wait(launcher, 3, SOON_MS, NULL, NULL), -1);
+	ck_assert_int_eq(end(), EXIT_NOT_DURABLE);
+	struct verify_result result = read_log();
+	ck_assert_int_eq(result.verdict, VERDICT_UNSEALED);
+	ck_assert_uint_eq(result.lines, 4); /* two records, two checkpoints; whether the last two stay the disk knows */
+	ck_assert_uint_eq(shared->syncs, 2);
+}
+END_TEST
+
+static struct verify_result read_until_turns(uint64_t wanted)
+{
+	struct verify_result result = read_log();
+	for (int tries = 0; tries < 100 && turns < wanted; tries++) {
+		poll(NULL, 0, 20);
+		result = read_log();
+	}
+	return result;
+}
+
+/* For hours: each turn of the key costs a checkpoint, and none may cost the VM's end its room. */
+START_TEST(keys_turn_on_a_full_disk_as_long_as_the_end_has_its_room)
+{
+	uint64_t turned = 0, reserved;
+	struct stat status;
+	start(-1);
+	send_event(launcher, AUDIT_LOG_OPENED, 1);
+	ck_assert_int_eq(audit_wait(launcher, 1, SOON_MS, NULL, NULL), 0);
+	shared->no_room = true;
+	uint32_t ticket = 2;
+	do
+		send_event(launcher, AUDIT_POLICY_LOADED, ticket);
+	while (audit_wait(launcher, ticket++, SOON_MS, NULL, NULL) == 0);
+	ck_assert_int_eq(errno, ENOSPC);
+	ck_assert_int_eq(stat(path, &status), 0);
+	reserved = (uint64_t)status.st_blocks * 512;
+	ck_assert_uint_ge(reserved, log_size() + WRITER_END);
+	for (bool more = true; more;) {
+		shared->later += WRITER_EPOCH_MS / 1000 + 1;
+		send_event(supervisor, AUDIT_VM_RUNNING, AUDIT_NO_TICKET); /* dropped; it wakes it */
+		read_until_turns(turned + 1);
+		more = turns > turned;
+		turned = turns;
+		ck_assert_uint_ge(reserved, log_size() + WRITER_END);
+		ck_assert_uint_lt(turned, 100);
+	}
+	ck_assert_uint_ge(turned, 4);
+	ck_assert_uint_ge(log_size() + WRITER_END + 2 * CHECKPOINT_MAX, reserved); /* it did stop for want of room */
+	shared->no_room = _i == 0;
+	if (!shared->no_room) { /* the key that stayed too long goes at once */
+		send_event(launcher, AUDIT_POLICY_LOADED, AUDIT_NO_TICKET);
+		read_until_turns(turned + 1);
+		ck_assert_uint_eq(turns, turned + 1);
+	}
+	send_event(launcher, AUDIT_VM_STOPPED, AUDIT_NO_TICKET);
+	ck_assert_int_eq(end(), 0);
+	ck_assert_int_eq(read_log().verdict, VERDICT_SELF_SIGNED);
+	ck_assert_uint_le(log_size(), _i == 0 ? reserved : UINT64_MAX);
+	unsigned found = 0;
+	for (size_t i = 0; i < log_.count; i++)
+		found |= says(i, "\"log_full\"") | says(i, "\"records_dropped\"") << 1 | says(i, "\"vm_stopped\"") << 2;
+	ck_assert_uint_eq(found, 7);
 }
 END_TEST
 
@@ -225,12 +392,18 @@ int main(void)
 	tcase_add_test(tests, a_batch_costs_one_sync);
 	tcase_add_test(tests, what_nobody_waits_for_is_signed_soon_all_the_same);
 	tcase_add_test(tests, a_key_lives_no_longer_than_an_epoch);
+	tcase_add_test(tests, a_key_turns_while_nothing_happens);
+	tcase_add_test(tests, each_record_has_a_salt_of_its_own);
 	tcase_add_test(tests, no_event_without_a_ticket_waits_for_the_disk);
+	tcase_add_test(tests, each_record_says_what_the_kernel_calls_the_clock_then);
 	tcase_add_test(tests, a_launcher_that_never_opened_the_log_leaves_it_empty);
 	tcase_add_test(tests, the_last_words_of_a_sender_that_does_not_listen_are_kept);
 	tcase_add_test(tests, a_full_disk_is_told_to_both_and_every_ticket);
 	tcase_add_test(tests, a_failed_sync_is_never_tried_again);
+	tcase_add_loop_test(tests, a_failed_write_is_never_tried_again, 0, 2);
 	tcase_add_test(tests, nothing_is_written_after_a_torn_line);
+	tcase_add_test(tests, a_sync_that_fails_at_the_end_of_an_epoch_ends_the_log);
+	tcase_add_loop_test(tests, keys_turn_on_a_full_disk_as_long_as_the_end_has_its_room, 0, 2);
 	tcase_add_test(tests, only_its_own_role_starts_it);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);

@@ -155,14 +155,15 @@ START_TEST(waiting_ends_with_the_right_answer)
 	tell(pair[1], MESSAGE_DURABLE, 6, 0);
 	tell(pair[1], MESSAGE_DURABLE, 7, 0);
 	ck_assert_int_eq(audit_wait(pair[0], 7, 1000, other, &seen_count), 0);
-	ck_assert_uint_eq(seen_count, 2);
+	ck_assert_uint_eq(seen_count, 3);
 	ck_assert_uint_eq(seen[0].type, MESSAGE_LOCKED);
+	ck_assert_uint_eq(seen[2].code, 7); /* the answer, last */
 	ck_assert_int_eq(audit_wait(pair[0], 8, 10, NULL, NULL), -1);
 	ck_assert_int_eq(errno, ETIMEDOUT);
 	tell(pair[1], MESSAGE_FAILED, FAILURE_LOG, ENOSPC);
 	ck_assert_int_eq(audit_wait(pair[0], 8, 1000, other, &seen_count), -1);
 	ck_assert_int_eq(errno, ENOSPC);
-	ck_assert_uint_eq(seen[2].type, MESSAGE_FAILED);
+	ck_assert_uint_eq(seen[3].type, MESSAGE_FAILED);
 	close(pair[1]);
 	ck_assert_int_eq(audit_wait(pair[0], 8, 1000, NULL, NULL), -1);
 	ck_assert_int_eq(errno, EPIPE);

@@ -1,11 +1,22 @@
 /* Promises of the host's log: it names each run's first key before the run's end and where each log ended, survives a
  * crash at any point of a session, and with it a cut, a replaced and a forged log are found.
  */
+#include <sys/timex.h>
+#include <unistd.h>
+
+static int fake_sync(int descriptor);
+static ssize_t fake_write(int descriptor, const void *bytes, size_t size);
+#define fdatasync fake_sync
+#define write fake_write
+#include "monitor/command/host_store.c"
+#undef write
+#undef fdatasync
+
 #include "monitor/command/audit_evidence.h"
 #include "monitor/command/command.h"
 #include "monitor/command/host_log.h"
-#include "monitor/command/host_store.h"
-#include "tests/unit/fake_log.h"
+#include "monitor/command/segment.h"
+#include "tests/unit/fake_log_file.h"
 #include "tests/unit/run_suite.h"
 
 #include <fcntl.h>
@@ -19,16 +30,54 @@
 static struct host host;
 static struct policy policy;
 static struct vm vm;
-static struct fake_log log_;
-static char folder[64], log_path[128], host_path[128], key[NOTE_KEY_TEXT_SIZE];
+static struct fake_log run_log;
+static char folder[64], log_path[128], host_path[128], key_path[128], key[NOTE_KEY_TEXT_SIZE];
 static char why[WHY_SIZE];
 static int writer = -1; /* the run's log, locked as its auditor has it */
 
-static void write_log(void)
+static int syncs_left = -1; /* how many more work, -1: all do */
+
+static int fake_sync(int descriptor)
+{
+	if (syncs_left == 0) {
+		errno = EIO;
+		return -1;
+	}
+	syncs_left -= syncs_left > 0;
+	return fdatasync(descriptor);
+}
+
+static int write_error; /* of the host's log, once `bytes_left` are written; 0: none */
+static size_t bytes_left;
+
+/* The new key is written whole: it is no part of the log. */
+static ssize_t fake_write(int descriptor, const void *bytes, size_t size)
+{
+	bool is_log = (fcntl(descriptor, F_GETFL) & O_APPEND) != 0;
+	if (write_error == 0 || !is_log)
+		return write(descriptor, bytes, size);
+	if (bytes_left == 0) {
+		errno = write_error;
+		return -1;
+	}
+	ssize_t written = write(descriptor, bytes, size < bytes_left ? size : bytes_left);
+	bytes_left -= written > 0 ? (size_t)written : 0;
+	return written;
+}
+
+static int clock_answer;
+
+int adjtimex(struct timex *clock) /* in libc's place */
+{
+	ck_assert_uint_eq(clock->modes, 0);
+	return clock_answer;
+}
+
+static void write_run(void)
 {
 	FILE *file = fopen(log_path, "w");
-	for (size_t i = 0; i < log_.count; i++)
-		fprintf(file, "%s\n", log_.lines[i]);
+	for (size_t i = 0; i < run_log.count; i++)
+		fprintf(file, "%s\n", run_log.lines[i]);
 	fclose(file);
 }
 
@@ -38,9 +87,10 @@ static void setup(void)
 	ck_assert_ptr_nonnull(mkdtemp(folder));
 	snprintf(log_path, sizeof(log_path), "%s/run.jsonl", folder);
 	snprintf(host_path, sizeof(host_path), "%s/" HOST_LOG_FILE, folder);
+	snprintf(key_path, sizeof(key_path), "%s/host.key", folder);
 	snprintf(host.folders.audit.text, sizeof(host.folders.audit.text), "%s", folder);
-	fake_log_make(&log_, 8, true, 1);
-	write_log();
+	fake_log_make(&run_log, 8, true, 1);
+	write_run();
 	vm = (struct vm){.host = &host, .policy = &policy};
 	struct record_context context;
 	fake_context(&context);
@@ -53,7 +103,7 @@ static void setup(void)
 static void teardown(void)
 {
 	char command[128];
-	fake_log_free(&log_);
+	fake_log_free(&run_log);
 	close_descriptor(&writer);
 	snprintf(command, sizeof(command), "rm -rf %s", folder);
 	ck_assert_int_eq(system(command), 0);
@@ -62,7 +112,7 @@ static void teardown(void)
 static void start_run(void)
 {
 	writer = open(log_path, O_WRONLY | O_APPEND | O_CLOEXEC);
-	ck_assert_int_eq(flock(writer, LOCK_EX), 0);
+	ck_assert(segment_hold(writer));
 	ck_assert_msg(host_log_started(&vm, why) == 0, "%s", why);
 }
 
@@ -93,6 +143,9 @@ static enum verdict judge(bool with_key)
 	ck_assert_int_eq(host_log_key(&host, key, why), 0);
 	const struct audit_evidence evidence = {.host_log = host_path, .public_key = with_key ? key : NULL};
 	ck_assert_msg(audit_judge(log_path, &evidence, NULL, NULL, &verify, &result, why) == 0, "%s", why);
+	const char *const options[] = {"--host-log", host_path, with_key ? "--pubkey" : NULL, key, NULL};
+	snprintf(path, sizeof(path), "%.60s", log_path);
+	ck_assert_int_eq(script(options), verdict_status(result.verdict)); /* docs/verify.py */
 	return result.verdict;
 }
 
@@ -122,18 +175,65 @@ START_TEST(a_run_is_begun_and_sealed)
 }
 END_TEST
 
+START_TEST(each_record_says_what_the_kernel_calls_the_clock_then)
+{
+	clock_answer = TIME_OK;
+	start_run();
+	unsigned before = count("\"clock\":\"synchronised\"");
+	ck_assert_uint_gt(before, 0);
+	clock_answer = TIME_ERROR;
+	end_run();
+	ck_assert_uint_eq(count("\"clock\":\"synchronised\""), before);
+	ck_assert_uint_eq(count("\"clock\":\"free-running\""), 2); /* the run's end, and its checkpoint */
+}
+END_TEST
+
+/* With no more than its start known: who cuts behind the first signature is found while the VM runs, and afterwards. */
+START_TEST(a_log_that_lost_its_first_signature_is_found_while_it_runs)
+{
+	start_run();
+	ck_assert_int_eq(judge(true), VERDICT_SEALED); /* its bytes are whole, whoever holds it */
+	ck_assert_uint_eq(count("\"count\":8"), 1);
+	for (size_t left = run_log.count - 1; left > 0; left--) {
+		fake_log_remove(&run_log, left);
+		write_run();
+		ck_assert_int_eq(judge(true), VERDICT_CUT);
+	}
+	ck_assert_uint_eq(count("\"event_code\":\"run_unsealed\""), 0);
+	end_run();
+	ck_assert_uint_eq(count("\"event_code\":\"run_unsealed\""), 1);
+	ck_assert_int_eq(judge(true), VERDICT_CUT);
+}
+END_TEST
+
 START_TEST(a_run_that_died_is_marked)
 {
-	fake_log_remove(&log_, 7);
-	write_log();
+	fake_log_remove(&run_log, 7);
+	write_run();
 	start_run();
 	end_run();
 	ck_assert_uint_eq(count("\"event_code\":\"run_unsealed\""), 1);
 	ck_assert_uint_eq(count("unsigned-tail"), 3); /* the reason: in message, status_detail and details */
 	ck_assert_int_eq(judge(true), VERDICT_UNSIGNED);
-	fake_log_remove(&log_, 6);
-	write_log();
+	fake_log_remove(&run_log, 6);
+	write_run();
 	ck_assert_int_eq(judge(true), VERDICT_CUT);
+}
+END_TEST
+
+/* Who was given the log to read cannot seem to write it, whatever lock he takes: its end is told all the same. */
+START_TEST(a_reader_does_not_hide_the_end)
+{
+	struct flock whole = {.l_type = _i == 0 ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET};
+	AUTO_CLOSE int reader = open(log_path, O_RDONLY | O_CLOEXEC);
+	start_run();
+	int locked = _i == 2 ? flock(reader, LOCK_EX) : fcntl(reader, F_OFD_SETLK, &whole);
+	close_descriptor(&writer);
+	if (locked != 0 && _i == 0)
+		locked = fcntl(reader, F_OFD_SETLK, &whole);
+	ck_assert_int_eq(locked, _i == 1 ? -1 : 0);
+	end_run();
+	ck_assert_uint_eq(count("\"event_code\":\"run_sealed\""), 1);
 }
 END_TEST
 
@@ -143,6 +243,7 @@ START_TEST(a_log_that_is_gone_is_marked)
 	unlink(log_path);
 	end_run();
 	ck_assert_uint_eq(count("\"event_code\":\"run_unsealed\""), 1);
+	ck_assert_int_eq(judge(true), VERDICT_RUN_MISSING);
 }
 END_TEST
 
@@ -150,9 +251,9 @@ START_TEST(a_cut_of_a_sealed_log_is_found)
 {
 	start_run();
 	end_run();
-	for (size_t left = log_.count - 1; left > 0; left--) {
-		fake_log_remove(&log_, left);
-		write_log();
+	for (size_t left = run_log.count - 1; left > 0; left--) {
+		fake_log_remove(&run_log, left);
+		write_run();
 		ck_assert_int_eq(judge(true), VERDICT_CUT);
 	}
 }
@@ -163,14 +264,15 @@ START_TEST(another_log_of_the_run_is_found)
 	struct fake_writer forger;
 	start_run();
 	end_run();
-	fake_log_free(&log_);
-	fake_writer_begin(&forger, &log_, 1, _i == 0 ? 1 : 9); /* with the stolen key of the run, or one of his own */
+	fake_log_free(&run_log);
+	fake_writer_begin(&forger, &run_log, 1,
+			  _i == 0 ? 1 : 9); /* with the stolen key of the run, or one of his own */
 	fake_writer_add(&forger, AUDIT_VM_STOPPED);
-	while (log_.count < 6)
+	while (run_log.count < 6)
 		fake_writer_add(&forger, AUDIT_VM_RUNNING);
 	fake_writer_add(&forger, AUDIT_LOG_CLOSED);
 	fake_writer_sign(&forger, 0);
-	write_log();
+	write_run();
 	ck_assert_int_eq(judge(true), VERDICT_REPLACED);
 }
 END_TEST
@@ -179,33 +281,10 @@ START_TEST(a_run_that_the_host_does_not_know_is_found)
 {
 	start_run();
 	end_run();
-	fake_log_free(&log_);
-	fake_log_make(&log_, 8, true, 2);
-	write_log();
+	fake_log_free(&run_log);
+	fake_log_make(&run_log, 8, true, 2);
+	write_run();
 	ck_assert_int_eq(judge(true), VERDICT_UNKNOWN_KEY);
-}
-END_TEST
-
-/* Every session is an epoch: the key on disk has signed nothing yet. */
-START_TEST(the_key_on_disk_signed_nothing)
-{
-	char path[160], state[2][8192];
-	start_run();
-	snprintf(path, sizeof(path), "%s/host.key", folder);
-	for (int i = 0; i < 2; i++) {
-		FILE *file = fopen(path, "r");
-		size_t size = fread(state[i], 1, sizeof(state[i]), file);
-		ck_assert_uint_gt(size, 0);
-		fclose(file);
-		if (i == 0)
-			end_run();
-	}
-	ck_assert_mem_ne(state[0], state[1], 64);
-	struct stat status;
-	ck_assert_int_eq(stat(path, &status), 0);
-	ck_assert_uint_eq(status.st_mode & 0777, 0600);
-	ck_assert_uint_eq(count("\"event_code\":\"checkpoint\""), 2);
-	ck_assert_uint_eq(count("\\u000anext "), 2);
 }
 END_TEST
 
@@ -215,6 +294,115 @@ static void keep_file(const char *name, const char *as)
 	snprintf(command, sizeof(command), "cd %s && cp -p %s %s", folder, name, as);
 	ck_assert_int_eq(system(command), 0);
 }
+
+/* A rotation that crashed between the old file's end and the new state is finished by the next session, whatever moment
+   it was; the log's files are one log. */
+START_TEST(a_host_log_goes_on_in_other_files)
+{
+	char second[160];
+	start_run();
+	keep_file("host.key", "old.key");
+	ck_assert_msg(host_log_rotate(&host, why) == 0, "%s", why);
+	if (_i == 1) { /* all is written, the state's new name is not */
+		keep_file("host.key", "host.next");
+		keep_file("old.key", "host.key");
+	}
+	end_run();
+	snprintf(second, sizeof(second), "%s/host.2.jsonl", folder);
+	struct stat status;
+	ck_assert_int_eq(stat(second, &status), 0);
+	ck_assert_int_gt(status.st_size, 0);
+	ck_assert_uint_eq(count("\"event_code\":\"run_sealed\""), 0); /* it is in the second */
+	ck_assert_int_eq(judge_host(), VERDICT_UNSEALED);
+	ck_assert_int_eq(judge(true), VERDICT_SEALED);
+	ck_assert_int_eq(unlink(second), 0);
+	ck_assert_int_eq(host_log_settle(&host, why), -1); /* what was there is not taken for nothing */
+}
+END_TEST
+
+/* The first session of all may be a rotation. Cut short before its records, in the midst of them, or before the
+   renaming: in the first two cases there was none, and another log begins. */
+START_TEST(a_first_rotation_that_crashed_never_was_or_is_finished)
+{
+	struct stat status;
+	ck_assert_msg(host_log_rotate(&host, why) == 0, "%s", why);
+	keep_file("host.key", "host.next");
+	ck_assert_int_eq(unlink(key_path), 0);
+	ck_assert_int_eq(stat(host_path, &status), 0);
+	off_t sizes[] = {0, 100, status.st_size};
+	ck_assert_int_eq(truncate(host_path, sizes[_i]), 0);
+	ck_assert_msg(host_log_policy_refused(&host, "/vms/web.yaml", "web.yaml:3: no such key", 1, why) == 0, "%s",
+		      why);
+	ck_assert_uint_eq(count("\"event_code\":\"log_opened\""), 1);
+	ck_assert_uint_eq(count("\"event_code\":\"log_rotated\""), _i == 2);
+	ck_assert_uint_eq(count("\"event_code\":\"policy_refused\""), _i < 2); /* else it is in the second */
+	ck_assert_uint_eq(count("\"event_code\":\"log_repaired\""), _i == 1);
+	ck_assert_int_eq(judge_host(), VERDICT_UNSEALED);
+}
+END_TEST
+
+/* Every session is an epoch: the key on disk has signed nothing yet. */
+START_TEST(the_key_on_disk_signed_nothing)
+{
+	char state[2][8192];
+	start_run();
+	for (int i = 0; i < 2; i++) {
+		FILE *file = fopen(key_path, "r");
+		size_t size = fread(state[i], 1, sizeof(state[i]), file);
+		ck_assert_uint_gt(size, 0);
+		fclose(file);
+		if (i == 0)
+			end_run();
+	}
+	ck_assert_mem_ne(state[0], state[1], 64);
+	struct stat status;
+	ck_assert_int_eq(stat(key_path, &status), 0);
+	ck_assert_uint_eq(status.st_mode & 0777, 0600);
+	ck_assert_uint_eq(count("\"event_code\":\"checkpoint\""), 2);
+	ck_assert_uint_eq(count("\\u000anext "), 2);
+}
+END_TEST
+
+/* Not only unlinked: who reads the disk afterwards finds no key that has signed. */
+START_TEST(the_old_key_is_overwritten)
+{
+	static struct state before, after, nothing;
+	start_run();
+	AUTO_CLOSE int old = open(key_path, O_RDONLY | O_CLOEXEC);
+	ck_assert_int_eq(pread(old, &before, sizeof(before), 0), sizeof(before));
+	end_run();
+	ck_assert_mem_ne(&before, &nothing, sizeof(nothing));
+	ck_assert_int_eq(pread(old, &after, sizeof(after), 0), sizeof(after));
+	ck_assert_mem_eq(&after, &nothing, sizeof(nothing));
+}
+END_TEST
+
+/* Its records are there, and may be told once more. */
+START_TEST(a_session_whose_old_key_may_stay_says_so)
+{
+	start_run();
+	close_descriptor(&writer);
+	syncs_left = _i;
+	ck_assert_int_eq(host_log_settle(&host, why), -1);
+	ck_assert_ptr_nonnull(strstr(why, "host.key"));
+	syncs_left = -1;
+	ck_assert_msg(host_log_settle(&host, why) == 0, "%s", why);
+	ck_assert_uint_eq(count("\"event_code\":\"log_repaired\""), 0);
+	ck_assert_int_eq(judge_host(), VERDICT_UNSEALED);
+	ck_assert_int_eq(judge(true), VERDICT_SEALED);
+}
+END_TEST
+
+/* A record that is guessed cannot be told by its hash, so that one that is proved gives away none beside it. */
+START_TEST(each_record_has_a_salt_of_its_own)
+{
+	start_run();
+	end_run();
+	for (uint64_t i = 1; i <= 10; i++)
+		ck_assert_msg(host_log_reset(&host, "web", i, why) == 0, "%s", why);
+	ck_assert_uint_eq(fake_salts(host_path), 25);
+}
+END_TEST
 
 /* Crashes: before the records were written, in the midst of them, and before the renaming. */
 START_TEST(a_session_that_crashed_is_cut_off_or_finished)
@@ -253,14 +441,194 @@ START_TEST(a_host_log_that_was_changed_takes_nothing_more)
 }
 END_TEST
 
+/* Of the next key, or of the records: the session has failed, and what follows is as if it had not been. */
+START_TEST(a_session_whose_sync_fails_never_was)
+{
+	struct stat before, after;
+	start_run();
+	ck_assert_int_eq(stat(host_path, &before), 0);
+	close_descriptor(&writer);
+	syncs_left = _i;
+	ck_assert_int_eq(host_log_settle(&host, why), -1);
+	ck_assert_ptr_nonnull(strstr(why, "Input/output error"));
+	syncs_left = -1;
+	ck_assert_int_eq(stat(host_path, &after), 0);
+	ck_assert_int_eq(after.st_size, before.st_size);
+	ck_assert_uint_eq(count("\"event_code\":\"run_sealed\""), 0);
+	ck_assert_msg(host_log_settle(&host, why) == 0, "%s", why);
+	ck_assert_uint_eq(count("\"event_code\":\"run_sealed\""), 1);
+	ck_assert_uint_eq(count("\"event_code\":\"log_repaired\""), 0);
+	ck_assert_int_eq(judge_host(), VERDICT_UNSEALED);
+	ck_assert_int_eq(judge(true), VERDICT_SEALED);
+}
+END_TEST
+
+/* At once, or in the middle of a record. */
+START_TEST(a_session_that_cannot_be_written_never_was)
+{
+	static const int errors[] = {EIO, ENOSPC};
+	struct stat before, after;
+	start_run();
+	ck_assert_int_eq(stat(host_path, &before), 0);
+	close_descriptor(&writer);
+	write_error = errors[_i / 2];
+	bytes_left = _i % 2 == 0 ? 0 : 100;
+	ck_assert_int_eq(host_log_settle(&host, why), -1);
+	ck_assert_ptr_nonnull(strstr(why, strerror(write_error)));
+	write_error = 0;
+	ck_assert_int_eq(stat(host_path, &after), 0);
+	ck_assert_int_eq(after.st_size, before.st_size);
+	ck_assert_msg(host_log_settle(&host, why) == 0, "%s", why);
+	ck_assert_uint_eq(count("\"event_code\":\"run_sealed\""), 1);
+	ck_assert_uint_eq(count("\"event_code\":\"log_repaired\""), 0);
+	ck_assert_int_eq(judge_host(), VERDICT_UNSEALED);
+	ck_assert_int_eq(judge(true), VERDICT_SEALED);
+}
+END_TEST
+
+/* Who reads is noted, and nothing else is done on the way; a name too long for a record is cut, not refused. */
+START_TEST(who_reads_or_verifies_is_noted)
+{
+	char name[256];
+	memset(name, 'n', sizeof(name) - 1);
+	name[sizeof(name) - 1] = 0;
+	const struct log_use uses[] = {
+	    {.operation = "show", .log = "run.jsonl", .logs = 1},
+	    {.operation = "report", .log = "run.jsonl", .reason = "b.jsonl c.jsonl", .logs = 3},
+	    {.log = name, .reason = "sealed", .logs = 1},
+	    {.log = "run.jsonl", .reason = "edited", .logs = 1, .doubted = true},
+	};
+	start_run();
+	close_descriptor(&writer);
+	for (size_t i = 0; i < sizeof(uses) / sizeof(uses[0]); i++)
+		ck_assert_msg(host_log_use(&host, &uses[i], why) == 0, "%s", why);
+	ck_assert_uint_eq(count("\"message\":\"run.jsonl read by `audit show`\""), 1);
+	ck_assert_uint_eq(
+	    count("\"message\":\"run.jsonl read by `audit report`, logs in all: 3; the others: b.jsonl c.jsonl\""), 1);
+	ck_assert_uint_eq(count("\"event_code\":\"log_verified\""), 1);
+	ck_assert_uint_eq(count("\"message\":\"run.jsonl does not verify: edited\""), 1);
+	ck_assert_uint_eq(count("\"event_code\":\"run_sealed\""), 0);
+	ck_assert_int_eq(judge_host(), VERDICT_UNSEALED);
+	ck_assert_int_eq(judge(true), VERDICT_SEALED); /* what is said of reading says nothing of the run */
+	write_error = ENOSPC;
+	ck_assert_int_eq(host_log_use(&host, &uses[0], why), -1);
+	ck_assert_ptr_nonnull(strstr(why, "No space left"));
+	write_error = 0;
+	ck_assert_int_eq(judge_host(), VERDICT_UNSEALED);
+}
+END_TEST
+
+START_TEST(a_policy_that_is_not_taken_is_noted)
+{
+	char text[700];
+	ck_assert_msg(host_log_policy_refused(&host, "/vms/web.yaml", "web.yaml:3: no such key", 1, why) == 0, "%s",
+		      why);
+	ck_assert_uint_eq(count("\"message\":\"policy refused: web.yaml:3: no such key\""), 1);
+	memset(text, 'x', sizeof(text) - 1);
+	text[sizeof(text) - 1] = 0;
+	ck_assert_msg(host_log_policy_refused(&host, "/vms/web.yaml", text, 4, why) == 0, "%s", why);
+	ck_assert_uint_eq(count("xx, mistakes in all: 4\""), 1);
+	ck_assert_int_eq(judge_host(), VERDICT_UNSEALED);
+}
+END_TEST
+
+/* Lost before its records were there for good, while the run went on: the next tells of the start as well. */
+START_TEST(a_start_whose_session_was_lost_is_told_by_the_next)
+{
+	ck_assert_msg(host_log_announce(&vm, why) == 0, "%s", why);
+	writer = open(log_path, O_WRONLY | O_APPEND | O_CLOEXEC);
+	ck_assert(segment_hold(writer));
+	syncs_left = _i;
+	ck_assert_int_eq(host_log_started(&vm, why), -1);
+	syncs_left = -1;
+	end_run();
+	ck_assert_uint_eq(count("\"event_code\":\"run_started\""), 1);
+	ck_assert_uint_eq(count("\"event_code\":\"run_sealed\""), 1);
+	ck_assert_int_eq(judge(true), VERDICT_SEALED);
+}
+END_TEST
+
+START_TEST(a_run_that_is_over_when_it_is_told_of)
+{
+	ck_assert_msg(host_log_announce(&vm, why) == 0, "%s", why);
+	ck_assert_msg(host_log_started(&vm, why) == 0, "%s", why);
+	ck_assert_msg(host_log_settle(&host, why) == 0, "%s", why);
+	ck_assert_uint_eq(count("\"event_code\":\"run_started\""), 1);
+	ck_assert_uint_eq(count("\"event_code\":\"run_sealed\""), 1);
+	ck_assert_int_eq(judge(true), VERDICT_SEALED);
+}
+END_TEST
+
 START_TEST(a_host_log_without_its_key_takes_nothing_more)
 {
-	char path[160];
 	start_run();
-	snprintf(path, sizeof(path), "%s/host.key", folder);
-	unlink(path);
+	unlink(key_path);
 	ck_assert_int_eq(host_log_settle(&host, why), -1);
 	ck_assert_ptr_nonnull(strstr(why, "host.key"));
+}
+END_TEST
+
+/* A note that is no hash is as good as none. */
+START_TEST(the_policy_of_the_run_before_is_known)
+{
+	uint8_t hash[sizeof(policy.hash)];
+	char note[160];
+	ck_assert(!host_log_policy_before(&host, "web", hash));
+	policy.hash[0] = 7;
+	start_run();
+	ck_assert(host_log_policy_before(&host, "web", hash));
+	ck_assert_mem_eq(hash, policy.hash, sizeof(hash));
+	ck_assert(!host_log_policy_before(&host, "other", hash));
+	end_run();
+	policy.hash[0] = 8;
+	syncs_left = 0; /* a run that the host's log does not have is not the one before */
+	ck_assert_int_eq(host_log_started(&vm, why), -1);
+	syncs_left = -1;
+	ck_assert(host_log_policy_before(&host, "web", hash));
+	ck_assert_uint_eq(hash[0], 7);
+	ck_assert_int_eq(host_log_started(&vm, why), 0);
+	ck_assert(host_log_policy_before(&host, "web", hash));
+	ck_assert_uint_eq(hash[0], 8);
+	snprintf(note, sizeof(note), "%s/policies/web", folder);
+	FILE *file = fopen(note, _i == 0 ? "w" : "r+");
+	fputs(_i == 0 ? "08" : "x", file);
+	fclose(file);
+	ck_assert(!host_log_policy_before(&host, "web", hash));
+	policy.hash[0] = 0;
+}
+END_TEST
+
+static bool is_of(const char *line, const char *event)
+{
+	return strstr(line, event) != NULL;
+}
+
+/* And about nothing else: a signature is nobody's, and no VM's is the one after it. */
+START_TEST(a_record_names_the_vm_and_the_policy_that_it_is_about)
+{
+	static char line[RECORD_MAX];
+	unsigned lines = 0, named = 0;
+	policy.hash[0] = 7;
+	start_run();
+	end_run();
+	ck_assert_msg(host_log_reset(&host, "other", 3, why) == 0, "%s", why);
+	ck_assert_msg(host_log_rotate(&host, why) == 0, "%s", why);
+	FILE *file = fopen(host_path, "r");
+	for (; fgets(line, sizeof(line), file) != NULL; lines++) {
+		const char *own = strstr(line, "\"sender\":\"host\"");
+		bool starts = is_of(line, "\"run_started\""), resets = is_of(line, "\"revision_reset\"");
+		ck_assert_ptr_nonnull(own);
+		line[own - line] = 0; /* the record's context, before its details */
+		bool web = is_of(line, "\"vm\":\"web\""), other = is_of(line, "\"vm\":\"other\"");
+		ck_assert_msg(web == (starts || is_of(line, "\"run_sealed\"")), "%s", line);
+		ck_assert_msg(other == resets, "%s", line);
+		ck_assert_msg(is_of(line, "\"policy\":\"0700") == starts, "%s", line);
+		named += web + other;
+	}
+	fclose(file);
+	ck_assert_uint_eq(named, 3);
+	ck_assert_uint_eq(lines, 9); /* opened, rotated, and a signature a session */
+	policy.hash[0] = 0;
 }
 END_TEST
 
@@ -291,15 +659,31 @@ int main(void)
 	tcase_set_timeout(tests, 60);
 	tcase_add_checked_fixture(tests, setup, teardown);
 	tcase_add_test(tests, a_run_is_begun_and_sealed);
+	tcase_add_test(tests, each_record_says_what_the_kernel_calls_the_clock_then);
+	tcase_add_test(tests, a_log_that_lost_its_first_signature_is_found_while_it_runs);
 	tcase_add_test(tests, a_run_that_died_is_marked);
+	tcase_add_loop_test(tests, a_reader_does_not_hide_the_end, 0, 3);
 	tcase_add_test(tests, a_log_that_is_gone_is_marked);
 	tcase_add_test(tests, a_cut_of_a_sealed_log_is_found);
 	tcase_add_loop_test(tests, another_log_of_the_run_is_found, 0, 2);
 	tcase_add_test(tests, a_run_that_the_host_does_not_know_is_found);
+	tcase_add_loop_test(tests, a_host_log_goes_on_in_other_files, 0, 2);
+	tcase_add_loop_test(tests, a_first_rotation_that_crashed_never_was_or_is_finished, 0, 3);
 	tcase_add_test(tests, the_key_on_disk_signed_nothing);
+	tcase_add_test(tests, each_record_has_a_salt_of_its_own);
+	tcase_add_test(tests, the_old_key_is_overwritten);
+	tcase_add_loop_test(tests, a_session_whose_old_key_may_stay_says_so, 2, 4);
 	tcase_add_loop_test(tests, a_session_that_crashed_is_cut_off_or_finished, 0, 3);
 	tcase_add_loop_test(tests, a_host_log_that_was_changed_takes_nothing_more, 0, 4);
+	tcase_add_loop_test(tests, a_session_whose_sync_fails_never_was, 0, 2);
+	tcase_add_loop_test(tests, a_session_that_cannot_be_written_never_was, 0, 4);
+	tcase_add_test(tests, who_reads_or_verifies_is_noted);
+	tcase_add_test(tests, a_policy_that_is_not_taken_is_noted);
+	tcase_add_loop_test(tests, a_start_whose_session_was_lost_is_told_by_the_next, 0, 2);
+	tcase_add_test(tests, a_run_that_is_over_when_it_is_told_of);
 	tcase_add_test(tests, a_host_log_without_its_key_takes_nothing_more);
+	tcase_add_loop_test(tests, the_policy_of_the_run_before_is_known, 0, 2);
+	tcase_add_test(tests, a_record_names_the_vm_and_the_policy_that_it_is_about);
 	tcase_add_test(tests, sessions_take_turns);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);

@@ -7,7 +7,10 @@
 #include "tests/unit/run_suite.h"
 
 #include <getopt.h>
+#include <stdio.h>
 #include <string.h>
+
+static const struct host no_host; /* its folder of logs is nowhere */
 
 START_TEST(show_prints_a_table_and_says_when_the_chain_is_broken)
 {
@@ -42,17 +45,89 @@ START_TEST(show_lets_nothing_through_to_the_terminal)
 }
 END_TEST
 
+/* Two requests of other callers among a launcher's records, all a second apart; the last one's is a fraction later. */
+enum { T0_S = 1700000000, SHOWN = 8 };
+static void make_filtered_log(void)
+{
+	static const enum audit_event events[] = {AUDIT_POLICY_LOADED,  AUDIT_CONTROL_GRANTED, AUDIT_VM_RUNNING,
+						  AUDIT_CONTROL_DENIED, AUDIT_VM_STOPPED,      AUDIT_LOG_CLOSED};
+	struct fake_writer writer;
+	fake_log_free(&log_);
+	fake_writer_begin(&writer, &log_, 1, 1); /* T0_S */
+	for (uint64_t i = 0; i < sizeof(events) / sizeof(events[0]); i++) {
+		writer.time_ms = (T0_S + 1 + i) * UINT64_C(1000) + (events[i] == AUDIT_LOG_CLOSED ? 1 : 0);
+		fake_writer_add(&writer, events[i]);
+	}
+	fake_writer_sign(&writer, 0);
+	write_log(&log_);
+}
+
+/* Its bits are the records that a filter shows. */
+static const struct {
+	const char *option;
+	unsigned shown;
+} filters[] = {
+    {"--user=user", 0xff}, /* on whose behalf the VM runs: by name, uid, login uid */
+    {"--user=1000", 0xff},
+    {"--user=1001", 0xff},
+    {"--user=1", 0x14}, /* who asks, in his own records alone */
+    {"--user=100", 0},
+    {"--user=use", 0},
+    {"--user=0", 0},
+    {"--since=2023-11-14T22:13:20Z", 0xff},
+    {"--since=2023-11-14T22:13:21Z", 0xfe},
+    {"--since=2023-11-14T22:13:26Z", 0xc0},
+    {"--since=2023-11-14T22:13:27Z", 0},
+    {"--until=2023-11-14T22:13:26Z", 0x3f},
+    {"--until=2023-11-14T22:13:25Z", 0x3f},
+    {"--until=2023-11-14T22:13:24Z", 0x1f},
+    {"--until=2023-11-14T22:13:20Z", 0x01},
+    {"--until=2023-11-14T22:13:19Z", 0},
+    {"--event=vm_running", 0x08},
+    {"--event=vm_run", 0},
+    {"--vm=vm", 0xff},
+    {"--vm=v", 0},
+};
+
+START_TEST(a_filter_shows_what_fits_and_nothing_else)
+{
+	unsigned shown = 0;
+	make_filtered_log();
+	ck_assert_uint_eq(log_.count, SHOWN);
+	ck_assert_int_eq(command("show", filters[_i].option), 0);
+	const char *row = strchr(output, '\n'); /* after the table's head */
+	ck_assert_ptr_nonnull(row);
+	for (row++; *row != 0; row = strchr(row, '\n') + 1) {
+		unsigned second = 0;
+		ck_assert_int_eq(sscanf(row, "2023-11-14T22:13:%2u", &second), 1);
+		ck_assert_ptr_nonnull(strchr(row, '\n'));
+		bool signs = strstr(row, "checkpoint") != NULL && strstr(row, "checkpoint") < strchr(row, '\n');
+		shown |= 1U << (signs ? SHOWN - 1 : second - 20);
+	}
+	ck_assert_msg(shown == filters[_i].shown, "%s: %x, not %x", filters[_i].option, shown, filters[_i].shown);
+}
+END_TEST
+
+START_TEST(a_filter_that_is_none_is_refused)
+{
+	write_log(&log_);
+	ck_assert_int_eq(command("show", "--since=yesterday"), EXIT_USAGE);
+	ck_assert_int_eq(command("show", "--until=2023-11-14"), EXIT_USAGE);
+	ck_assert_int_eq(command("show", "--class=findings"), EXIT_USAGE);
+}
+END_TEST
+
 START_TEST(only_regular_files_are_read)
 {
 	char *words[] = {(char[]){"audit"}, (char[]){"verify"}, (char[]){"/dev/zero"}, NULL};
 	optind = 0;
-	ck_assert_int_eq(command_audit(3, words, NULL), EXIT_OURS);
+	ck_assert_int_eq(command_audit(3, words, &no_host), EXIT_OURS);
 	words[2] = (char[]){"/nowhere/at/all"};
 	optind = 0;
-	ck_assert_int_eq(command_audit(3, words, NULL), EXIT_OURS);
+	ck_assert_int_eq(command_audit(3, words, &no_host), EXIT_OURS);
 	words[1] = (char[]){"sing"};
 	optind = 0;
-	ck_assert_int_eq(command_audit(3, words, NULL), EXIT_USAGE);
+	ck_assert_int_eq(command_audit(3, words, &no_host), EXIT_USAGE);
 }
 END_TEST
 
@@ -64,6 +139,8 @@ int main(void)
 	tcase_add_checked_fixture(tests, log_setup, log_teardown);
 	tcase_add_test(tests, show_prints_a_table_and_says_when_the_chain_is_broken);
 	tcase_add_test(tests, show_lets_nothing_through_to_the_terminal);
+	tcase_add_loop_test(tests, a_filter_shows_what_fits_and_nothing_else, 0, sizeof(filters) / sizeof(filters[0]));
+	tcase_add_test(tests, a_filter_that_is_none_is_refused);
 	tcase_add_test(tests, only_regular_files_are_read);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);

@@ -15,7 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { GROUP_SIZE = CGROUP_PATH_SIZE + 64 };
+enum { GROUP_SIZE = CGROUP_GROUP_SIZE };
 
 static struct host host;
 static char name[32], lock[64], sock[64], why[WHY_SIZE];
@@ -39,7 +39,7 @@ START_TEST(a_name_is_one_vms)
 {
 	struct runtime first = RUNTIME_NONE, second = RUNTIME_NONE;
 	ck_assert_msg(runtime_claim(&first, &host, name, why) == 0, "%s", why);
-	ck_assert_int_eq(runtime_listen(&first, why), 0);
+	ck_assert_int_eq(runtime_listen(&first, false, why), 0);
 	ck_assert_int_eq(runtime_claim(&second, &host, name, why), -1);
 	ck_assert_ptr_nonnull(strstr(why, "runs already"));
 	runtime_release(&second);
@@ -50,12 +50,38 @@ START_TEST(a_name_is_one_vms)
 }
 END_TEST
 
+/* Root's; an ordinary user's are tests/system/rootless.sh's. */
+START_TEST(ids_are_one_vms_whatever_the_folder)
+{
+	struct runtime first = RUNTIME_NONE, second = RUNTIME_NONE, third = RUNTIME_NONE;
+	struct jail_ids ids[3];
+	if (geteuid() != 0)
+		return;
+	host.uids.first.value = UINT64_C(3000000000) + (uint64_t)getpid() * ROLE_IDS % 1000000;
+	host.uids.count.value = 2 * ROLE_IDS;
+	ck_assert_msg(runtime_ids(&first, &host, &ids[0], false, why) == 0, "%s", why);
+	ck_assert_int_eq(mkdir("other", 0700), 0);
+	snprintf(host.folders.runtime.text, sizeof(host.folders.runtime.text), "%s/other", folder);
+	ck_assert_msg(runtime_ids(&second, &host, &ids[1], false, why) == 0, "%s", why);
+	ck_assert_uint_eq(ids[0].first, host.uids.first.value);
+	ck_assert_uint_eq(ids[1].first, host.uids.first.value + ROLE_IDS);
+	ck_assert_int_eq(runtime_ids(&third, &host, &ids[2], false, why), -1);
+	ck_assert_ptr_nonnull(strstr(why, "ranges of ids are taken"));
+	runtime_release(&first);
+	ck_assert_int_eq(runtime_ids(&third, &host, &ids[2], false, why), 0);
+	ck_assert_uint_eq(ids[2].first, ids[0].first);
+	runtime_release(&second);
+	runtime_release(&third);
+}
+END_TEST
+
 START_TEST(what_a_killed_launcher_left_is_collected)
 {
 	pid_t killed = fork();
 	if (killed == 0) {
 		struct runtime runtime = RUNTIME_NONE;
-		_exit(runtime_claim(&runtime, &host, name, why) == 0 && runtime_listen(&runtime, why) == 0 ? 0 : 1);
+		_exit(runtime_claim(&runtime, &host, name, why) == 0 && runtime_listen(&runtime, false, why) == 0 ? 0
+														  : 1);
 	}
 	int status;
 	ck_assert_int_eq(waitpid(killed, &status, 0), killed);
@@ -66,10 +92,11 @@ START_TEST(what_a_killed_launcher_left_is_collected)
 }
 END_TEST
 
-/* The VM's group, with one process in it that outlives the launcher. False: no group can be had here. */
-static bool make_busy_group(char group[static GROUP_SIZE], pid_t *member)
+/* The VM's group, as runtime_claim says it is named. False: no group can be had here. */
+static bool make_group(char group[static GROUP_SIZE])
 {
 	const struct cgroup_places *places = cgroup_places();
+	struct runtime runtime = RUNTIME_NONE;
 	char path[GROUP_SIZE + 32];
 	const char *place = places->unified[0] != 0 ? places->unified : places->own_mount[CONTROLLER_PIDS];
 	if (place[0] == 0 || geteuid() != 0) {
@@ -78,8 +105,19 @@ static bool make_busy_group(char group[static GROUP_SIZE], pid_t *member)
 	}
 	snprintf(path, sizeof(path), "%s/cofferdam", place);
 	mkdir(path, 0755);
-	snprintf(group, GROUP_SIZE, "%s/cofferdam/%s", place, name);
+	ck_assert_msg(runtime_claim(&runtime, &host, name, why) == 0, "%s", why);
+	snprintf(group, GROUP_SIZE, "%s/cofferdam/%s", place, runtime.group);
+	runtime_release(&runtime);
 	ck_assert_int_eq(mkdir(group, 0755), 0);
+	return true;
+}
+
+/* With one process in it that outlives the launcher. */
+static bool make_busy_group(char group[static GROUP_SIZE], pid_t *member)
+{
+	char path[GROUP_SIZE + 32];
+	if (!make_group(group))
+		return false;
 	*member = fork();
 	if (*member == 0)
 		for (;;)
@@ -114,12 +152,35 @@ START_TEST(a_group_that_will_not_go_keeps_its_lock_file)
 }
 END_TEST
 
+START_TEST(a_name_in_two_folders_has_two_groups)
+{
+	struct runtime here = RUNTIME_NONE, there = RUNTIME_NONE;
+	char group[GROUP_SIZE];
+	if (!make_group(group))
+		return;
+	struct host other = host;
+	ck_assert_int_eq(mkdir("other", 0700), 0);
+	snprintf(other.folders.runtime.text, sizeof(other.folders.runtime.text), "%s/other", folder);
+	ck_assert_msg(runtime_claim(&there, &other, name, why) == 0, "%s", why);
+	runtime_collect(&other);
+	runtime_release(&there);
+	ck_assert(is_there(group));
+	ck_assert_msg(runtime_claim(&here, &host, name, why) == 0, "%s", why); /* takes its own group over */
+	ck_assert(!is_there(group));
+	ck_assert_str_ne(here.group, there.group);
+	ck_assert_uint_eq(strspn(here.group, name), strlen(name));
+	runtime_release(&here);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("runtime folder");
 	TCase *tests = tcase_create("runtime");
 	tcase_add_checked_fixture(tests, setup, remove_folder);
 	tcase_add_test(tests, a_name_is_one_vms);
+	tcase_add_test(tests, a_name_in_two_folders_has_two_groups);
+	tcase_add_test(tests, ids_are_one_vms_whatever_the_folder);
 	tcase_add_test(tests, what_a_killed_launcher_left_is_collected);
 	tcase_add_test(tests, a_group_that_will_not_go_keeps_its_lock_file);
 	suite_add_tcase(suite, tests);

@@ -183,7 +183,7 @@ START_TEST(what_exceeds_the_cap_is_dropped_and_told_once)
 	if (fake_console.told > 0) {
 		ck_assert_uint_eq(fake_console.messages[0].type, MESSAGE_CAP);
 		ck_assert_uint_eq(fake_console.messages[0].code, CAP_CONSOLE_OUTPUT);
-		ck_assert_uint_eq(fake_console.messages[0].value, caps[_i].max);
+		ck_assert_uint_eq(fake_console.messages[0].value[0], caps[_i].max);
 	}
 	device_reset(&fake_console.device); /* the cap is the VM's, not the driver's */
 	ck_assert_int_eq(fake_device_activate(&fake_console, SIZE, 0), FAULT_NONE);
@@ -191,6 +191,40 @@ START_TEST(what_exceeds_the_cap_is_dropped_and_told_once)
 	fake_device_settle(&fake_console, BOTH);
 	check_shown("");
 	ck_assert_uint_eq(fake_console.told, 1);
+	end_console();
+}
+END_TEST
+
+static void print_text(const char *text)
+{
+	uint32_t used;
+	print(0, FAKE_DATA, text, (uint32_t)strlen(text));
+	fake_device_settle(&fake_console, BOTH);
+	ck_assert(came_back(TRANSMIT, &used));
+}
+
+START_TEST(the_cap_is_lowered_and_raised_again)
+{
+	start_console(&(struct plan_console){.output_max = 12});
+	print_text("12345678");
+	check_shown("12345678");
+	ck_assert(device_limit(&fake_console.device, CAP_CONSOLE_OUTPUT, 4)); /* has printed more already */
+	print_text("no");
+	check_shown("");
+	ck_assert_uint_eq(fake_console.told, 1);
+	ck_assert_uint_eq(fake_console.messages[0].value[0], 4);
+	ck_assert(device_limit(&fake_console.device, CAP_CONSOLE_OUTPUT, 10));
+	print_text("yes");
+	check_shown("ye");
+	ck_assert_uint_eq(fake_console.told, 2);
+	ck_assert(!device_limit(&fake_console.device, CAP_CONSOLE_OUTPUT, 13));
+	ck_assert(!device_limit(&fake_console.device, CAP_CONSOLE_OUTPUT, 0));
+	ck_assert(!device_limit(&fake_console.device, CAP_GROWTH, 1));
+	print_text("no");
+	check_shown("");
+	ck_assert(device_limit(&fake_console.device, CAP_CONSOLE_OUTPUT, 12));
+	print_text("on and on");
+	check_shown("on");
 	end_console();
 }
 END_TEST
@@ -232,7 +266,7 @@ START_TEST(a_buffer_has_the_queue_s_direction)
 	ck_assert_uint_eq(fake_console.told, 1);
 	ck_assert_uint_eq(fake_console.messages[0].type, MESSAGE_FAULT);
 	ck_assert_uint_eq(fake_console.messages[0].code, FAULT_REQUEST);
-	ck_assert_uint_eq(fake_console.messages[0].value, wrong[_i].queue);
+	ck_assert_uint_eq(fake_console.messages[0].value[0], wrong[_i].queue);
 	end_console();
 }
 END_TEST
@@ -348,6 +382,7 @@ int main(void)
 	tcase_add_test(tests, a_reader_that_waits_does_not_block);
 	tcase_add_test(tests, a_reader_that_goes_does_not_stop_the_guest);
 	tcase_add_loop_test(tests, what_exceeds_the_cap_is_dropped_and_told_once, 0, ROWS(caps));
+	tcase_add_test(tests, the_cap_is_lowered_and_raised_again);
 	tcase_add_test(tests, dropped_output_keeps_the_other_channels_alive);
 	tcase_add_loop_test(tests, a_buffer_has_the_queue_s_direction, 0, ROWS(wrong));
 	tcase_add_test(tests, a_reset_forgets_the_chain_that_is_out);

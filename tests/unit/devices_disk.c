@@ -12,21 +12,29 @@
 #define F_RO (UINT64_C(1) << 5)
 #define F_BLK_SIZE (UINT64_C(1) << 6)
 #define F_FLUSH (UINT64_C(1) << 9)
+#define F_DISCARD (UINT64_C(1) << 13)
+#define F_WRITE_ZEROES (UINT64_C(1) << 14)
 
 /* ---- what the driver is told ---- */
 
 START_TEST(features_and_configuration_follow_the_plan)
 {
-	static const uint8_t config[24] = {SECTORS, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 126, 0, 0, 0, 0, 0, 0, 0, 0, 2};
+	static const uint8_t config[60] = {
+	    [0] = SECTORS, [12] = 126, [21] = 2, /* capacity, segments, 512 bytes */
+	    [38] = 2,      [40] = 16,  [44] = 8, /* discard: 64 MiB, ranges, 4 KiB are best */
+	    [50] = 2,      [52] = 1,   [56] = 1, /* zeroes: 64 MiB, one range, may make a hole */
+	};
 	uint64_t common = TRANSPORT_F_VERSION_1 | TRANSPORT_F_EVENT_IDX | F_SEG_MAX | F_BLK_SIZE;
 
-	ck_assert_uint_eq(fake_disk.offered, common | F_FLUSH);
+	ck_assert_uint_eq(fake_disk.offered, common | F_FLUSH | F_DISCARD | F_WRITE_ZEROES);
 	ck_assert_mem_eq(fake_disk.config, config, sizeof(config));
 	for (unsigned i = sizeof(config); i < TRANSPORT_CONFIG_SIZE; i++)
 		ck_assert_uint_eq(fake_disk.config[i], 0);
 	end_disk();
 	start_disk(true);
 	ck_assert_uint_eq(fake_disk.offered, common | F_RO);
+	for (unsigned i = 24; i < TRANSPORT_CONFIG_SIZE; i++)
+		ck_assert_uint_eq(fake_disk.config[i], 0);
 }
 END_TEST
 
@@ -70,10 +78,8 @@ static const struct {
     {GET_ID, 0, 24, 20, OK, OK},
     {GET_ID, 0, 19, 0, IOERR, IOERR},
     {GET_ID, 0, 0, 1, IOERR, IOERR},
-    {2, 0, 512, 0, UNSUPP, UNSUPP},  /* the old SCSI command */
-    {11, 0, 512, 0, UNSUPP, UNSUPP}, /* discard: not offered */
-    {13, 0, 512, 0, UNSUPP, UNSUPP}, /* write zeroes: not offered */
-    {14, 0, 0, 1, UNSUPP, UNSUPP},   /* secure erase: not offered */
+    {2, 0, 512, 0, UNSUPP, UNSUPP}, /* the old SCSI command */
+    {14, 0, 0, 1, UNSUPP, UNSUPP},  /* secure erase: not offered */
     {0x80000000, 0, 512, 0, UNSUPP, UNSUPP},
     {0x80000001, 0, 512, 0, UNSUPP, UNSUPP}, /* the old barrier bit */
     {UINT32_MAX, 0, 512, 0, UNSUPP, UNSUPP},

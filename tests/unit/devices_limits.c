@@ -244,6 +244,29 @@ START_TEST(a_reset_does_not_wait_for_the_limit_nor_refill_it)
 }
 END_TEST
 
+START_TEST(a_limit_is_lowered_and_raised_again_up_to_the_plans)
+{
+	start(1 << 20, 100);
+	ck_assert_uint_eq((read_all(1, SECTOR, 60 * SECOND) + 50) / 100, 60);
+	ck_assert(device_limit(&fake_disk.device, CAP_OPERATIONS, 10));
+	ck_assert_uint_eq((read_all(1, SECTOR, 60 * SECOND) + 5) / 10, 60);
+	ck_assert(device_limit(&fake_disk.device, CAP_BANDWIDTH, SECTOR));
+	ck_assert_uint_le(read_all(1, SECTOR, 60 * SECOND), 61);
+	ck_assert(device_limit(&fake_disk.device, CAP_BANDWIDTH, 1 << 20));
+	ck_assert(device_limit(&fake_disk.device, CAP_OPERATIONS, 100));
+	ck_assert_uint_eq((read_all(1, SECTOR, 60 * SECOND) + 50) / 100, 60);
+	ck_assert(!device_limit(&fake_disk.device, CAP_OPERATIONS, 101));
+	ck_assert(!device_limit(&fake_disk.device, CAP_BANDWIDTH, (1 << 20) + 1));
+	ck_assert(!device_limit(&fake_disk.device, CAP_OPERATIONS, 0)); /* which would be none */
+	ck_assert(!device_limit(&fake_disk.device, CAP_CONSOLE_OUTPUT, 1));
+	ck_assert_uint_eq((read_all(1, SECTOR, 60 * SECOND) + 50) / 100, 60);
+	end_disk();
+	start(0, 100);
+	ck_assert(!device_limit(&fake_disk.device, CAP_BANDWIDTH, 1));
+	end_disk();
+}
+END_TEST
+
 /* ---- what is told ---- */
 
 START_TEST(what_was_held_back_is_told_at_once_and_then_now_and_then)
@@ -258,11 +281,11 @@ START_TEST(what_was_held_back_is_told_at_once_and_then_now_and_then)
 			fake_disk.now += fake_disk.device.wait_ns;
 		ck_assert(is_back(&used));
 		if (fake_disk.told > 0 && messages == 0)
-			ck_assert_uint_eq(fake_disk.messages[0].value, 1);
+			ck_assert_uint_eq(fake_disk.messages[0].value[0], 1);
 		for (unsigned j = 0; j < fake_disk.told; j++) {
 			ck_assert_uint_eq(fake_disk.messages[j].type, MESSAGE_CAP);
 			ck_assert_uint_eq(fake_disk.messages[j].code, CAP_OPERATIONS);
-			told += fake_disk.messages[j].value;
+			told += fake_disk.messages[j].value[0];
 			messages++;
 		}
 		fake_disk.told = 0;
@@ -291,7 +314,7 @@ START_TEST(a_large_request_that_waits_often_is_one)
 		waits++;
 	}
 	for (unsigned i = 0; i < fake_disk.told; i++)
-		told += fake_disk.messages[i].value;
+		told += fake_disk.messages[i].value[0];
 	ck_assert_uint_ge(waits, 20);
 	ck_assert_uint_eq(told, 1);
 	ck_assert_uint_eq(fake_disk.messages[0].code, CAP_BANDWIDTH);
@@ -356,6 +379,7 @@ int main(void)
 	tcase_add_test(tests, a_large_read_that_fails_is_cleared_in_pieces);
 	tcase_add_test(tests, a_run_is_bounded_whatever_the_sizes);
 	tcase_add_loop_test(tests, a_disk_keeps_to_its_limits_whatever_the_sizes, 0, sizeof(loads) / sizeof(loads[0]));
+	tcase_add_test(tests, a_limit_is_lowered_and_raised_again_up_to_the_plans);
 	tcase_add_test(tests, a_reset_does_not_wait_for_the_limit_nor_refill_it);
 	tcase_add_test(tests, what_was_held_back_is_told_at_once_and_then_now_and_then);
 	tcase_add_test(tests, a_large_request_that_waits_often_is_one);

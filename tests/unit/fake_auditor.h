@@ -4,21 +4,33 @@
 #ifndef TESTS_UNIT_FAKE_AUDITOR_H
 #define TESTS_UNIT_FAKE_AUDITOR_H
 
+#include <fcntl.h>
+#include <sys/timex.h>
 #include <time.h>
 #include <unistd.h>
 
 static int fake_sync(int descriptor);
+static ssize_t fake_write(int descriptor, const void *bytes, size_t size);
+static int fake_allocate(int descriptor, int mode, off_t offset, off_t size);
 static int fake_clock(clockid_t clock, struct timespec *now);
+static int fake_adjtimex(struct timex *clock);
 
 #define main auditor_main
 #define fdatasync fake_sync
+#define write fake_write
 #define clock_gettime fake_clock
+#define fallocate fake_allocate
+#define adjtimex fake_adjtimex
 int auditor_main(int argc, char **argv);
 #include "monitor/audit/main.c"
+#include "monitor/audit/stamp.c"
 #include "monitor/audit/writer.c"
 #undef main
 #undef fdatasync
+#undef write
 #undef clock_gettime
+#undef fallocate
+#undef adjtimex
 
 #include "monitor/command/audit_log.h"
 #include "monitor/command/command.h"
@@ -28,6 +40,7 @@ int auditor_main(int argc, char **argv);
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -37,8 +50,12 @@ int auditor_main(int argc, char **argv);
 /* Shared with the auditor's process. */
 static struct {
 	unsigned syncs, locked;
-	time_t later;   /* seconds that its clocks are ahead */
-	int sync_error; /* what fdatasync answers, 0: it works */
+	time_t later;     /* seconds that its clocks are ahead */
+	uint64_t log_max; /* the plan's */
+	int sync_error;   /* what fdatasync answers, 0: it works */
+	int write_error;  /* what write answers, 0: it works */
+	bool no_room;     /* the file system has no more */
+	int adjtimex;     /* what it answers */
 } * shared;
 
 static int fake_sync(int descriptor)
@@ -50,6 +67,22 @@ static int fake_sync(int descriptor)
 	return -1;
 }
 
+static ssize_t fake_write(int descriptor, const void *bytes, size_t size)
+{
+	if (shared->write_error == 0)
+		return write(descriptor, bytes, size);
+	errno = shared->write_error;
+	return -1;
+}
+
+static int fake_allocate(int descriptor, int mode, off_t offset, off_t size)
+{
+	if (!shared->no_room)
+		return fallocate(descriptor, mode, offset, size);
+	errno = ENOSPC;
+	return -1;
+}
+
 static int fake_clock(clockid_t clock, struct timespec *now)
 {
 	int result = clock_gettime(clock, now);
@@ -57,10 +90,19 @@ static int fake_clock(clockid_t clock, struct timespec *now)
 	return result;
 }
 
+/* Asked, and never told. */
+static int fake_adjtimex(struct timex *clock)
+{
+	ck_assert_uint_eq(clock->modes, 0);
+	return shared->adjtimex;
+}
+
 const struct plan *lockdown_begin(unsigned role)
 {
+	static struct plan plan;
 	ck_assert_uint_eq(role, ROLE_AUDITOR);
-	return NULL;
+	plan.log_max = shared->log_max;
+	return &plan;
 }
 
 void lockdown_thread(unsigned thread)
@@ -95,7 +137,7 @@ static void start(int log)
 	process = fork();
 	if (process == 0) {
 		char *words[] = {(char[]){"cofferdam-auditor"}, (char[]){"3"}, NULL};
-		int file = log >= 0 ? log : open(path, O_WRONLY | O_APPEND | O_CREAT, 0600);
+		int file = log >= 0 ? log : open(path, O_WRONLY | O_APPEND);
 		int kept[] = {fcntl(pairs[0][1], F_DUPFD, 100), fcntl(pairs[1][1], F_DUPFD, 100),
 			      fcntl(file, F_DUPFD, 100)};
 		dup2(kept[0], FD_CHANNEL);
@@ -118,7 +160,10 @@ static void setup(void)
 {
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	ck_assert_ptr_ne(shared, MAP_FAILED);
-	snprintf(path, sizeof(path), "/tmp/cofferdam-auditor-%d", getpid());
+	snprintf(path, sizeof(path), "/tmp/cofferdam-auditor-XXXXXX"); /* what a killed test left is not gone on with */
+	int file = mkstemp(path);
+	ck_assert_int_ge(file, 0);
+	close(file);
 	log_ = (struct fake_log){0};
 }
 
@@ -144,7 +189,7 @@ static void send_event(int channel, enum audit_event event, uint32_t ticket)
 }
 
 /* The next message, of type MESSAGE_NONE when none comes soon. */
-static struct message hear(int channel, int timeout_ms)
+static __attribute__((unused)) struct message hear(int channel, int timeout_ms)
 {
 	struct message message = {0};
 	struct pollfd polled = {.fd = channel, .events = POLLIN};
@@ -164,6 +209,14 @@ static int end(void)
 }
 
 /* Reads the file into log_, but for the checkpoints. */
+/* Bytes of the log's file. */
+static __attribute__((unused)) uint64_t log_size(void)
+{
+	struct stat status;
+	ck_assert_int_eq(stat(path, &status), 0);
+	return (uint64_t)status.st_size;
+}
+
 static struct verify_result read_log(void)
 {
 	static struct audit_log log;
@@ -188,7 +241,7 @@ static struct verify_result read_log(void)
 	return verify_end(&verify, log.torn);
 }
 
-static bool says(size_t index, const char *text)
+static __attribute__((unused)) bool says(size_t index, const char *text)
 {
 	return index < log_.count && strstr(log_.lines[index], text) != NULL;
 }

@@ -9,6 +9,8 @@ enum {
 	RECEIVE = 0,
 	TRANSMIT = 1,
 	BOTH = DEVICE_INPUT | DEVICE_OUTPUT,
+	CONSOLE_PIECE = 256, /* bytes taken and written at once */
+	CONSOLE_INPUT = 256, /* bytes typed that wait for the driver */
 };
 
 extern struct fake_device fake_console;

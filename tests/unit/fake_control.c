@@ -22,8 +22,14 @@ void control_setup(void)
 
 int connect_as(uint32_t uid)
 {
+	return connect_with(uid, uid == FAKE_OWNER || uid == 0 ? CALLER_OWNER : 0);
+}
+
+int connect_with(uint32_t uid, uint32_t roles)
+{
 	int pair[2];
-	const struct message caller = {.type = MESSAGE_CALLER, .value = {uid, 77, UINT32_MAX, LOGIN_BY_PIDFD}};
+	const struct message caller = {
+	    .type = MESSAGE_CALLER, .code = roles, .value = {uid, 77, UINT32_MAX, LOGIN_BY_PIDFD}};
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
 	control_accept(&control, &fake.vm, pair[1], &caller, T0);
 	return pair[0];

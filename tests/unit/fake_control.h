@@ -13,8 +13,9 @@ extern struct control control;
 extern char answer[REQUEST_ANSWER_MAX + 1]; /* what hear() heard */
 
 void control_setup(void);
-/* Our end of a connection of that uid's. */
+/* Our end of a connection of that uid's: owner and root are what they are, others strangers, or what `roles` says. */
 int connect_as(uint32_t uid);
+int connect_with(uint32_t uid, uint32_t roles);
 /* What the supervisor's loop does: everything that is ready, until nothing is. */
 void serve(uint64_t now);
 void ask_bytes(int connection, const char *bytes, size_t size);

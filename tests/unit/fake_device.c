@@ -6,22 +6,29 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void interrupt(void *context)
+static void interrupt(void *context, uint32_t cause)
 {
 	struct fake_device *fake = context;
 
+	ck_assert_uint_eq(cause, INTERRUPT_USED_BUFFER);
 	fake->interrupts++;
 }
 
-static void tell(void *context, enum message_type type, uint32_t code, uint64_t value)
+static void tell(void *context, const struct message *message)
 {
 	struct fake_device *fake = context;
 
 	ck_assert_uint_lt(fake->told, FAKE_TOLD_MAX);
-	fake->messages[fake->told].type = type;
-	fake->messages[fake->told].code = code;
-	fake->messages[fake->told].value = value;
-	fake->told++;
+	fake->messages[fake->told++] = *message;
+}
+
+static void configure(void *context, uint32_t offset, uint32_t value)
+{
+	struct fake_device *fake = context;
+
+	ck_assert_uint_le(offset, TRANSPORT_CONFIG_SIZE - sizeof(value));
+	memcpy(fake->config + offset, &value, sizeof(value));
+	fake->configured++;
 }
 
 static uint64_t now(void *context)
@@ -33,13 +40,17 @@ static uint64_t now(void *context)
 
 void fake_device_start(struct fake_device *fake, int backend, int backend_out)
 {
-	fake->ram = calloc(1, FAKE_RAM_SIZE);
-	ck_assert_ptr_nonnull(fake->ram);
-	ck_assert(guest_memory_add(&fake->memory, 0, FAKE_RAM_SIZE, fake->ram));
+	if (fake->ram == NULL) {
+		fake->ram = calloc(1, FAKE_RAM_SIZE);
+		ck_assert_ptr_nonnull(fake->ram);
+		ck_assert(guest_memory_add(&fake->memory, 0, FAKE_RAM_SIZE, fake->ram));
+	}
 	fake->device = (struct device){
 	    .plan = &fake->plan,
+	    .plan_network = &fake->network,
+	    .state = calloc(1, device_state_size(&fake->plan)),
 	    .memory = &fake->memory,
-	    .host = {.interrupt = interrupt, .tell = tell, .now = now, .context = fake},
+	    .host = {.interrupt = interrupt, .tell = tell, .now = now, .configure = configure, .context = fake},
 	    .backend = backend,
 	    .backend_out = backend_out,
 	};
@@ -83,5 +94,6 @@ void fake_device_end(struct fake_device *fake)
 {
 	fake_hook = NULL;
 	free(fake->ram);
+	free(fake->device.state);
 	fake->ram = NULL;
 }

@@ -45,8 +45,9 @@ void put_header(uint32_t type, uint64_t sector)
 
 uint8_t request(uint32_t type, uint64_t sector, uint32_t size, uint32_t *used)
 {
+	bool from_driver = type == OUT || type == DISCARD || type == WRITE_ZEROES;
 	const struct fake_buffer buffers[] = {
-	    {HEADER, 16, 0}, {DATA, size, type == OUT ? 0 : WRITE}, {STATUS, 1, WRITE}};
+	    {HEADER, 16, 0}, {DATA, size, from_driver ? 0 : WRITE}, {STATUS, 1, WRITE}};
 	uint32_t id;
 
 	put_header(type, sector);

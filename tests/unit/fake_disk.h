@@ -15,6 +15,8 @@ enum {
 	OUT = 1,
 	FLUSH = 4,
 	GET_ID = 8,
+	DISCARD = 11,
+	WRITE_ZEROES = 13,
 	OK = 0,
 	IOERR = 1,
 	UNSUPP = 2,

@@ -4,8 +4,8 @@
 #ifndef TESTS_UNIT_FAKE_KERNEL_H
 #define TESTS_UNIT_FAKE_KERNEL_H
 
+#include "monitor/layout.h"
 #include "monitor/vmm/kernel.h"
-#include "monitor/vmm/layout.h"
 
 #include <check.h>
 #include <errno.h>

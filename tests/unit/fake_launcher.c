@@ -77,7 +77,7 @@ static void make_plan(struct plan *plan)
 {
 	*plan = (struct plan){
 	    .magic = PLAN_MAGIC,
-	    .version = PLAN_VERSION,
+	    .version = plan_version(),
 	    .size = sizeof(*plan),
 	    .name = "probe",
 	    .vcpus = 2,

@@ -2,6 +2,7 @@
 #include "tests/unit/fake_log.h"
 
 #include <check.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -55,7 +56,6 @@ void fake_context(struct record_context *context)
 	audit_add_u64(&packet, AUDIT_UID, 1000);
 	audit_add_u64(&packet, AUDIT_LOGIN_UID, 1001);
 	audit_add_u64(&packet, AUDIT_PID, 4321);
-	audit_add_u64(&packet, AUDIT_CLOCK, 1);
 	struct audit_view view = fake_view(&packet);
 	ck_assert(record_acceptable(&view, SENDER_LAUNCHER));
 	record_context_from(context, &view);
@@ -84,13 +84,15 @@ void fake_log_remove(struct fake_log *log, size_t at)
 
 static size_t write_next(struct fake_writer *writer, char line[static RECORD_MAX], enum audit_event event)
 {
+	static struct signer_start start;
 	static char key[NOTE_KEY_TEXT_SIZE];
 	struct audit_packet packet;
 	uint64_t sequence = writer->signer.tree.count + 1;
 	struct record_stamp stamp = {.sequence = sequence,
 				     .salt = {(uint8_t)(sequence - 1)},
 				     .time_ms = writer->time_ms++,
-				     .monotonic_ms = sequence};
+				     .monotonic_ms = sequence,
+				     .clock = CLOCK_SYNCHRONISED};
 	memcpy(stamp.previous, writer->signer.tree.head, sizeof(stamp.previous));
 	fake_event(&packet, event);
 	struct audit_view view = fake_view(&packet);
@@ -99,6 +101,8 @@ static size_t write_next(struct fake_writer *writer, char line[static RECORD_MAX
 		note_key_text(key, writer->signer.log, writer->signer.key.public_key);
 		view.fields[AUDIT_KEY] = (struct audit_value){.bytes = (const uint8_t *)key, .size = strlen(key)};
 	}
+	if (event == AUDIT_LOG_CONTINUED)
+		signer_continue(&writer->signer, writer->segment + 1, "log.jsonl", &start, &view);
 	size_t size = record_write(line, &writer->context, &stamp, &view, fake_sender(event));
 	ck_assert_uint_gt(size, 0);
 	return size;
@@ -135,6 +139,14 @@ void fake_writer_sign(struct fake_writer *writer, uint8_t next_seed)
 		signer_turn(&writer->signer, &next);
 }
 
+void fake_writer_rotate(struct fake_writer *writer)
+{
+	fake_writer_add(writer, AUDIT_LOG_ROTATED);
+	fake_writer_sign(writer, 0);
+	writer->segment++;
+	fake_writer_add(writer, AUDIT_LOG_CONTINUED);
+}
+
 void fake_log_make(struct fake_log *log, size_t count, bool closed, uint8_t run)
 {
 	struct fake_writer writer;
@@ -146,6 +158,27 @@ void fake_log_make(struct fake_log *log, size_t count, bool closed, uint8_t run)
 		return;
 	fake_writer_add(&writer, AUDIT_LOG_CLOSED);
 	fake_writer_sign(&writer, 0);
+}
+
+size_t fake_salts(const char *path)
+{
+	enum { DIGITS = 2 * RECORD_SALT_SIZE, MOST = 256 };
+	static char line[RECORD_MAX], salts[MOST][DIGITS + 1];
+	static const char key[] = "\"salt\":\"";
+	size_t count = 0;
+	FILE *file = fopen(path, "r");
+	ck_assert_ptr_nonnull(file);
+	for (; fgets(line, sizeof(line), file) != NULL; count++) {
+		const char *salt = strstr(line, key);
+		ck_assert_ptr_nonnull(salt);
+		ck_assert_uint_lt(count, MOST);
+		memcpy(salts[count], salt + sizeof(key) - 1, DIGITS);
+		ck_assert_uint_eq(strspn(salts[count], "0123456789abcdef"), DIGITS);
+		for (size_t i = 0; i < count; i++)
+			ck_assert_str_ne(salts[i], salts[count]);
+	}
+	fclose(file);
+	return count;
 }
 
 void fake_log_free(struct fake_log *log)

@@ -26,16 +26,22 @@ void fake_log_insert(struct fake_log *log, size_t at, const char *line, size_t s
 void fake_log_remove(struct fake_log *log, size_t at);
 void fake_log_free(struct fake_log *log);
 
+/* How many lines a log's file has; fails the test when one has no salt, or two have the same. */
+size_t fake_salts(const char *path);
+
 /* Writes a log as the auditor does, with keys that are known: a copy of it goes on from the same place. */
 struct fake_writer {
 	struct fake_log *log; /* lines are added at its end */
 	struct record_context context;
 	struct signer signer;
 	uint64_t time_ms; /* of the next record */
+	uint64_t segment; /* rotations so far */
 };
 /* Opens the log, too. */
 void fake_writer_begin(struct fake_writer *writer, struct fake_log *log, uint8_t run, uint8_t seed);
 void fake_writer_add(struct fake_writer *writer, enum audit_event event);
+/* Ends a segment and begins the next, whose first line is the log's next then. */
+void fake_writer_rotate(struct fake_writer *writer);
 /* A checkpoint; with a seed the epoch ends and the next key is made from that. */
 void fake_writer_sign(struct fake_writer *writer, uint8_t next_seed);
 

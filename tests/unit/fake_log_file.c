@@ -14,6 +14,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+static const struct host no_host; /* its folder of logs is nowhere */
+
 struct fake_log log_;
 char path[64], output[1 << 20];
 
@@ -57,7 +59,7 @@ int command(const char *first, const char *second)
 	fflush(stdout);
 	dup2(file, STDOUT_FILENO);
 	optind = 0;
-	int status = command_audit(second == NULL ? 3 : 4, words, NULL);
+	int status = command_audit(second == NULL ? 3 : 4, words, &no_host);
 	fflush(stdout);
 	dup2(saved, STDOUT_FILENO);
 	ssize_t size = pread(file, output, sizeof(output) - 1, 0);
@@ -102,10 +104,11 @@ void expect(enum verdict expected, uint64_t line)
 
 int script(const char *const options[])
 {
-	char *words[8] = {(char[]){"python3"}, (char[]){"docs/verify.py"}};
-	size_t count = 2;
-	while (options[count - 2] != NULL) {
-		words[count] = (char *)(uintptr_t)options[count - 2];
+	enum { OWN = 4 }; /* words: it needs no package and no environment */
+	char *words[12] = {(char[]){"python3"}, (char[]){"-I"}, (char[]){"-S"}, (char[]){"docs/verify.py"}};
+	size_t count = OWN;
+	while (options[count - OWN] != NULL) {
+		words[count] = (char *)(uintptr_t)options[count - OWN];
 		count++;
 	}
 	words[count] = path;

@@ -6,7 +6,7 @@
 void fake_plan(struct plan *plan)
 {
 	*plan = (struct plan){.magic = PLAN_MAGIC,
-			      .version = PLAN_VERSION,
+			      .version = plan_version(),
 			      .size = sizeof(*plan),
 			      .name = "web-7",
 			      .run_id = {0xaa, 0xbb},

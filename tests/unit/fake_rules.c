@@ -11,17 +11,24 @@ enum { LINE_MAX_SIZE = 256 };
 
 const struct plan fake_rules_plan = {
     .magic = PLAN_MAGIC,
-    .version = PLAN_VERSION,
     .size = sizeof(struct plan),
     .name = "filters",
     .vcpus = 3,
-    .device_count = 5,
+    .device_count = 10,
     .ram_size = PLAN_RAM_MIN,
-    .devices = {{.kind = DEVICE_DISK, .name = "read-only", .as.disk = {.sectors = 1, .read_only = 1}},
-		{.kind = DEVICE_DISK, .name = "read-write", .operations = 1, .as.disk = {.sectors = 1}},
-		{.kind = DEVICE_CONSOLE, .name = "with-input", .as.console = {.has_input = 1}},
-		{.kind = DEVICE_CONSOLE, .name = "output-only"},
-		{.kind = DEVICE_ENTROPY, .name = "entropy", .bandwidth = 1}},
+    .devices =
+	{{.kind = DEVICE_DISK, .name = "read-only", .as.disk = {.sectors = 1, .read_only = 1}},
+	 {.kind = DEVICE_DISK, .name = "read-write", .operations = 1, .as.disk = {.sectors = 1, .growth = 1}},
+	 {.kind = DEVICE_CONSOLE, .name = "with-input", .as.console = {.has_input = 1, .output_max = 1}},
+	 {.kind = DEVICE_CONSOLE, .name = "output-only"},
+	 {.kind = DEVICE_ENTROPY, .name = "entropy", .bandwidth = 1},
+	 {.kind = DEVICE_NETWORK, .name = "tap", .as.network = 0, .bandwidth = 1},
+	 {.kind = DEVICE_NETWORK, .name = "passt", .as.network = 1},
+	 {.kind = DEVICE_BALLOON, .name = "balloon"},
+	 {.kind = DEVICE_VSOCK, .name = "vsock", .operations = 1, .as.vsock = {.connections = 5, .buffer = 4096}},
+	 {.kind = DEVICE_DISK, .name = "kept", .as.disk = {.sectors = 1, .overlay = PLAN_OVERLAY_KEEP, .growth = 1}}},
+    .network_count = 2,
+    .networks = {{.mtu = PLAN_MTU_MIN}, {.mtu = PLAN_MTU_MIN, .is_passt = 1}},
 };
 
 static void read_argument(struct fake_argument *argument, char *text)
@@ -61,9 +68,8 @@ static void read_rule(struct fake_thread *thread, char *call, unsigned line)
 
 static void read_thread(struct fake_thread *thread, const char *line)
 {
-	char kind[8];
-	ck_assert_int_eq(sscanf(line, "thread %31s %u %7s %u", thread->name, &thread->role, kind, &thread->most), 4);
-	thread->is_vcpu = strcmp(kind, "vcpu") == 0;
+	ck_assert_int_eq(
+	    sscanf(line, "thread %31s %u %u %u", thread->name, &thread->role, &thread->thread, &thread->most), 4);
 }
 
 void fake_rules_read(struct fake_thread threads[static FAKE_THREADS])

@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { FAKE_ARGUMENTS = 6, FAKE_VALUES_MAX = 16, FAKE_RULES_MAX = 32, FAKE_THREADS = 9 };
+enum { FAKE_ARGUMENTS = 6, FAKE_VALUES_MAX = 16, FAKE_RULES_MAX = 32, FAKE_THREADS = 16 };
 
 struct fake_argument {
 	enum { FAKE_ANYTHING, FAKE_LOW, FAKE_WHOLE, FAKE_AT_MOST } kind;
@@ -27,8 +27,8 @@ struct fake_rule {
 struct fake_thread {
 	char name[32];
 	unsigned role;
-	bool is_vcpu;
-	unsigned most; /* system calls */
+	unsigned thread; /* as in lockdown_thread */
+	unsigned most;   /* system calls */
 	struct fake_rule rules[FAKE_RULES_MAX];
 	size_t count;
 };

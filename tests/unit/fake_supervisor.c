@@ -10,7 +10,11 @@ struct fake_supervisor fake;
 
 void send_to_member(uint32_t member, const struct message *message)
 {
-	ck_assert_uint_eq(member, MEMBER_MONITOR);
+	if (member != MEMBER_MONITOR) {
+		fake.to_device = *message;
+		fake.to_device_member = member;
+		return;
+	}
 	ck_assert_uint_lt(fake.to_monitor_count, FAKE_SENT_MAX);
 	fake.to_monitor[fake.to_monitor_count++] = *message;
 }
@@ -20,6 +24,16 @@ void send_to_launcher(struct supervisor *vm, const struct message *message)
 	ck_assert_ptr_eq(vm, &fake.vm);
 	ck_assert_uint_lt(fake.to_launcher_count, FAKE_SENT_MAX);
 	fake.to_launcher[fake.to_launcher_count++] = *message;
+}
+
+int hand_to_launcher(const struct message *message, int connection)
+{
+	ck_assert_int_ge(connection, 0);
+	if (fake.launcher_is_busy)
+		return -1;
+	ck_assert_uint_lt(fake.to_launcher_count, FAKE_SENT_MAX);
+	fake.to_launcher[fake.to_launcher_count++] = *message;
+	return 0;
 }
 
 void fake_supervisor_begin(uint64_t now)

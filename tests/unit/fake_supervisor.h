@@ -12,7 +12,10 @@ struct fake_supervisor {
 	struct supervisor vm;
 	int auditor; /* the other end of SUPERVISOR_FD_AUDIT */
 	struct message to_monitor[FAKE_SENT_MAX], to_launcher[FAKE_SENT_MAX];
+	struct message to_device; /* the last one, and to which member */
+	uint32_t to_device_member;
 	unsigned to_monitor_count, to_launcher_count;
+	bool launcher_is_busy; /* takes no deed */
 };
 extern struct fake_supervisor fake;
 

@@ -9,12 +9,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 static const struct jail_caps caps = {.memory_bytes = 64 << 20, .cpu_percent = 150, .tasks = 12};
@@ -100,7 +103,7 @@ START_TEST(every_process_is_in_it)
 	struct jail_cgroup *cgroup = create();
 	fake_vm_make(&vm);
 	ck_assert_msg(fake_vm_start(&vm, cgroup) == 0, "%s", vm.why);
-	for (int i = 0; i < CONTROLLERS; i++) {
+	for (int i = 0; i < CONTROLLER_CPUSET; i++) {
 		char path[CGROUP_PATH_SIZE + 96];
 		bool in[FAKE_PROGRAMS] = {false};
 		int pid, count = 0;
@@ -117,6 +120,17 @@ START_TEST(every_process_is_in_it)
 	}
 	for (int i = 0; i < FAKE_PROGRAMS; i++)
 		ck_assert_uint_eq(fake_vm_hear(&vm, i).type, MESSAGE_LOCKED);
+	for (int i = 0; i < FAKE_PROGRAMS; i++) {
+		char text[JAIL_CGROUP_TEXT_SIZE], path[sizeof(name) + 16];
+		jail_cgroup_of(vm.programs[i].pid, text);
+		snprintf(path, sizeof(path), ":/cofferdam/%s", name);
+		ck_assert_msg(strstr(text, path) != NULL, "%s", text);
+		for (int j = 0; j < CONTROLLER_CPUSET; j++)
+			ck_assert_msg(strstr(text, places.in_unified[j] ? "v2:" : controller_names[j]) != NULL, "%s",
+				      text);
+		jail_cgroup_of(getpid(), text);
+		ck_assert_str_eq(text, "");
+	}
 	fake_vm_end(&vm);
 	jail_cgroup_remove(cgroup);
 	for (int i = 0; i < CONTROLLERS; i++)
@@ -142,29 +156,175 @@ START_TEST(too_few_tasks_fail_the_start)
 }
 END_TEST
 
-START_TEST(a_kill_at_the_memory_cap_is_counted)
+static struct jail_usage usage_of(const struct jail_cgroup *cgroup)
 {
-	char procs[CGROUP_PATH_SIZE + 96], self[16];
+	struct jail_usage usage;
+	jail_cgroup_usage(cgroup, &usage);
+	return usage;
+}
+
+/* A child that is in the group of every controller and then does `deed`; how it ended. */
+static int within(void (*deed)(void))
+{
 	int status;
-	if (!may_cap())
-		return;
-	struct jail_cgroup *cgroup = create();
-	ck_assert_uint_eq(jail_cgroup_oom_kills(cgroup), 0);
-	snprintf(procs, sizeof(procs), "%s/cgroup.procs", group(CONTROLLER_MEMORY));
 	pid_t child = fork();
 	if (child == 0) {
-		int file = open(procs, O_WRONLY);
-		int size = snprintf(self, sizeof(self), "%d", (int)getpid());
-		char *memory = mmap(NULL, 128 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-		if (write(file, self, (size_t)size) == size)
-			memset(memory, 1, 128 << 20);
+		for (int i = 0; i < CONTROLLERS; i++)
+			if (is_there(i) && cgroup_write(group(i), "cgroup.procs", "0") != 0)
+				_exit(100);
+		deed();
 		_exit(0);
 	}
 	ck_assert_int_eq(waitpid(child, &status, 0), child);
-	ck_assert(WIFSIGNALED(status));
-	ck_assert_uint_eq(jail_cgroup_oom_kills(cgroup), 1);
+	return status;
+}
+
+static void take_128_mib(void)
+{
+	memset(mmap(NULL, 128 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), 1, 128 << 20);
+}
+
+START_TEST(a_kill_at_the_memory_cap_is_counted)
+{
+	if (!may_cap())
+		return;
+	struct jail_cgroup *cgroup = create();
+	ck_assert_uint_eq(usage_of(cgroup).oom_kills, 0);
+	ck_assert(WIFSIGNALED(within(take_128_mib)));
+	ck_assert_uint_eq(usage_of(cgroup).oom_kills, 1);
+	ck_assert_uint_le(usage_of(cgroup).memory_peak_bytes, 64 << 20);
+	ck_assert_uint_gt(usage_of(cgroup).memory_peak_bytes, 60 << 20);
 	jail_cgroup_remove(cgroup);
-	ck_assert_uint_eq(jail_cgroup_oom_kills(NULL), 0);
+	ck_assert_uint_eq(usage_of(NULL).oom_kills, 0);
+}
+END_TEST
+
+static void fork_beyond_the_cap(void)
+{
+	pid_t children[24];
+	unsigned refused = 0;
+	for (unsigned i = 0; i < 2 * caps.tasks; i++) {
+		children[i] = fork();
+		if (children[i] == 0) {
+			pause();
+			_exit(0);
+		}
+		refused += children[i] < 0 && errno == EAGAIN;
+	}
+	for (unsigned i = 0; i < 2 * caps.tasks; i++)
+		if (children[i] > 0)
+			kill(children[i], SIGKILL);
+	while (wait(NULL) > 0)
+		continue;
+	_exit(refused == caps.tasks + 1 ? 0 : 1); /* we are one of them */
+}
+
+START_TEST(tasks_beyond_the_cap_are_refused_and_counted)
+{
+	if (!may_cap())
+		return;
+	struct jail_cgroup *cgroup = create();
+	ck_assert_uint_eq(usage_of(cgroup).tasks_refused, 0);
+	ck_assert_int_eq(within(fork_beyond_the_cap), 0);
+	ck_assert_uint_eq(usage_of(cgroup).tasks_refused, caps.tasks + 1);
+	jail_cgroup_remove(cgroup);
+}
+END_TEST
+
+static uint64_t own_cpu_us(void)
+{
+	struct timespec time;
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+	return (uint64_t)time.tv_sec * 1000000 + (uint64_t)time.tv_nsec / 1000;
+}
+
+static void burn_half_a_second(void)
+{
+	while (own_cpu_us() < 500000)
+		continue;
+}
+
+static uint64_t milliseconds_within(void (*deed)(void))
+{
+	struct timespec before, after;
+	clock_gettime(CLOCK_MONOTONIC, &before);
+	ck_assert_int_eq(within(deed), 0);
+	clock_gettime(CLOCK_MONOTONIC, &after);
+	return (uint64_t)((after.tv_sec - before.tv_sec) * 1000 + (after.tv_nsec - before.tv_nsec) / 1000000);
+}
+
+START_TEST(the_quota_holds_back_and_is_counted_and_can_be_changed)
+{
+	const struct jail_caps less = {.cpu_percent = 25};
+	if (!may_cap())
+		return;
+	struct jail_cgroup *cgroup = create();
+	ck_assert_int_eq(jail_cgroup_change(cgroup, &less, why), 0);
+	ck_assert_str_eq(value(CONTROLLER_PIDS, "pids.max", "pids.max"), "12"); /* as it was */
+	/* 20 periods of 25 ms; in its last one it need not wait. A busy machine makes it longer, never shorter; where
+	   others leave it less than that, it is held back less often. */
+	ck_assert_uint_ge(milliseconds_within(burn_half_a_second), 1800);
+	ck_assert_uint_gt(usage_of(cgroup).cpu_held_back, 0);
+	if (places.in_unified[CONTROLLER_CPU])
+		ck_assert_uint_ge(usage_of(cgroup).cpu_us, 500000);
+	jail_cgroup_remove(cgroup);
+}
+END_TEST
+
+START_TEST(memory_in_use_is_not_taken_away)
+{
+	const struct jail_caps more = {.memory_bytes = 96 << 20}, less = {.memory_bytes = 48 << 20};
+	if (!may_cap())
+		return;
+	struct jail_cgroup *cgroup = create();
+	ck_assert_msg(jail_cgroup_change(cgroup, &more, why) == 0, "%s", why);
+	ck_assert_str_eq(value(CONTROLLER_MEMORY, "memory.max", "memory.limit_in_bytes"), "100663296");
+	ck_assert_msg(jail_cgroup_change(cgroup, &less, why) == 0, "%s", why);
+	ck_assert_str_eq(value(CONTROLLER_MEMORY, "memory.max", "memory.limit_in_bytes"), "50331648");
+	ck_assert_int_eq(jail_cgroup_change(NULL, &less, why), -1); /* a VM without a group */
+	jail_cgroup_remove(cgroup);
+}
+END_TEST
+
+static void expect_first_processor_alone(void)
+{
+	cpu_set_t set;
+	_exit(sched_getaffinity(0, sizeof(set), &set) == 0 && CPU_COUNT(&set) == 1 && CPU_ISSET(0, &set) ? 0 : 1);
+}
+
+static void try_others(void)
+{
+	cpu_set_t set;
+	CPU_ZERO(&set);
+	for (int i = 1; i < CPU_SETSIZE; i++)
+		CPU_SET(i, &set);
+	if (sched_setaffinity(0, sizeof(set), &set) == 0)
+		_exit(1);
+	expect_first_processor_alone();
+}
+
+START_TEST(a_cpuset_holds_whoever_tries_to_leave_it)
+{
+	const struct jail_caps first = {.cpus = "0"}, none = {.cpus = "1000"}, some = {.cpus = "0,1000"};
+	if (!may_cap())
+		return;
+	struct jail_cgroup *cgroup = create();
+	ck_assert(!is_there(CONTROLLER_CPUSET) || places.in_unified[CONTROLLER_CPUSET]); /* not asked for */
+	jail_cgroup_remove(cgroup);
+	const struct jail_caps all = {
+	    .memory_bytes = caps.memory_bytes, .cpu_percent = 150, .tasks = caps.tasks, .cpus = "0"};
+	cgroup = jail_cgroup_create(name, &all, why);
+	ck_assert_msg(cgroup != NULL, "%s", why);
+	ck_assert_str_eq(value(CONTROLLER_CPUSET, "cpuset.cpus.effective", "cpuset.effective_cpus"), "0");
+	ck_assert_int_eq(within(expect_first_processor_alone), 0);
+	ck_assert_int_eq(within(try_others), 0);
+	ck_assert_int_eq(jail_cgroup_change(cgroup, &first, why), 0);
+	jail_cgroup_remove(cgroup);
+	ck_assert(!is_there(CONTROLLER_CPUSET));
+	ck_assert_ptr_null(jail_cgroup_create(name, &none, why));
+	ck_assert_msg(strstr(why, "limits: cpuset names a processor") != NULL, "says: %s", why);
+	ck_assert_ptr_null(jail_cgroup_create(name, &some, why));
+	ck_assert(!is_there(CONTROLLER_CPUSET));
 }
 END_TEST
 
@@ -269,6 +429,10 @@ int main(void)
 	tcase_add_test(jail, every_process_is_in_it);
 	tcase_add_test(jail, too_few_tasks_fail_the_start);
 	tcase_add_test(jail, a_kill_at_the_memory_cap_is_counted);
+	tcase_add_test(jail, tasks_beyond_the_cap_are_refused_and_counted);
+	tcase_add_test(jail, the_quota_holds_back_and_is_counted_and_can_be_changed);
+	tcase_add_test(jail, memory_in_use_is_not_taken_away);
+	tcase_add_test(jail, a_cpuset_holds_whoever_tries_to_leave_it);
 	tcase_add_test(jail, what_a_check_says_a_start_would_say);
 	tcase_add_test(jail, what_was_left_behind_is_collected);
 	tcase_add_test(jail, a_left_over_group_is_taken_over);

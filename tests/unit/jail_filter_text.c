@@ -19,12 +19,12 @@ static bool prints(unsigned role, const char *call, const char *condition)
 
 START_TEST(rules_are_printed_in_words)
 {
-	ck_assert(prints(ROLE_DEVICE, "preadv", "fd = 9 (DEVICE_FD_BACKEND), count <= 256"));
+	ck_assert(prints(ROLE_DEVICE, "preadv2", "fd = 9 (DEVICE_FD_BACKEND), count <= 256, flags = 0"));
 	ck_assert(!prints(ROLE_DEVICE, "fdatasync", "fd = 9 (DEVICE_FD_BACKEND)"));
 	ck_assert(prints(ROLE_DEVICE + 1, "fdatasync", "fd = 9 (DEVICE_FD_BACKEND)"));
-	ck_assert(prints(ROLE_MONITOR, "ioctl", "fd in 29 30 31 (vCPUs), request = KVM_RUN, argument = 0"));
+	ck_assert(prints(ROLE_MONITOR, "ioctl", "fd in 49 50 51 (each its own vCPU), request = KVM_RUN, argument = 0"));
 	ck_assert(prints(ROLE_MONITOR, "futex", "operation = FUTEX_WAIT_PRIVATE, timeout = 0"));
-	ck_assert(prints(ROLE_MONITOR, "write", "fd in 11 15 19 23 27 (device interrupts), size = 8"));
+	ck_assert(prints(ROLE_MONITOR, "write", "fd in 11 15 19 23 27 31 35 39 43 47 (device interrupts), size = 8"));
 }
 END_TEST
 
@@ -37,7 +37,7 @@ START_TEST(each_printed_rule_has_a_reason)
 	size_t printed = 0, count = jail_filter_rules(thread->role, &fake_rules_plan, rules);
 	for (size_t i = 0; i < count; i++) {
 		ck_assert_str_ne(rules[i].reason, "");
-		printed += rules[i].thread == (thread->is_vcpu ? THREAD_VCPU : THREAD_MAIN);
+		printed += rules[i].thread == (thread->thread == THREAD_MAIN ? THREAD_MAIN : THREAD_VCPU);
 	}
 	ck_assert_uint_eq(printed, thread->count);
 }
@@ -82,7 +82,7 @@ START_TEST(each_call_is_named_where_it_is_made)
 	const struct fake_thread *thread = &threads[_i];
 	unsigned role = thread->role < ROLE_DEVICE ? thread->role : ROLE_DEVICE;
 	size_t at = 0;
-	while (files[at].role != role || files[at].is_vcpu != thread->is_vcpu)
+	while (files[at].role != role || files[at].is_vcpu != (thread->thread != THREAD_MAIN))
 		at++;
 	FILE *file = fopen(files[at].file, "re");
 	ck_assert_ptr_nonnull(file);

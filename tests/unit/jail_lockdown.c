@@ -127,6 +127,19 @@ START_TEST(a_plan_that_does_not_check_is_refused)
 }
 END_TEST
 
+/* Launcher and program were built with other headers. */
+START_TEST(another_builds_plan_is_refused)
+{
+	if (!fake_may_jail())
+		return;
+	fake_vm_make(&vm);
+	struct plan plan = vm.plan;
+	plan.version++;
+	replace(FAKE_DEVICE, FD_PLAN, fake_sealed(&plan, sizeof(plan)));
+	expect_refusal(FAILURE_PLAN, ROLE_DEVICE);
+}
+END_TEST
+
 START_TEST(a_plan_without_this_device_is_refused)
 {
 	if (!fake_may_jail())
@@ -326,7 +339,7 @@ static const struct {
     {"liar", SIGSYS, 1, UINT64_MAX},
     {"no-page", SIGSEGV, 0, 0},
     {"no-room", SIGSEGV, 0, 0},
-    {"enter", SIGILL, 1, SYS_ppoll},
+    {"enter", SIGSYS, 1, SYS_ppoll},
 };
 
 START_TEST(the_handler_cannot_be_got_round)
@@ -349,6 +362,7 @@ int main(void)
 	tcase_add_test(jail, one_descriptor_too_many_is_refused);
 	tcase_add_test(jail, one_descriptor_too_few_is_refused);
 	tcase_add_test(jail, a_plan_that_does_not_check_is_refused);
+	tcase_add_test(jail, another_builds_plan_is_refused);
 	tcase_add_test(jail, a_plan_without_this_device_is_refused);
 	tcase_add_test(jail, a_plan_that_can_change_is_refused);
 	tcase_add_test(jail, another_roles_filters_are_refused);

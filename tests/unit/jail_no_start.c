@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
@@ -66,6 +67,36 @@ START_TEST(a_descriptor_that_is_not_open_fails_the_start)
 	close(vm.descriptors[FAKE_MONITOR][MONITOR_FD_KVM]);
 	vm.descriptors[FAKE_MONITOR][MONITOR_FD_KVM] = 9999;
 	expect_failure("place the descriptors for hold: Bad file descriptor");
+}
+END_TEST
+
+/* Who asks for that has the log's writer, to tell it why, and nothing else. */
+START_TEST(an_auditor_that_is_spared_lives_on)
+{
+	if (!fake_may_jail())
+		return;
+	const struct jail_ids ids = {.first = FAKE_FIRST_ID};
+	fake_vm_make(&vm);
+	close(vm.descriptors[FAKE_MONITOR][MONITOR_FD_KVM]);
+	vm.descriptors[FAKE_MONITOR][MONITOR_FD_KVM] = 9999;
+	for (int i = 0; i < FAKE_PROGRAMS; i++)
+		vm.programs[i].pidfd = -1;
+	struct jail_stage *stage = jail_stage(&ids, NULL, vm.why);
+	ck_assert_ptr_nonnull(stage);
+	ck_assert_int_eq(jail_stage_go(stage, vm.programs, FAKE_PROGRAMS, vm.why), 0);
+	ck_assert_int_eq(jail_stage_finish(stage, vm.programs, true, vm.why), -1);
+	ck_assert_msg(strstr(vm.why, "place the descriptors for hold") != NULL, "says: %s", vm.why);
+	struct pollfd auditor = {.fd = vm.programs[FAKE_AUDITOR].pidfd, .events = POLLIN};
+	ck_assert_int_ge(auditor.fd, 0);
+	ck_assert_int_eq(poll(&auditor, 1, 0), 0);
+	ck_assert_int_eq(kill(vm.programs[FAKE_AUDITOR].pid, SIGKILL), 0);
+	ck_assert_int_eq(waitpid(-1, NULL, 0), vm.programs[FAKE_AUDITOR].pid);
+	ck_assert_int_eq(waitpid(-1, NULL, WNOHANG), -1); /* no other child is left */
+	for (int i = FAKE_AUDITOR + 1; i < FAKE_PROGRAMS; i++)
+		ck_assert_int_eq(vm.programs[i].pidfd, -1);
+	close(vm.programs[FAKE_AUDITOR].pidfd);
+	vm.programs[FAKE_AUDITOR].pidfd = -1;
+	fake_vm_end(&vm);
 }
 END_TEST
 
@@ -242,6 +273,7 @@ int main(void)
 	tcase_add_test(jail, a_program_that_is_none_fails_the_start);
 	tcase_add_test(jail, a_supervisor_that_does_not_start_fails_the_start);
 	tcase_add_test(jail, a_descriptor_that_is_not_open_fails_the_start);
+	tcase_add_test(jail, an_auditor_that_is_spared_lives_on);
 	tcase_add_test(jail, ids_that_cannot_be_mapped_fail_the_start);
 	tcase_add_test(jail, namespaces_that_are_not_to_be_had_fail_the_start);
 	tcase_add_test(jail, the_first_two_must_be_auditor_and_supervisor);

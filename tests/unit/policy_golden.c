@@ -7,6 +7,7 @@
  */
 #include "policy/host.h"
 #include "policy/policy.h"
+#include "tests/unit/fake_golden.h"
 #include "tests/unit/run_suite.h"
 
 #include <dirent.h>
@@ -18,38 +19,6 @@ enum { CASES_MAX = 400, NAME_SIZE = 96 };
 
 static char cases[CASES_MAX][NAME_SIZE];
 static int case_count;
-
-static const char *folder(void)
-{
-	const char *given = getenv("POLICY_GOLDEN");
-
-	return given == NULL ? "tests/policy" : given;
-}
-
-static char *read_file(const char *name, const char *suffix, size_t *size)
-{
-	char path[4096];
-	char *bytes = malloc(1 << 20);
-	FILE *file;
-
-	snprintf(path, sizeof(path), "%s/%s%s", folder(), name, suffix);
-	file = fopen(path, "rb");
-	ck_assert_msg(file != NULL, "%s is missing", path);
-	*size = fread(bytes, 1, (1 << 20) - 1, file);
-	bytes[*size] = '\0';
-	fclose(file);
-	return bytes;
-}
-
-static void write_file(const char *name, const char *suffix, const char *bytes, size_t size)
-{
-	char path[4096];
-	FILE *file;
-
-	snprintf(path, sizeof(path), "%s/%s%s", folder(), name, suffix);
-	file = fopen(path, "wb");
-	ck_assert(file != NULL && fwrite(bytes, 1, size, file) == size && fclose(file) == 0);
-}
 
 static void print_value(const struct policy_value *value, void *context)
 {
@@ -72,11 +41,11 @@ static struct host *load_host(const char *name)
 	char *bytes;
 	size_t size;
 
-	snprintf(path, sizeof(path), "%s/%s.host", folder(), name);
+	snprintf(path, sizeof(path), "%s/%s.host", golden_folder(), name);
 	if (access(path, F_OK) != 0)
 		return NULL;
 	problems_init(&problems);
-	bytes = read_file(name, ".host", &size);
+	bytes = golden_read(name, ".host", &size);
 	host = host_parse_buffer("host.yaml", bytes, size, &problems);
 	ck_assert_msg(host != NULL, "%s: %s", path, problems.list[0].message);
 	problems_free(&problems);
@@ -118,18 +87,11 @@ static char *render(const char *name, const char *bytes, size_t size, size_t *le
 START_TEST(looks_as_expected)
 {
 	const char *name = cases[_i];
-	size_t size, length, expected_length;
-	char *bytes = read_file(name, ".yaml", &size), *expected;
+	size_t size, length;
+	char *bytes = golden_read(name, ".yaml", &size);
 	char *text = render(name, bytes, size, &length);
 
-	if (getenv("POLICY_GOLDEN_WRITE") != NULL)
-		write_file(name, ".expected", text, length);
-	expected = read_file(name, ".expected", &expected_length);
-	ck_assert_msg(length == expected_length && memcmp(text, expected, length) == 0,
-		      "%s.yaml gives\n%s\nand not the expected\n%s", name, text, expected);
-	for (size_t i = 0; i < length; i++)
-		ck_assert_msg(text[i] == '\n' || (unsigned char)text[i] >= 0x20, "a control character is shown");
-	free(expected);
+	golden_compare(name, text, length);
 	free(text);
 	free(bytes);
 }
@@ -142,7 +104,7 @@ static int by_name(const void *a, const void *b)
 
 static void find_cases(void)
 {
-	DIR *directory = opendir(folder());
+	DIR *directory = opendir(golden_folder());
 	struct dirent *entry;
 
 	while (directory != NULL && (entry = readdir(directory)) != NULL) {
@@ -160,7 +122,12 @@ static void find_cases(void)
 
 START_TEST(there_are_many)
 {
-	ck_assert_int_ge(case_count, 60);
+	int mistakes = 0;
+
+	for (int i = 0; i < case_count; i++)
+		mistakes += strncmp(cases[i], "good-", 5) != 0;
+	ck_assert_int_ge(mistakes, 250);
+	ck_assert_int_lt(case_count, CASES_MAX); /* none was left out */
 }
 END_TEST
 

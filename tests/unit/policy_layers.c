@@ -1,5 +1,6 @@
 /* Promises of policy/load.c and policy/layers.c with real files: what extends what, from where, and what a layer may
  * change. How ceilings are refused is also in tests/policy (ceiling-*). */
+#include "policy/drift.h"
 #include "policy/host.h"
 #include "policy/policy.h"
 #include "tests/unit/fake_policy.h"
@@ -246,6 +247,32 @@ START_TEST(hash_is_of_all_files)
 }
 END_TEST
 
+/* Of a running VM: any file that it was read from, changed, gone, or no longer what it was. */
+START_TEST(drift_is_of_any_file)
+{
+	char why[PROBLEM_TEXT_SIZE] = "";
+
+	make_file("vm/base.yaml", BASE, 0644);
+	struct policy *policy = load_good("extends: base.yaml\n");
+	ck_assert_int_eq(policy_drift(policy, why), 0);
+	make_file("vm/base.yaml", BASE "# another\n", 0644);
+	ck_assert_int_eq(policy_drift(policy, why), 1);
+	make_file("vm/base.yaml", BASE, 0644);
+	ck_assert_int_eq(policy_drift(policy, why), 0);
+	make_file("vm/p.yaml", HEAD "extends: base.yaml\n# another\n", 0644);
+	ck_assert_int_eq(policy_drift(policy, why), 1);
+	make_file("vm/p.yaml", HEAD "extends: base.yaml\n", 0644);
+	ck_assert_int_eq(policy_drift(policy, why), 0);
+	ck_assert_int_eq(rename("vm/base.yaml", "vm/other.yaml"), 0);
+	ck_assert_int_eq(policy_drift(policy, why), -1);
+	ck_assert_str_eq(why, "base.yaml: cannot be opened: No such file or directory");
+	ck_assert_int_eq(symlink("other.yaml", "vm/base.yaml"), 0);
+	ck_assert_int_eq(policy_drift(policy, why), -1);
+	ck_assert_str_eq(why, "base.yaml: this is a symbolic link");
+	policy_free(policy);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("policy_layers");
@@ -262,6 +289,7 @@ int main(void)
 	tcase_add_test(tcase, mistakes_of_a_base_are_its_own);
 	tcase_add_test(tcase, ceilings_and_defaults_reach_through_the_chain);
 	tcase_add_test(tcase, hash_is_of_all_files);
+	tcase_add_test(tcase, drift_is_of_any_file);
 	suite_add_tcase(suite, tcase);
 	return run_suite(suite);
 }

@@ -19,17 +19,25 @@ START_TEST(json_says_the_same_as_the_text)
 	char *text;
 
 	ck_assert_ptr_null(parse("cofferdam: 1\nname: \"\\e[2J\"\nkernle: builtin\n"));
-	text = problems_json(&problems);
+	text = problems_json(&problems, true);
 	root = json_loads(text, 0, NULL);
 	ck_assert_ptr_nonnull(root);
 	ck_assert_str_eq(json_string_value(json_object_get(root, "file")), "test.yaml");
 	ck_assert_uint_eq(json_array_size(json_object_get(root, "problems")), 3);
+	ck_assert_uint_eq(json_array_size(json_object_get(root, "run_refuses")), 0);
 	ck_assert_int_eq(json_integer_value(json_object_get(root, "more")), 0);
 	first = json_array_get(json_object_get(root, "problems"), 1);
 	ck_assert_int_eq(json_integer_value(json_object_get(first, "line")), 2);
 	ck_assert_int_eq(json_integer_value(json_object_get(first, "column")), 7);
 	ck_assert_str_eq(json_string_value(json_object_get(first, "message")), problems.list[1].message);
 	ck_assert_str_eq(json_string_value(json_object_get(first, "hint")), problems.list[1].hint);
+	json_decref(root);
+	free(text);
+	text = problems_json(&problems, false);
+	root = json_loads(text, 0, NULL);
+	ck_assert_uint_eq(json_array_size(json_object_get(root, "run_refuses")), 3);
+	ck_assert(json_is_array(json_object_get(root, "problems")));
+	ck_assert_uint_eq(json_array_size(json_object_get(root, "problems")), 0);
 	json_decref(root);
 	free(text);
 }
@@ -41,7 +49,7 @@ START_TEST(file_name_is_shown_safely)
 
 	ck_assert_ptr_null(policy_parse_buffer("a\x1b[2J\xff\n", "", 0, NULL, &problems));
 	ck_assert_str_eq(problems.files[0].name, "a\\x1b[2J\\xff\\x0a");
-	text = problems_json(&problems);
+	text = problems_json(&problems, true);
 	ck_assert_ptr_nonnull(text);
 	free(text);
 }

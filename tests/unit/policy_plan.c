@@ -12,12 +12,15 @@ static void teardown(void)
 
 START_TEST(plan_says_what_the_policy_says)
 {
-	struct policy *policy = parse_good("cofferdam: 1\nname: web-7\nkernel: builtin\ncmdline: quiet ro\n"
-					   "machine: {vcpus: 2, memory: 64MiB}\n"
-					   "disks: [{name: r, path: r.img, serial: SERIAL-OF-20-LETTERS},"
-					   " {name: s, scratch: 1MiB}]\n"
-					   "limits: {console: 2KiB, run_time: 3s}\ncontrol: {grace: 4ms}\n"
-					   "console: {input: stdin}\n");
+	struct policy *policy =
+	    parse_good("cofferdam: 1\nname: web-7\nkernel: builtin\ncmdline: quiet ro\n"
+		       "machine: {vcpus: 2, memory: 64MiB}\n"
+		       "disks: [{name: r, path: r.img, serial: SERIAL-OF-20-LETTERS},"
+		       " {name: s, scratch: 1MiB}]\n"
+		       "limits: {console: 2KiB, run_time: 3s}\ncontrol: {grace: 4ms}\n"
+		       "console: {input: stdin}\nballoon: {minimum: 32MiB, reporting: off}\n"
+		       "vsock: {cid: 7, path: v, guest_may_connect: [5, 7-9], host_may_connect: [1],"
+		       " limits: {connections: 3, new_connections: 4/s, buffer: 8KiB}}\n");
 	struct plan plan;
 
 	memset(&plan, 0xff, sizeof(plan));
@@ -29,7 +32,7 @@ START_TEST(plan_says_what_the_policy_says)
 	ck_assert_uint_eq(plan.ram_size, 64 * MIB);
 	ck_assert_uint_eq(plan.run_time_ms, 3000);
 	ck_assert_uint_eq(plan.grace_ms, 4);
-	ck_assert_uint_eq(plan.device_count, 4);
+	ck_assert_uint_eq(plan.device_count, 6);
 	ck_assert_uint_eq(plan.devices[0].kind, DEVICE_CONSOLE);
 	ck_assert_str_eq(plan.devices[0].name, "console");
 	ck_assert_uint_eq(plan.devices[0].as.console.output_max, 2048);
@@ -44,6 +47,19 @@ START_TEST(plan_says_what_the_policy_says)
 	ck_assert_uint_eq(plan.devices[2].as.disk.sectors, 2048);
 	ck_assert_mem_eq(plan.devices[2].as.disk.serial, "s\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 20);
 	ck_assert_uint_eq(plan.devices[3].kind, DEVICE_ENTROPY);
+	ck_assert_uint_eq(plan.devices[4].kind, DEVICE_BALLOON);
+	ck_assert_str_eq(plan.devices[4].name, "balloon");
+	ck_assert_uint_eq(plan.devices[4].as.balloon.minimum, 32 * MIB);
+	ck_assert_uint_eq(plan.devices[4].as.balloon.reporting, 0);
+	const struct plan_vsock *vsock = &plan.devices[5].as.vsock;
+	ck_assert_uint_eq(plan.devices[5].kind, DEVICE_VSOCK);
+	ck_assert_str_eq(plan.devices[5].name, "vsock");
+	ck_assert_uint_eq(plan.devices[5].operations, 4);
+	ck_assert(vsock->cid == 7 && vsock->connections == 3 && vsock->buffer == 8192);
+	ck_assert(vsock->guest_may.count == 2 && vsock->host_may.count == 1);
+	ck_assert(vsock->guest_may.ranges[0].first == 5 && vsock->guest_may.ranges[0].last == 5);
+	ck_assert(vsock->guest_may.ranges[1].first == 7 && vsock->guest_may.ranges[1].last == 9);
+	ck_assert(vsock->host_may.ranges[0].first == 1 && vsock->host_may.ranges[0].last == 1);
 	ck_assert(!plan_is_valid(&plan)); /* no size of the disk that is a file yet */
 	plan.devices[1].as.disk.sectors = 1;
 	ck_assert(plan_is_valid(&plan));

@@ -7,10 +7,12 @@
 #include "tests/unit/run_suite.h"
 
 #include <check.h>
+#include <errno.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -143,6 +145,55 @@ START_TEST(it_needs_no_more_than_it_gets)
 	tree_free(&tree);
 	processes.rlim_cur = 64; /* the leak checker starts one */
 	ck_assert_int_eq(setrlimit(RLIMIT_NPROC, &processes), 0);
+}
+END_TEST
+
+/* A reader may be started while another works: it has nothing of what that one says. */
+START_TEST(no_other_process_has_what_it_says)
+{
+	unsigned char there;
+	int status;
+
+	ck_assert(parse_apart(TEXT, strlen(TEXT)));
+	pid_t child = fork();
+	if (child == 0)
+		syscall(SYS_exit_group, mincore(tree.form, 1, &there) == -1 && errno == ENOMEM ? 0 : 1);
+	ck_assert_int_eq(waitpid(child, &status, 0), child);
+	ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	tree_free(&tree);
+}
+END_TEST
+
+START_TEST(two_are_read_at_once)
+{
+	struct tree other;
+
+	problems_free(&problems);
+	ck_assert(problems_set_bytes(&problems, 0, TEXT, strlen(TEXT)));
+	ck_assert(problems_set_bytes(&problems, 1, "a: b\n", 5));
+	ck_assert(tree_begin(&tree, TREE_APART, &problems, 0));
+	ck_assert(tree_begin(&other, TREE_APART, &problems, 1));
+	ck_assert(tree_end(&tree, &problems, 0));
+	ck_assert(tree_end(&other, &problems, 1));
+	ck_assert_uint_eq(tree.count, 8);
+	ck_assert_uint_eq(other.count, 2);
+	ck_assert_str_eq(other.nodes[1].key, "a");
+	ck_assert_str_eq(tree.nodes[1].key, "cofferdam");
+	tree_free(&tree);
+	tree_free(&other);
+}
+END_TEST
+
+/* Nobody waits for it any more, and nothing is left of it. */
+START_TEST(one_that_is_given_up_is_gone)
+{
+	problems_free(&problems);
+	ck_assert(problems_set_bytes(&problems, 0, TEXT, strlen(TEXT)));
+	ck_assert(tree_begin(&tree, TREE_APART, &problems, 0));
+	ck_assert_int_gt(tree.reader, 0);
+	tree_free(&tree);
+	ck_assert_int_eq(waitpid(-1, NULL, 0), -1);
+	ck_assert_int_eq(errno, ECHILD);
 }
 END_TEST
 
@@ -321,6 +372,9 @@ int main(void)
 	tcase_add_test(tcase, it_says_what_we_would);
 	tcase_add_loop_test(tcase, largest_files_are_bounded, 0, sizeof(units) / sizeof(units[0]));
 	tcase_add_test(tcase, no_system_call_gets_through);
+	tcase_add_test(tcase, no_other_process_has_what_it_says);
+	tcase_add_test(tcase, two_are_read_at_once);
+	tcase_add_test(tcase, one_that_is_given_up_is_gone);
 	tcase_add_test(tcase, it_needs_no_more_than_it_gets);
 	tcase_add_test(tcase, good_form_is_taken);
 	tcase_add_loop_test(tcase, broken_form_is_refused, 0, WRONGS);

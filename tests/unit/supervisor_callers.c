@@ -133,13 +133,13 @@ START_TEST(the_ninth_connection_is_turned_away)
 	int connections[SUPERVISOR_CONNECTIONS_MAX];
 	for (int i = 0; i < SUPERVISOR_CONNECTIONS_MAX; i++)
 		connections[i] = connect_as(FAKE_OWNER);
-	for (int i = 0; i < 1000; i++) {
-		int more = connect_as(STRANGER);
+	for (int i = 0; i < 3000; i++) {
+		int more = connect_as(0);
 		expect_refusal(more, "too many connections");
 		close(more);
 	}
 	for (int i = 0; i < QUOTA_BURST; i++)
-		expect_record(AUDIT_CONTROL_DENIED, "connect", STRANGER);
+		expect_record(AUDIT_CONTROL_DENIED, "connect", 0);
 	ck_assert_int_eq(fake_auditor_hears().event, AUDIT_NONE);
 	close(connections[3]);
 	serve(T0);
@@ -150,6 +150,121 @@ START_TEST(the_ninth_connection_is_turned_away)
 	ask(connections[7], "{\"request\":\"ps\"}\n");
 	serve(T0);
 	ck_assert(hear(connections[7]));
+}
+END_TEST
+
+/* Two who see can fill neither the places nor the log, and operators still get through. */
+START_TEST(others_leave_room_for_the_owner)
+{
+	int first[CONTROL_OF_ONE_MAX + 1], second[CONTROL_OF_ONE_MAX + 1];
+	for (int i = 0; i <= CONTROL_OF_ONE_MAX; i++)
+		first[i] = connect_with(STRANGER, CALLER_VIEWER);
+	for (int i = 0; i <= CONTROL_OF_ONE_MAX; i++)
+		second[i] = connect_with(STRANGER + 1, CALLER_OPERATOR | CALLER_VIEWER);
+	expect_refusal(first[CONTROL_OF_ONE_MAX], "too many connections");
+	expect_refusal(second[CONTROL_OF_ONE_MAX], "too many connections");
+	expect_record(AUDIT_CONTROL_DENIED, "connect", STRANGER);
+	expect_record(AUDIT_CONTROL_DENIED, "connect", STRANGER + 1);
+	expect_refusal(connect_with(STRANGER + 2, CALLER_AUDITOR), "too many connections");
+	expect_record(AUDIT_CONTROL_DENIED, "connect", STRANGER + 2);
+	int owner = connect_as(FAKE_OWNER);
+	ask(owner, "{\"request\":\"ps\"}\n");
+	serve(T0);
+	ck_assert(hear(owner));
+	connect_as(0);
+	expect_refusal(connect_as(0), "too many connections");
+}
+END_TEST
+
+static bool is_answered(int connection)
+{
+	ask(connection, "{\"request\":\"ps\"}\n");
+	serve(T0);
+	return hear(connection) && strstr(answer, "\"ok\":true") != NULL;
+}
+
+START_TEST(requests_of_others_are_bounded)
+{
+	int viewer = connect_with(STRANGER, CALLER_VIEWER), owner = connect_as(FAKE_OWNER);
+	int operator= connect_with(STRANGER + 1, CALLER_OPERATOR);
+	for (int i = 0; i < CONTROL_REQUESTS; i++) {
+		ck_assert(is_answered(viewer));
+		expect_record(AUDIT_CONTROL_GRANTED, "ps", STRANGER);
+	}
+	ck_assert(!is_answered(viewer));
+	expect_record(AUDIT_CONTROL_DENIED, "too many", STRANGER);
+	for (int i = 0; i < CONTROL_REQUESTS + 1; i++) {
+		ck_assert(is_answered(owner));
+		expect_record(AUDIT_CONTROL_GRANTED, "ps", FAKE_OWNER);
+	}
+	ck_assert(is_answered(operator));
+	viewer = connect_with(STRANGER, CALLER_VIEWER);
+	ask(viewer, "{\"request\":\"ps\"}\n");
+	serve(T0 + CONTROL_REQUEST_EVERY_MS);
+	ck_assert(hear(viewer) && strstr(answer, "\"ok\":true") != NULL);
+}
+END_TEST
+
+static int refusal_kind; /* 0: a request that is none; 1: a line that is too long */
+
+/* `count`: 0: the record does not say any. */
+static void expect_denied(const char *operation, uint32_t uid, uint64_t count)
+{
+	struct audit_view view = fake_auditor_hears();
+	ck_assert_int_eq(view.event, AUDIT_CONTROL_DENIED);
+	ck_assert_uint_eq(view.fields[AUDIT_OPERATION].size, strlen(operation));
+	ck_assert_mem_eq(view.fields[AUDIT_OPERATION].bytes, operation, strlen(operation));
+	ck_assert_uint_eq(view.fields[AUDIT_UID].number, uid);
+	ck_assert_uint_eq(view.fields[AUDIT_COUNT].number, count);
+	ck_assert_int_eq(view.fields[AUDIT_COUNT].size == 0, count == 0);
+}
+
+static void send_refused(uint32_t uid, uint32_t roles, uint64_t now)
+{
+	static char longest[REQUEST_LINE_MAX];
+	int connection = connect_with(uid, roles);
+	memset(longest, ' ', sizeof(longest));
+	if (refusal_kind == 0)
+		ask(connection, "nonsense\n");
+	else
+		ask_bytes(connection, longest, sizeof(longest));
+	serve(now);
+	ck_assert(hear(connection) && strstr(answer, "\"ok\":false") != NULL);
+	close(connection);
+}
+
+/* Whoever it is and whatever is refused: so many records, then one now and then that counts the others, and at the end
+   none is left out. Nobody's hide another's. */
+START_TEST(refusals_are_recorded_within_a_quota_and_all_counted)
+{
+	static const uint32_t roles[] = {CALLER_OWNER, CALLER_OPERATOR, CALLER_VIEWER};
+	const uint32_t role = roles[_i % 3];
+	refusal_kind = _i / 3;
+	for (unsigned i = 0; i < CONTROL_REQUESTS; i++) {
+		send_refused(STRANGER, role, T0);
+		expect_denied("invalid", STRANGER, 0);
+	}
+	for (unsigned i = 0; i < 25; i++)
+		send_refused(STRANGER, role, T0);
+	if (_i == 0 || refusal_kind == 1)
+		ck_assert_int_eq(fake_auditor_hears().event, AUDIT_NONE);
+	else
+		expect_denied("too many", STRANGER, 0);
+	while (fake_auditor_hears().event != AUDIT_NONE)
+		continue;
+	send_refused(STRANGER + 1, roles[(_i + 1) % 3], T0); /* another kind of caller */
+	expect_denied("invalid", STRANGER + 1, 0);
+	send_refused(STRANGER, role, T0 + QUOTA_EVERY_MS);
+	expect_denied("invalid", STRANGER, _i == 0 || refusal_kind == 1 ? 26 : 0);
+	for (unsigned i = 0; i < 7; i++)
+		send_refused(STRANGER, role, T0 + QUOTA_EVERY_MS);
+	ck_assert_int_eq(fake_auditor_hears().event, AUDIT_NONE);
+	control_settle(&control, &fake.vm);
+	journal_settle(&fake.vm);
+	struct audit_view view = fake_auditor_hears();
+	ck_assert_int_eq(view.event, AUDIT_RECORDS_DROPPED);
+	ck_assert_uint_eq(view.fields[AUDIT_COUNT].number, _i == 0 || refusal_kind == 1 ? 7 : 7 + 25 - QUOTA_BURST);
+	ck_assert_int_eq(fake_auditor_hears().event, AUDIT_NONE);
 }
 END_TEST
 
@@ -167,6 +282,9 @@ int main(void)
 	tcase_add_loop_test(tests, a_caller_that_leaves_is_forgotten, 0, 3);
 	tcase_add_test(tests, a_stop_is_done_though_its_caller_left);
 	tcase_add_test(tests, the_ninth_connection_is_turned_away);
+	tcase_add_test(tests, others_leave_room_for_the_owner);
+	tcase_add_test(tests, requests_of_others_are_bounded);
+	tcase_add_loop_test(tests, refusals_are_recorded_within_a_quota_and_all_counted, 0, 6);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);
 }

@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 static char folder[64], output[1 << 16];
+static const struct control_folders folders = {.path = {folder}};
 
 static void setup(void)
 {
@@ -82,7 +83,7 @@ static pid_t serve(const char *name, const char *answer, enum after after)
 	return child;
 }
 
-typedef int command(int argc, char **argv, const char *folder);
+typedef int command(int argc, char **argv, const struct control_folders *folders);
 
 /* Runs a command, standard output in `output`. */
 static int run(command *which, const char *a, const char *b, const char *c, const char *d)
@@ -98,7 +99,7 @@ static int run(command *which, const char *a, const char *b, const char *c, cons
 	fflush(stdout);
 	dup2(file, STDOUT_FILENO);
 	optind = 0;
-	int status = which(count, words, folder);
+	int status = which(count, words, &folders);
 	fflush(stdout);
 	dup2(saved, STDOUT_FILENO);
 	ssize_t size = pread(file, output, sizeof(output) - 1, 0);
@@ -241,19 +242,35 @@ START_TEST(what_the_kernel_does_not_confirm_differs)
 }
 END_TEST
 
+START_TEST(a_long_refusal_is_said_whole)
+{
+	json_t *answer, *request = json_pack("{s:s}", "request", "ps");
+	char why[WHY_SIZE], error[401] = "", line[512], wanted[512];
+	while (strlen(error) < sizeof(error) - 1)
+		snprintf(error + strlen(error), sizeof(error) - strlen(error), "/a/path/of/%zu", strlen(error));
+	snprintf(line, sizeof(line), "{\"ok\":false,\"error\":\"%s\"}\n", error);
+	snprintf(wanted, sizeof(wanted), "refused: %s", error);
+	pid_t server = serve("web-7", line, HANG_UP);
+	ck_assert_int_eq(control_request(&folders, "web-7", request, &answer, why), -1);
+	ck_assert_str_eq(why, wanted);
+	json_decref(request);
+	reap(server);
+}
+END_TEST
+
 START_TEST(a_refusal_is_said)
 {
 	json_t *answer, *request = json_pack("{s:s}", "request", "ps");
 	char why[WHY_SIZE];
 	pid_t server = serve("web-7", "{\"ok\":false,\"error\":\"not yours\"}\n", HANG_UP);
-	ck_assert_int_eq(control_request(folder, "web-7", request, &answer, why), -1);
+	ck_assert_int_eq(control_request(&folders, "web-7", request, &answer, why), -1);
 	ck_assert_str_eq(why, "refused: not yours");
-	ck_assert_int_eq(control_request(folder, "web-8", request, &answer, why), -1);
+	ck_assert_int_eq(control_request(&folders, "web-8", request, &answer, why), -1);
 	ck_assert_str_eq(why, "no VM named 'web-8' runs; `cofferdam ps` lists those that do");
-	ck_assert_int_eq(control_request(folder, "../web-8", request, &answer, why), -1);
-	ck_assert_int_eq(control_request(folder, "./web-7", request, &answer, why), -1);
+	ck_assert_int_eq(control_request(&folders, "../web-8", request, &answer, why), -1);
+	ck_assert_int_eq(control_request(&folders, "./web-7", request, &answer, why), -1);
 	ck_assert_str_eq(why, "'./web-7' cannot be the name of a VM");
-	ck_assert_int_eq(control_request(folder, "", request, &answer, why), -1);
+	ck_assert_int_eq(control_request(&folders, "", request, &answer, why), -1);
 	json_decref(request);
 	reap(server);
 }
@@ -340,13 +357,14 @@ START_TEST(a_long_folder_is_reached)
 		used += snprintf(line + used, sizeof(line) - (size_t)used, "/.");
 	char *words[] = {(char[]){"ps"}, NULL};
 	optind = 0;
-	ck_assert_int_eq(command_ps(1, words, line), 0);
+	const struct control_folders far = {.path = {line}};
+	ck_assert_int_eq(command_ps(1, words, &far), 0);
 	json_t *answer, *request = json_pack("{s:s}", "request", "ps");
 	char why[WHY_SIZE];
 	reap(server);
 	ck_assert_int_eq(unlink("web-7.sock"), 0);
 	server = serve("web-7", PS, HANG_UP);
-	ck_assert_msg(control_request(line, "web-7", request, &answer, why) == 0, "%s", why);
+	ck_assert_msg(control_request(&far, "web-7", request, &answer, why) == 0, "%s", why);
 	json_decref(answer);
 	json_decref(request);
 	strcpy(folder, top);
@@ -367,6 +385,7 @@ int main(void)
 	tcase_add_test(tests, inspect_names_the_layers);
 	tcase_add_test(tests, what_the_kernel_does_not_confirm_differs);
 	tcase_add_test(tests, a_refusal_is_said);
+	tcase_add_test(tests, a_long_refusal_is_said_whole);
 	tcase_add_test(tests, stop_waits_until_the_vm_is_gone);
 	tcase_add_loop_test(tests, stop_gives_up_after_the_grace_period_and_five_seconds, 0, 2);
 	tcase_add_test(tests, stop_need_not_wait);

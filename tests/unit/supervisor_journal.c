@@ -81,7 +81,7 @@ static void expect_delays(uint32_t cap, uint64_t count, uint64_t first, uint64_t
 	ck_assert_int_eq(view.event, AUDIT_CAP_REACHED);
 	ck_assert_mem_eq(view.fields[AUDIT_DEVICE].bytes, "root", 4);
 	ck_assert_uint_eq(view.fields[AUDIT_CAP].number, cap);
-	ck_assert_uint_eq(view.fields[AUDIT_VALUE].number, cap == CAP_BANDWIDTH ? 1000 : 20);
+	ck_assert_uint_eq(view.fields[AUDIT_VALUE].number, cap == CAP_BANDWIDTH ? 1000 : cap == CAP_GROWTH ? 4096 : 20);
 	ck_assert_uint_eq(view.fields[AUDIT_COUNT].number, count);
 	ck_assert_uint_eq(view.fields[AUDIT_FIRST].number, first);
 	ck_assert_uint_eq(view.fields[AUDIT_LAST].number, last);
@@ -129,6 +129,44 @@ START_TEST(counts_of_a_limit_do_not_wrap)
 }
 END_TEST
 
+START_TEST(what_an_image_may_not_grow_is_counted_of_disks_that_have_such_a_cap)
+{
+	fake.plan.devices[FAKE_DISK_MEMBER - MEMBER_DEVICE].as.disk.growth = 4096;
+	fake_supervisor_run(T0);
+	fake_expect_event(AUDIT_VM_RUNNING);
+	fake_member_says(FAKE_DISK_MEMBER, MESSAGE_CAP, CAP_GROWTH, 1, T0);
+	expect_delays(CAP_GROWTH, 1, T0, T0);
+	fake_member_says(FAKE_DISK_MEMBER, MESSAGE_CAP, CAP_GROWTH, 5, T0 + 1);
+	journal_settle(&fake.vm);
+	expect_delays(CAP_GROWTH, 5, T0 + 1, T0 + 1);
+	ck_assert(!fake.vm.over);
+	fake.plan.devices[FAKE_DISK_MEMBER - MEMBER_DEVICE].as.disk.growth = 0;
+	fake_member_says(FAKE_DISK_MEMBER, MESSAGE_CAP, CAP_GROWTH, 1, T0);
+	ck_assert(fake.vm.over);
+}
+END_TEST
+
+START_TEST(a_full_log_is_sent_what_ends_the_vm_and_the_rest_is_counted)
+{
+	struct audit_packet packet;
+	fake_supervisor_run(T0);
+	fake_expect_event(AUDIT_VM_RUNNING);
+	fake.vm.log_full = true;
+	fake_member_says(FAKE_DISK_MEMBER, MESSAGE_FAULT, FAULT_HEAD, 0, T0);
+	fake_expect_event(AUDIT_NONE);
+	audit_begin(&packet, AUDIT_CONTROL_GRANTED);
+	ck_assert_int_eq(journal_send(&fake.vm, &packet, AUDIT_NO_TICKET), 0);
+	fake_expect_event(AUDIT_CONTROL_GRANTED);
+	vm_stop(&fake.vm, "a test", 1000, T0);
+	fake_expect_event(AUDIT_VM_STOPPING);
+	fake_expect_event(AUDIT_NONE);
+	journal_settle(&fake.vm);
+	struct audit_view view = fake_auditor_hears();
+	ck_assert_int_eq(view.event, AUDIT_RECORDS_DROPPED);
+	ck_assert_uint_eq(view.fields[AUDIT_COUNT].number, 1);
+}
+END_TEST
+
 START_TEST(what_the_auditor_could_not_take_is_told_later)
 {
 	struct audit_packet packet;
@@ -162,6 +200,8 @@ int main(void)
 	tcase_add_test(tests, the_launcher_hears_of_each_cap_once);
 	tcase_add_test(tests, a_limit_that_is_always_reached_is_a_record_now_and_then);
 	tcase_add_test(tests, counts_of_a_limit_do_not_wrap);
+	tcase_add_test(tests, what_an_image_may_not_grow_is_counted_of_disks_that_have_such_a_cap);
+	tcase_add_test(tests, a_full_log_is_sent_what_ends_the_vm_and_the_rest_is_counted);
 	tcase_add_test(tests, what_the_auditor_could_not_take_is_told_later);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);

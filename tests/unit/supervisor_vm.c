@@ -43,8 +43,46 @@ START_TEST(the_guest_runs_only_when_all_is_well)
 	if (missing != 6)
 		vm_from_launcher(&fake.vm, &go, T0);
 	ck_assert(!fake.vm.over);
-	ck_assert_int_eq(was_told_to_run(), missing == 7);
+	ck_assert_int_eq(was_told_to_run(),
+			 missing == 7 || missing == 1); /* the monitor runs it when it has loaded it */
 	ck_assert_str_eq(vm_state_word(&fake.vm), "starting");
+}
+END_TEST
+
+static void all_but_the_monitor_are_ready(void)
+{
+	const struct message go = {.type = MESSAGE_GO};
+	vm_from_launcher(&fake.vm, &go, T0);
+	for (uint32_t i = 0; i < fake.vm.member_count; i++) {
+		fake_member_says(i, MESSAGE_LOCKED, 0, 0x7ff, T0);
+		if (i != MEMBER_MONITOR)
+			fake_member_says(i, MESSAGE_READY, 0, 0, T0);
+	}
+	ck_assert(was_told_to_run());
+}
+
+/* It is told to run before it has loaded the guest; that it is late, or runs without, ends the start all the same. */
+START_TEST(a_monitor_that_was_told_early_must_be_ready)
+{
+	all_but_the_monitor_are_ready();
+	if (_i == 0) {
+		ck_assert_uint_eq(vm_next_deadline(&fake.vm), T0 + START_MS);
+		vm_deadlines(&fake.vm, T0 + START_MS);
+		expect_failure(MEMBER_MONITOR, FAILURE_DEVICE);
+	} else if (_i == 1) {
+		fake_member_says(MEMBER_MONITOR, MESSAGE_RUNNING, 0, 0, T0);
+		expect_failure(MEMBER_MONITOR, FAILURE_PROTOCOL);
+	} else {
+		if (_i == 3)
+			vm_stop(&fake.vm, "before it is loaded", 3000, T0);
+		fake_member_says(MEMBER_MONITOR, MESSAGE_READY, 0, 0, T0);
+		fake_member_says(MEMBER_MONITOR, MESSAGE_RUNNING, 0, 0, T0);
+		ck_assert(!fake.vm.over);
+		ck_assert_uint_eq(fake.to_monitor_count, _i == 3 ? 2 : 1);
+		ck_assert_str_eq(vm_state_word(&fake.vm), _i == 3 ? "stopping" : "running");
+		fake_member_says(MEMBER_MONITOR, MESSAGE_READY, 0, 0, T0);
+		expect_failure(MEMBER_MONITOR, FAILURE_PROTOCOL);
+	}
 }
 END_TEST
 
@@ -59,6 +97,53 @@ START_TEST(the_order_of_the_conditions_does_not_matter)
 	}
 	ck_assert(was_told_to_run());
 	ck_assert_uint_eq(fake.to_monitor_count, 1);
+}
+END_TEST
+
+/* All is ready then, the guest's kernel loaded; nobody but who asks lets it run, and its run time counts from there. */
+START_TEST(one_that_is_held_runs_when_it_is_started)
+{
+	const struct message go = {.type = MESSAGE_GO, .code = GO_ON_HOLD};
+	fake.vm.run_time_ms = 5000;
+	vm_from_launcher(&fake.vm, &go, T0);
+	for (uint32_t i = fake.vm.member_count; i-- > 0;) {
+		fake_member_says(i, MESSAGE_LOCKED, 0, 0x7ff, T0);
+		ck_assert_str_eq(vm_state_word(&fake.vm), "starting");
+		fake_member_says(i, MESSAGE_READY, 0, 0, T0);
+	}
+	ck_assert_uint_eq(fake.to_launcher[fake.to_launcher_count - 1].type, MESSAGE_ON_HOLD);
+	ck_assert_str_eq(vm_state_word(&fake.vm), "held");
+	ck_assert(!was_told_to_run());
+	ck_assert_uint_eq(vm_next_deadline(&fake.vm), NEVER);
+	vm_pause(&fake.vm);
+	vm_resume(&fake.vm);
+	ck_assert_uint_eq(fake.to_monitor_count, 0);
+	switch (_i) {
+	case 0: /* it runs */
+		vm_start(&fake.vm, T0 + 9000);
+		ck_assert(was_told_to_run());
+		ck_assert_str_eq(vm_state_word(&fake.vm), "starting");
+		fake_member_says(MEMBER_MONITOR, MESSAGE_RUNNING, 0, 0, T0 + 9001);
+		ck_assert_str_eq(vm_state_word(&fake.vm), "running");
+		ck_assert_uint_eq(vm_next_deadline(&fake.vm), T0 + 9000 + 5000);
+		vm_start(&fake.vm, T0 + 9002);
+		ck_assert_uint_eq(fake.to_monitor_count, 1);
+		break;
+	case 1: /* no guest hears a power button */
+		vm_stop(&fake.vm, "while it is held", 3000, T0);
+		ck_assert(fake.vm.over);
+		ck_assert_uint_eq(fake.vm.last.code, OUTCOME_STOPPED);
+		vm_start(&fake.vm, T0);
+		ck_assert(!was_told_to_run());
+		break;
+	case 2: /* it cannot run by itself */
+		fake_member_says(MEMBER_MONITOR, MESSAGE_RUNNING, 0, 0, T0);
+		expect_failure(MEMBER_MONITOR, FAILURE_PROTOCOL);
+		break;
+	default:
+		vm_from_launcher(&fake.vm, &(struct message){.type = MESSAGE_GO}, T0);
+		expect_failure(MEMBER_SUPERVISOR, FAILURE_PROTOCOL);
+	}
 }
 END_TEST
 
@@ -92,7 +177,7 @@ END_TEST
 
 START_TEST(nothing_starts_without_a_log)
 {
-	vm_log_failed(&fake.vm, ENOSPC);
+	vm_log_failed(&fake.vm, ENOSPC, _i == 0, T0);
 	expect_failure(MEMBER_AUDITOR, FAILURE_LOG);
 	ck_assert_int_eq(fake.vm.last.error, ENOSPC);
 }
@@ -101,12 +186,46 @@ END_TEST
 START_TEST(a_vm_that_runs_goes_on_without_a_log)
 {
 	fake_supervisor_run(T0);
-	vm_log_failed(&fake.vm, ENOSPC);
+	vm_log_failed(&fake.vm, ENOSPC, true, T0);
 	ck_assert(!fake.vm.over);
+	ck_assert_int_eq(fake.vm.state, VM_RUNNING);
 	struct audit_packet packet;
 	audit_begin(&packet, AUDIT_VM_RUNNING);
 	ck_assert_int_eq(journal_send(&fake.vm, &packet, AUDIT_NO_TICKET), -1);
 	ck_assert_int_eq(errno, EIO);
+	vm_log_again(&fake.vm); /* what is lost does not come again */
+	ck_assert(fake.vm.log_failed);
+}
+END_TEST
+
+START_TEST(a_log_without_room_is_told_and_may_come_again)
+{
+	fake_supervisor_run(T0);
+	unsigned before = fake.to_launcher_count;
+	vm_log_failed(&fake.vm, ENOSPC, false, T0);
+	vm_log_failed(&fake.vm, ENOSPC, false, T0);
+	ck_assert_uint_eq(fake.to_launcher_count, before + 1);
+	ck_assert_uint_eq(fake.to_launcher[before].type, MESSAGE_LOG);
+	ck_assert_int_eq(fake.to_launcher[before].error, ENOSPC);
+	struct audit_packet packet;
+	audit_begin(&packet, AUDIT_VM_RUNNING);
+	ck_assert_int_eq(journal_send(&fake.vm, &packet, AUDIT_NO_TICKET), 0); /* the auditor counts it */
+	vm_log_again(&fake.vm);
+	vm_log_again(&fake.vm);
+	ck_assert(!fake.vm.log_failed);
+	ck_assert_uint_eq(fake.to_launcher_count, before + 2);
+	ck_assert_int_eq(fake.to_launcher[before + 1].error, 0);
+	ck_assert_int_eq(fake.vm.state, VM_RUNNING);
+}
+END_TEST
+
+START_TEST(a_vm_that_is_to_halt_is_stopped_with_its_log)
+{
+	fake.plan.log_failure = PLAN_LOG_HALT;
+	fake_supervisor_run(T0);
+	vm_log_failed(&fake.vm, EIO, _i == 0, T0);
+	ck_assert_int_eq(fake.vm.state, VM_STOPPING);
+	ck_assert_uint_eq(vm_next_deadline(&fake.vm), T0 + fake.plan.grace_ms);
 }
 END_TEST
 
@@ -135,6 +254,8 @@ static const struct {
     {"a disk with the console's cap", true, FAKE_DISK_MEMBER, MESSAGE_CAP, CAP_CONSOLE_OUTPUT},
     {"a limit that the disk has not", true, FAKE_DISK_MEMBER, MESSAGE_CAP, CAP_BANDWIDTH},
     {"a limit of operations that the disk has not", true, FAKE_DISK_MEMBER, MESSAGE_CAP, CAP_OPERATIONS},
+    {"a disk with the balloon's answer", true, FAKE_DISK_MEMBER, MESSAGE_BALLOON, 0},
+    {"the monitor with the balloon's answer", true, 0, MESSAGE_BALLOON, 0},
     {"a cap past the last", true, FAKE_DISK_MEMBER, MESSAGE_CAP, CAP_OPERATIONS + 1},
     {"a console with the VM's cap", true, FAKE_CONSOLE, MESSAGE_CAP, CAP_RUN_TIME},
     {"no fault", true, FAKE_DISK_MEMBER, MESSAGE_FAULT, FAULT_NONE},
@@ -293,9 +414,34 @@ END_TEST
 
 START_TEST(nothing_ticks_without_a_cap)
 {
-	fake.plan.run_time_ms = 0;
+	fake.plan.run_time_ms = fake.vm.run_time_ms = 0;
 	fake_supervisor_run(T0);
 	ck_assert_uint_eq(vm_next_deadline(&fake.vm), NEVER);
+}
+END_TEST
+
+/* ---- the balloon ---- */
+
+START_TEST(the_balloon_is_asked_and_heard)
+{
+	fake.plan.devices[1] = (struct plan_device){.kind = DEVICE_BALLOON, .as.balloon.minimum = 16 << 20};
+	fake_supervisor_run(T0);
+	ck_assert(vm_balloon(&fake.vm, BALLOON_RESIZE, 4096));
+	ck_assert_uint_eq(fake.to_device_member, 2);
+	ck_assert_uint_eq(fake.to_device.type, MESSAGE_BALLOON);
+	ck_assert_uint_eq(fake.to_device.code, BALLOON_RESIZE);
+	ck_assert_uint_eq(fake.to_device.value[0], 4096);
+	fake_member_says(2, MESSAGE_BALLOON, 0, 4096, T0);
+	ck_assert(!fake.vm.over);
+	ck_assert_uint_eq(fake.vm.balloon[0], 4096);
+}
+END_TEST
+
+START_TEST(without_a_balloon_nobody_is_asked)
+{
+	fake_supervisor_run(T0);
+	ck_assert(!vm_balloon(&fake.vm, BALLOON_ASK, 0));
+	ck_assert_uint_eq(fake.to_device.type, MESSAGE_NONE);
 }
 END_TEST
 
@@ -305,11 +451,15 @@ int main(void)
 	TCase *tests = tcase_create("vm");
 	tcase_add_checked_fixture(tests, setup, NULL);
 	tcase_add_loop_test(tests, the_guest_runs_only_when_all_is_well, 0, 8);
+	tcase_add_loop_test(tests, a_monitor_that_was_told_early_must_be_ready, 0, 4);
 	tcase_add_test(tests, the_order_of_the_conditions_does_not_matter);
+	tcase_add_loop_test(tests, one_that_is_held_runs_when_it_is_started, 0, 4);
 	tcase_add_test(tests, the_launcher_hears_of_each_member_by_its_true_index);
 	tcase_add_test(tests, a_member_that_is_late_ends_the_start);
-	tcase_add_test(tests, nothing_starts_without_a_log);
+	tcase_add_loop_test(tests, nothing_starts_without_a_log, 0, 2);
 	tcase_add_test(tests, a_vm_that_runs_goes_on_without_a_log);
+	tcase_add_test(tests, a_log_without_room_is_told_and_may_come_again);
+	tcase_add_loop_test(tests, a_vm_that_is_to_halt_is_stopped_with_its_log, 0, 2);
 	tcase_add_loop_test(tests, a_word_out_of_turn_ends_the_vm, 0, sizeof(wrong) / sizeof(wrong[0]));
 	tcase_add_loop_test(tests, locked_or_ready_twice_ends_the_vm, 0, 2);
 	tcase_add_test(tests, the_first_end_is_the_one_that_counts);
@@ -323,6 +473,8 @@ int main(void)
 	tcase_add_test(tests, the_key_asks_first_then_ends);
 	tcase_add_test(tests, the_run_time_cap_ends_the_vm);
 	tcase_add_test(tests, nothing_ticks_without_a_cap);
+	tcase_add_test(tests, the_balloon_is_asked_and_heard);
+	tcase_add_test(tests, without_a_balloon_nobody_is_asked);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);
 }

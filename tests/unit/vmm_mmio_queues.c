@@ -99,6 +99,7 @@ START_TEST(queue_registers_freeze_after_driver_ok)
 	ck_assert_uint_eq(get(REGISTER_QUEUE_READY), 1);
 	before.queue_sel = 0;
 	ck_assert_mem_eq(&before.queues, &device.queues, sizeof(before.queues));
+	ck_assert_mem_eq(&before.ready, &device.ready, sizeof(before.ready));
 }
 END_TEST
 

@@ -1,7 +1,7 @@
 /* Promises of the ring: what KVM put in is done once, in order, whole, and nothing else is. */
 #include "monitor/vmm/ring.h"
 
-#include "monitor/vmm/layout.h"
+#include "monitor/layout.h"
 #include "tests/unit/run_suite.h"
 
 #include <stdbool.h>

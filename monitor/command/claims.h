@@ -1,0 +1,17 @@
+/* What no two VMs may have at a time beside a disk's image, which is locked itself: one table, so that a new kind of
+ * name is one line. Locks go with their holder, like all of monitor/command/runtime.h. */
+#ifndef MONITOR_COMMAND_CLAIMS_H
+#define MONITOR_COMMAND_CLAIMS_H
+
+#include "monitor/command/runtime.h"
+#include "policy/policy.h"
+
+/* Takes every tap, vsock cid and socket path that the policy names until `runtime` is released. A socket is known by
+   the folder it lies in, however its path is written. Among root's VMs for the whole host; among an ordinary user's for
+   those with the same runtime folder. 0, or -1 with why: another VM has it, and the line to change. */
+int claims_take(struct runtime *runtime, const struct policy *policy, const struct host *host, char *why);
+
+/* Whether that could be had now; takes and makes nothing. 0, or -1 with the same why. */
+int claims_check(const struct policy *policy, const struct host *host, char *why);
+
+#endif

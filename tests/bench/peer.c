@@ -1,0 +1,79 @@
+/* The other end of what a guest's devices send.
+ *
+ *   peer udp PORT     answers short datagrams with themselves, and takes long ones
+ *   peer unix PATH    takes all that connections send, one connection at a time
+ *
+ * Says `ready` on standard output, and works until its parent ends.
+ */
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+enum { SHORT = 256 };
+
+static char bytes[1 << 18];
+
+static _Noreturn void die(const char *what)
+{
+	perror(what);
+	exit(1);
+}
+
+static void ready(void)
+{
+	puts("ready");
+	fflush(stdout);
+}
+
+static _Noreturn void serve_udp(const char *port)
+{
+	struct sockaddr_in own = {.sin_family = AF_INET, .sin_port = htons((in_port_t)atoi(port))}, caller;
+	int udp = socket(AF_INET, SOCK_DGRAM, 0);
+
+	if (udp < 0 || bind(udp, (struct sockaddr *)&own, sizeof(own)) != 0)
+		die("UDP");
+	ready();
+	for (;;) {
+		socklen_t length = sizeof(caller);
+		ssize_t size = recvfrom(udp, bytes, sizeof(bytes), 0, (struct sockaddr *)&caller, &length);
+		if (size > 0 && size < SHORT &&
+		    sendto(udp, bytes, (size_t)size, 0, (struct sockaddr *)&caller, length) < 0)
+			die("sendto");
+	}
+}
+
+static _Noreturn void serve_unix(const char *path)
+{
+	struct sockaddr_un own = {.sun_family = AF_UNIX};
+	int listener = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	if (strlen(path) >= sizeof(own.sun_path))
+		die("path");
+	strcpy(own.sun_path, path);
+	if (listener < 0 || bind(listener, (struct sockaddr *)&own, sizeof(own)) != 0 || listen(listener, 1) != 0)
+		die(path);
+	ready();
+	for (;;) {
+		int stream = accept(listener, NULL, NULL);
+		while (stream >= 0 && read(stream, bytes, sizeof(bytes)) > 0)
+			;
+		close(stream);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (argc == 3 && strcmp(argv[1], "udp") == 0)
+		serve_udp(argv[2]);
+	if (argc == 3 && strcmp(argv[1], "unix") == 0)
+		serve_unix(argv[2]);
+	fputs("usage: peer udp PORT | peer unix PATH\n", stderr);
+	return 2;
+}

@@ -1,0 +1,151 @@
+/* Promises of monitor/command/claims.c: a tap, a cid, a socket is one VM's while it runs, however its path is written,
+ * and free again when that VM is gone. */
+#include "monitor/command/claims.h"
+#include "monitor/command/command.h"
+#include "tests/unit/fake_policy.h"
+#include "tests/unit/run_suite.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static struct host host;
+static char why[WHY_SIZE];
+
+/* folder/a and folder/b are two tenants' folders; the second lies beneath the first's. */
+static void setup(void)
+{
+	make_folder();
+	ck_assert_int_eq(mkdir("a", 0700) | mkdir("a/b", 0700) | mkdir("run", 0700), 0);
+	memset(&host, 0, sizeof(host));
+	snprintf(host.folders.runtime.text, sizeof(host.folders.runtime.text), "%s/run", folder);
+}
+
+/* Root's claims are the whole host's, and so are those of other tests that run now: each `#` becomes a number of our
+ * own.
+ */
+static void make_ours(const char *text, char result[static 1024])
+{
+	size_t used = 0;
+	for (; *text != 0; text++)
+		used += (size_t)snprintf(result + used, 1024 - used, *text == '#' ? "%d" : "%c",
+					 *text == '#' ? (int)getpid() : *text);
+	result[used] = 0;
+}
+
+static struct policy *load(const char *path, const char *rest)
+{
+	char text[2048], ours[1024];
+	make_ours(rest, ours);
+	snprintf(text, sizeof(text), "%s%s", HEAD, ours);
+	make_file(path, text, 0600);
+	problems_init(&problems);
+	struct policy *policy = policy_load(path, NULL, &problems);
+	ck_assert_msg(policy != NULL, "%s", problems.list[0].message);
+	problems_free(&problems);
+	return policy;
+}
+
+/* Whether a VM of each policy can run at the same time. */
+static bool both(const char *first_path, const char *first, const char *second_path, const char *second)
+{
+	struct policy *policies[] = {load(first_path, first), load(second_path, second)};
+	struct runtime one = RUNTIME_NONE, two = RUNTIME_NONE;
+	ck_assert_msg(claims_take(&one, policies[0], &host, why) == 0, "%s", why);
+	char looked[WHY_SIZE] = "";
+	bool could = claims_check(policies[1], &host, looked) == 0;
+	bool result = claims_take(&two, policies[1], &host, why) == 0;
+	ck_assert_msg(could == result && (could || strcmp(looked, why) == 0), "%s, and then: %s", looked, why);
+	runtime_release(&two);
+	runtime_release(&one);
+	struct runtime again = RUNTIME_NONE;
+	char later[WHY_SIZE];
+	ck_assert_msg(claims_check(policies[1], &host, later) == 0, "still taken: %s", later);
+	ck_assert_msg(claims_take(&again, policies[1], &host, later) == 0, "still taken: %s", later);
+	runtime_release(&again);
+	policy_free(policies[0]);
+	policy_free(policies[1]);
+	return result;
+}
+
+#define TAP(name) "networks: [{name: n, tap: " name ", addresses: [10.0.0.7]}]\n"
+#define VSOCK(cid, path) "vsock: {cid: " cid ", path: " path "}\n"
+#define SOCKET(path) VSOCK("7#", path)
+#define OTHER(path) VSOCK("8#", path)
+
+START_TEST(what_differs_goes_together)
+{
+	static const struct {
+		const char *first, *second;
+	} cases[] = {
+	    {TAP("w#"), TAP("x#")},
+	    {SOCKET("w#"), OTHER("x#")},
+	    {TAP("w#"), SOCKET("w#")},
+	    {VSOCK("7#", "s7"), VSOCK("8#", "s8")},
+	    {"", ""},
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		ck_assert_msg(both("a/one.yaml", cases[i].first, "a/two.yaml", cases[i].second), "%zu: %s", i, why);
+	ck_assert_msg(both("a/one.yaml", SOCKET("s"), "a/b/two.yaml", OTHER("s")), "two folders: %s", why);
+}
+END_TEST
+
+START_TEST(the_same_name_is_refused)
+{
+	static const struct {
+		const char *first, *second, *says;
+	} cases[] = {
+	    {TAP("w#"), TAP("w#"), "a/two.yaml:4: the tap w# belongs to another VM"},
+	    {VSOCK("7#", "s7"), VSOCK("7#", "s8"), "the vsock cid 7# belongs to another VM"},
+	    {VSOCK("7#", "s7"), VSOCK("8#", "s7"), "the socket s7 belongs to another VM"},
+	    {SOCKET("s"), OTHER("s"), "a/two.yaml:4: the socket s belongs to another VM"},
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		ck_assert_msg(!both("a/one.yaml", cases[i].first, "a/two.yaml", cases[i].second), "%zu", i);
+		char says[1024];
+		make_ours(cases[i].says, says);
+		ck_assert_msg(strstr(why, says) != NULL, "%zu: %s, not %s", i, why, says);
+	}
+}
+END_TEST
+
+START_TEST(a_socket_is_the_same_by_whatever_path)
+{
+	char absolute[128];
+	snprintf(absolute, sizeof(absolute), SOCKET("%s/a/b/s"), folder);
+	ck_assert(!both("a/one.yaml", SOCKET("b/s"), "a/b/two.yaml", OTHER("s")));
+	ck_assert(!both("a/one.yaml", absolute, "a/b/two.yaml", OTHER("s")));
+}
+END_TEST
+
+START_TEST(a_socket_lies_beneath_the_policys_folder)
+{
+	struct policy *policy = load("a/b/one.yaml", SOCKET("/tmp/s"));
+	struct runtime runtime = RUNTIME_NONE;
+	ck_assert_int_eq(claims_take(&runtime, policy, &host, why), -1);
+	ck_assert_msg(strstr(why, "outside the policy's folder") != NULL, "%s", why);
+	runtime_release(&runtime);
+	policy_free(policy);
+	ck_assert_int_eq(symlink("/tmp", "a/link"), 0);
+	policy = load("a/one.yaml", SOCKET("link/s"));
+	ck_assert_int_eq(claims_take(&runtime, policy, &host, why), -1);
+	ck_assert_msg(strstr(why, "`link/s` cannot be opened") != NULL, "%s", why);
+	runtime_release(&runtime);
+	policy_free(policy);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("claims");
+	TCase *claims = tcase_create("claims");
+	tcase_add_checked_fixture(claims, setup, remove_folder);
+	tcase_add_test(claims, what_differs_goes_together);
+	tcase_add_test(claims, the_same_name_is_refused);
+	tcase_add_test(claims, a_socket_is_the_same_by_whatever_path);
+	tcase_add_test(claims, a_socket_lies_beneath_the_policys_folder);
+	suite_add_tcase(suite, claims);
+	return run_suite(suite);
+}
