@@ -47,6 +47,13 @@ struct errand {
 	const struct log_use *use; /* somebody reads a log: nothing is settled; NULL: nobody */
 };
 
+static pid_t speaks_for; /* 0: for the process that asks */
+
+void host_log_speak_for(pid_t command)
+{
+	speaks_for = command;
+}
+
 static void set_context(struct record_context *context)
 {
 	char host[65] = "";
@@ -58,7 +65,7 @@ static void set_context(struct record_context *context)
 	context_keep(&context->log, HOST_LOG_FILE);
 	context->uid = getuid();
 	context->login_uid = login_uid(getpid());
-	context->pid = (uint64_t)getppid();
+	context->pid = (uint64_t)(speaks_for != 0 ? speaks_for : getppid());
 	host_boot_id(context->boot);
 }
 

@@ -1,6 +1,7 @@
 /* The host's log (of a user of his own, when he is not root): which runs there were, with the first key of each one's
- * log and what that was at its first signature, and where each log ended. Written by short-lived children of the
- * launcher, which alone read the key; there is no daemon. A log is locked by its writer for its life, so a run whose
+ * log and what that was at its first signature, and where each log ended. Written by short-lived children,
+ * which alone read the key: of a command, or of the host's auditor of a VM that runs (monitor/command/host_auditor.h);
+ * there is no daemon. A log is locked by its writer for its life, so a run whose
  * log nobody locks is over: whoever comes next says in the host's log how it ended, sealed or not.
  */
 #ifndef MONITOR_COMMAND_HOST_LOG_H
@@ -39,6 +40,8 @@ struct log_use {
 int host_log_use(const struct host *host, const struct log_use *use, char *why);
 /* Policies of this VM that are older than `revision` may run again: on disk when this returns. 0, or -1 with why. */
 int host_log_reset(const struct host *host, const char *vm, uint64_t revision, char *why);
+/* The command that the records of this process's sessions name, when it is not this process. */
+void host_log_speak_for(pid_t command);
 /* Settles what has ended. `wait`: for a session of somebody else's. 0, or -1 with why. */
 int host_log_settle(const struct host *host, char *why);
 /* Makes the log and its key where there is none, and writes the first public key, NUL-terminated. 0, or -1 with why. */

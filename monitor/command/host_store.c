@@ -25,6 +25,10 @@
 static const char key_file[] = "host.key", next_file[] = "host.next";
 
 enum { STATE_VERSION = 3 };
+
+/* Root's key belongs to a uid that nobody has and no VM gets: a process of root's that has given up its capabilities
+   cannot read it, which owning it would let it. In a user namespace that does not have the uid it stays root's. */
+static const uid_t KEY_OWNER = 4294967040;
 struct state {
 	char magic[8]; /* "cofferd" and a NUL */
 	uint32_t version, segment;
@@ -61,6 +65,8 @@ static int read_state(int folder, const char *name, struct state *state, char *w
 static int write_state(int folder, const struct state *state, char *why)
 {
 	AUTO_CLOSE int file = openat(folder, next_file, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (file >= 0 && geteuid() == 0)
+		(void)!fchown(file, KEY_OWNER, (gid_t)-1); /* before there is a key in it */
 	if (file >= 0 && write(file, state, sizeof(*state)) == (ssize_t)sizeof(*state) && fdatasync(file) == 0)
 		return 0;
 	return because(why, errno, "cannot write %s of the host's log", next_file);

@@ -9,6 +9,7 @@
 #include "monitor/command/detach.h"
 #include "monitor/command/ending.h"
 #include "monitor/command/failure.h"
+#include "monitor/command/host_auditor.h"
 #include "monitor/command/host_log.h"
 #include "monitor/command/log.h"
 #include "monitor/command/readiness.h"
@@ -182,6 +183,8 @@ static int start(struct vm *vm, char *why)
 	    vm_give_filters(vm, VM_PROGRAM_DEVICE, vm->program_count, why) != 0 ||
 	    vm_give_filters(vm, VM_PROGRAM_MONITOR, VM_PROGRAM_DEVICE, why) != 0)
 		return -1;
+	if (host_auditor_start(vm, why) != 0)
+		return -1;
 	struct jail_stage *stage = vm->stage;
 	vm->stage = NULL;
 	if (jail_stage_finish(stage, vm->programs, true, why) != 0) {
@@ -210,7 +213,7 @@ static int let_go(struct vm *vm, bool on_hold, char *why)
 static void log_in_host(const struct vm *vm, struct vm_end *end)
 {
 	char why[WHY_SIZE];
-	if ((end->logged ? host_log_settle(vm->host, why) : host_log_started(vm, why)) == 0)
+	if ((end->logged ? host_auditor_ended(vm, why) : host_auditor_started(vm, why)) == 0)
 		return;
 	if (end->logged || end->outcome == OUTCOME_FAILURE) {
 		say("%s", why);
@@ -226,7 +229,7 @@ static void note_refusal(const struct vm *vm, const char *reason)
 	static const uint8_t none[sizeof(vm->plan.run_id)];
 	char why[WHY_SIZE];
 	if (memcmp(vm->plan.run_id, none, sizeof(none)) != 0)
-		(void)host_log_refused(vm, reason, why);
+		(void)host_auditor_refused(vm, reason, why);
 }
 
 static int run(const char *path, const struct policy *policy, const struct host *host, struct run_options *options)
@@ -263,6 +266,7 @@ static int run(const char *path, const struct policy *policy, const struct host 
 	vm_close(&vm);
 	if (!gone)
 		note_refusal(&vm, end.reason);
+	host_auditor_end(&vm);
 	int status = outcome_status(end.outcome, end.exit_register);
 	char text[WHY_SIZE];
 	ending_text(&vm, &end, text);

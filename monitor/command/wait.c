@@ -13,7 +13,7 @@
 #include "monitor/command/deeds.h"
 #include "monitor/command/ending.h"
 #include "monitor/command/failure.h"
-#include "monitor/command/host_log.h"
+#include "monitor/command/host_auditor.h"
 #include "monitor/command/log.h"
 #include "monitor/command/shrink.h"
 
@@ -207,7 +207,7 @@ static void settle(struct wait *wait)
 {
 	wait->settle_at = NEVER;
 	wait->end->logged = true;
-	if (host_log_started(wait->vm, wait->end->reason) != 0) {
+	if (host_auditor_started(wait->vm, wait->end->reason) != 0) {
 		wait->end->outcome = OUTCOME_FAILURE;
 		close_descriptor(&wait->vm->supervisor);
 	}

@@ -171,6 +171,21 @@ for mode in refuse halt continue; do
 	grep -q "\"event_code\":\"run_unsealed\".*\"vm\":\"dead-$mode\"" "$place/log/host.jsonl" && pass "$mode: the host's log has it" || fail "$mode: not in the host's log"
 done
 
+echo "- the host's auditor is killed"
+policy unwatched 'cmdline: list end=button' >/dev/null
+start_vm unwatched
+wait_for 10 grep -q '"run_started".*"vm":"unwatched"' "$place/log/host.jsonl" || fail "the host's log has no start" "$(tail -n 3 "$place/log/host.jsonl")"
+for child in $(ps -o pid= --ppid $launcher); do
+	[ "$(cat "/proc/$child/comm")" != cofferdam ] || kill -9 "$child"
+done
+expect_status "the VM goes on" 0 'running' cf ps
+cf stop unwatched >/dev/null || fail "it cannot be stopped"
+wait $launcher
+status=$?
+[ $status = 0 ] && grep -q "writes the host's log is gone" "$place/unwatched.out" && pass "its end is as usual, and what is missing is said" || fail "status $status" "$(cat "$place/unwatched.out")"
+cf audit settle || fail "the host's log does not go on"
+grep -q '"event_code":"run_sealed".*"vm":"unwatched"' "$place/log/host.jsonl" && pass "who comes next says how it ended" || fail "no end" "$(tail -n 3 "$place/log/host.jsonl")"
+
 echo "- a log in segments"
 policy parts 'cmdline: list end=button' >/dev/null
 start_vm parts

@@ -197,6 +197,13 @@ def is_passt(pid):
         return False
 
 
+def is_ours(pid, name):
+    try:
+        return read(pid, "comm") == name + "\n"
+    except OSError:
+        return False
+
+
 def passt(pid, case, ours):
     """Not ours, and so not in our jail: what it promises of itself, and we of it."""
     facts = status(pid)
@@ -224,6 +231,27 @@ def passt(pid, case, ours):
           {number: target for number, target in rest_of_it.items() if not re.match(r"(socket|pipe|anon_inode):", target)}, {})
     devices = {os.readlink(f"/proc/{p}/fd/{number}") for name, p in ours.items() for number in os.listdir(f"/proc/{p}/fd")}
     check("passt: holds nothing that a process of ours holds but /dev/null", {*have.values()} & devices, {NULL})
+
+
+def host_auditor(pid, case, launcher):
+    """Writes the host's log when the VM ends: what the launcher beside it cannot, which has no capability left."""
+    facts, held = status(pid), {int(n): os.readlink(f"/proc/{pid}/fd/{n}") for n in os.listdir(f"/proc/{pid}/fd")}
+    is_root, key = case["user"] is None, f"{case['place']}/log/host.key"
+    kept = 1 << 0 | 1 << 1 if is_root else 0  # CAP_CHOWN, CAP_DAC_OVERRIDE
+    check("host's auditor: uid", facts["Uid"], [str(case["uid"])] * 4)
+    check("host's auditor: capabilities", [int(facts[kind][0], 16) for kind in ("CapPrm", "CapEff", "CapInh", "CapAmb")],
+          [kept, kept, 0, 0])
+    check("host's auditor: no_new_privs", facts["NoNewPrivs"], ["1"])
+    check("host's auditor: descriptors", (sorted(held), [held.get(n) for n in range(3)]), ([0, 1, 2, 3], [NULL] * 3))
+    check("host's auditor: its channel", re.fullmatch(SOCKET, held.get(3, "")) is not None, True)
+    check("the launcher's capabilities", [int(status(launcher)[kind][0], 16) for kind in ("CapPrm", "CapEff", "CapInh", "CapAmb")],
+          [0] * 4)
+    if is_root:
+        check("its bounding set is empty, and the launcher's", [int(status(p)["CapBnd"][0], 16) for p in (pid, launcher)], [0, 0])
+        bare = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"]
+        for words, can in ([*bare, "cat"], False), (["cat"], True):
+            read_it = subprocess.run([*words, key], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+            check(f"the host's key is read by root {'as usual' if can else 'without capabilities'}", read_it.returncode == 0, can)
 
 
 def group_files(case, launcher, pid):
@@ -271,11 +299,11 @@ def inspected(case, pids):
 
 
 def children(pid):
-    """Of ours, and passts."""
+    """Of ours, passts, and the host's auditors."""
     all_ = [int(line.split()[0]) for line in subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], text=True,
                                                             stdout=subprocess.PIPE, check=False).stdout.splitlines()]
-    passts = [pid for pid in all_ if is_passt(pid)]
-    return [pid for pid in all_ if pid not in passts], passts
+    passts, auditors = [pid for pid in all_ if is_passt(pid)], [pid for pid in all_ if is_ours(pid, "cofferdam")]
+    return [pid for pid in all_ if pid not in passts + auditors], passts, auditors
 
 
 def start(case, command):
@@ -315,7 +343,7 @@ def one(case):
         command = [os.path.join(HERE, "as-user")] + case["user"] + command
     launcher = start(case, command)
     if launcher:
-        ours, passts = children(launcher.pid)
+        ours, passts, auditors = children(launcher.pid)
         pids = dict(zip(ROLES, sorted(ours)))
         runtime = os.stat(f"{place}/run")
         case["group"] = f"/cofferdam/seen.{runtime.st_dev:x}-{runtime.st_ino:x}"
@@ -332,6 +360,9 @@ def one(case):
         check(f"{case['name']}: one passt", len(passts), case["networks"].count("passt"))
         for pid in passts:
             passt(pid, case, pids)
+        check(f"{case['name']}: one host's auditor", len(auditors), 1)
+        for pid in auditors:
+            host_auditor(pid, case, launcher.pid)
         namespaces(pids)
         inspected(case, pids)
         group_files(case, launcher.pid, pids["monitor"])

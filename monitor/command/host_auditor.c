@@ -1,0 +1,180 @@
+/* See monitor/command/host_auditor.h. The questions come from a process that may have been taken over since: fixed
+ * messages, the text of a reason in one of them, each asked once.
+ */
+#include "monitor/command/host_auditor.h"
+
+#include "monitor/command/command.h"
+#include "monitor/command/host_log.h"
+#include "monitor/command/shrink.h"
+
+#include <cap-ng.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum question { QUESTION_STARTED, QUESTION_ENDED, QUESTION_REFUSED, QUESTIONS };
+
+struct question_message {
+	uint32_t question;
+	char reason[WHY_SIZE];
+};
+
+struct answer_message {
+	int32_t result;
+	char why[WHY_SIZE];
+};
+
+enum { CHANNEL = STDERR_FILENO + 1 }; /* its only descriptor but three that lead nowhere */
+
+static int answer(const struct vm *vm, enum question question, const char *reason, char *why)
+{
+	switch (question) {
+	case QUESTION_STARTED:
+		return host_log_started(vm, why);
+	case QUESTION_ENDED:
+		return host_log_settle(vm->host, why);
+	case QUESTION_REFUSED:
+		return host_log_refused(vm, reason, why);
+	default:
+		return because(why, 0, "no such question");
+	}
+}
+
+/* What it inherited is the launcher's: channels to the VM's processes, the operator's terminal, locks. */
+static int keep_only(int channel, char *why)
+{
+	AUTO_CLOSE int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	for (int i = STDIN_FILENO; i <= STDERR_FILENO; i++)
+		if (null < 0 || dup2(null, i) < 0)
+			return because(why, errno, "cannot open /dev/null");
+	if ((channel != CHANNEL && dup2(channel, CHANNEL) < 0) || syscall(SYS_close_range, CHANNEL + 1, ~0U, 0) != 0)
+		return because(why, errno, "cannot close descriptors");
+	null = -1;
+	return 0;
+}
+
+/* The host's key is another uid's; so may be what earlier users left in the folder of the logs. */
+static int keep_capabilities(char *why)
+{
+	static const unsigned kept[] = {CAP_CHOWN, CAP_DAC_OVERRIDE};
+	bool had[sizeof(kept) / sizeof(kept[0])];
+	if (geteuid() != 0)
+		return 0;
+	for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
+		had[i] = capng_have_capability(CAPNG_PERMITTED, kept[i]) != 0;
+	capng_clear(CAPNG_SELECT_BOTH);
+	for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
+		if (had[i])
+			capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, kept[i]);
+	return capng_apply(CAPNG_SELECT_BOTH) == 0 ? 0 : because(why, errno, "cannot give up capabilities");
+}
+
+static int confine(int channel, char *why)
+{
+	if (keep_only(channel, why) != 0 || keep_capabilities(why) != 0)
+		return -1;
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_DUMPABLE, 0) == 0 &&
+	    prctl(PR_SET_PDEATHSIG, SIGKILL) == 0)
+		return 0;
+	return because(why, errno, "cannot confine the host's auditor");
+}
+
+/* Where it cannot be confined that is its answer. */
+static _Noreturn void be_auditor(const struct vm *vm, int channel, pid_t launcher)
+{
+	struct question_message message;
+	struct answer_message said;
+	char unfit[WHY_SIZE] = "";
+	bool asked[QUESTIONS] = {false};
+	bool is_confined = confine(channel, unfit) == 0;
+	host_log_speak_for(launcher);
+	while (getppid() == launcher && recv(CHANNEL, &message, sizeof(message), 0) == (ssize_t)sizeof(message)) {
+		if (message.question >= QUESTIONS || asked[message.question])
+			break;
+		asked[message.question] = true;
+		message.reason[sizeof(message.reason) - 1] = 0;
+		said = (struct answer_message){.result = -1};
+		if (is_confined)
+			said.result = answer(vm, message.question, message.reason, said.why);
+		else
+			because(said.why, 0, "%s", unfit);
+		if (send(CHANNEL, &said, sizeof(said), MSG_NOSIGNAL) < 0)
+			break;
+		shrink();
+	}
+	_exit(0);
+}
+
+static int take_answer(int channel, char *why)
+{
+	struct answer_message said;
+	ssize_t size;
+	while ((size = recv(channel, &said, sizeof(said), 0)) < 0 && errno == EINTR)
+		continue;
+	if (size != (ssize_t)sizeof(said))
+		return because(why, 0, "the process that writes the host's log is gone");
+	said.why[sizeof(said.why) - 1] = 0;
+	return said.result == 0 ? 0 : because(why, 0, "%s", said.why);
+}
+
+int host_auditor_start(struct vm *vm, char *why)
+{
+	int ends[2];
+	pid_t launcher = getpid();
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
+		return because(why, errno, "cannot make the channel to the host's auditor");
+	pid_t child = fork();
+	if (child == 0)
+		be_auditor(vm, ends[1], launcher);
+	int error = errno;
+	close(ends[1]);
+	if (child < 0) {
+		close(ends[0]);
+		return because(why, error, "cannot start the host's auditor");
+	}
+	vm->host_auditor = ends[0];
+	vm->host_auditor_pid = child;
+	return 0;
+}
+
+static int ask(const struct vm *vm, enum question question, const char *reason, char *why)
+{
+	struct question_message message = {.question = question};
+	if (vm->host_auditor <= 0)
+		return answer(vm, question, reason, why);
+	snprintf(message.reason, sizeof(message.reason), "%s", reason);
+	if (send(vm->host_auditor, &message, sizeof(message), MSG_NOSIGNAL) < 0)
+		return because(why, 0, "the process that writes the host's log is gone");
+	return take_answer(vm->host_auditor, why);
+}
+
+int host_auditor_started(const struct vm *vm, char *why)
+{
+	return ask(vm, QUESTION_STARTED, "", why);
+}
+
+int host_auditor_ended(const struct vm *vm, char *why)
+{
+	return ask(vm, QUESTION_ENDED, "", why);
+}
+
+int host_auditor_refused(const struct vm *vm, const char *reason, char *why)
+{
+	return ask(vm, QUESTION_REFUSED, reason, why);
+}
+
+void host_auditor_end(struct vm *vm)
+{
+	if (vm->host_auditor <= 0)
+		return;
+	close_descriptor(&vm->host_auditor);
+	while (waitpid(vm->host_auditor_pid, NULL, 0) < 0 && errno == EINTR)
+		continue;
+}
