@@ -112,11 +112,22 @@ static _Noreturn void be_auditor(const struct vm *vm, int channel, pid_t launche
 	_exit(0);
 }
 
-static int take_answer(int channel, char *why)
+static int put(struct vm *vm, enum question question, const char *reason, char *why)
+{
+	struct question_message message = {.question = question};
+	snprintf(message.reason, sizeof(message.reason), "%s", reason);
+	if (send(vm->host_auditor, &message, sizeof(message), MSG_NOSIGNAL) < 0)
+		return because(why, 0, "the process that writes the host's log is gone");
+	vm->host_auditor_asked = true;
+	return 0;
+}
+
+int host_auditor_answer(struct vm *vm, char *why)
 {
 	struct answer_message said;
 	ssize_t size;
-	while ((size = recv(channel, &said, sizeof(said), 0)) < 0 && errno == EINTR)
+	vm->host_auditor_asked = false;
+	while ((size = recv(vm->host_auditor, &said, sizeof(said), 0)) < 0 && errno == EINTR)
 		continue;
 	if (size != (ssize_t)sizeof(said))
 		return because(why, 0, "the process that writes the host's log is gone");
@@ -144,28 +155,26 @@ int host_auditor_start(struct vm *vm, char *why)
 	return 0;
 }
 
-static int ask(const struct vm *vm, enum question question, const char *reason, char *why)
+int host_auditor_started(struct vm *vm, char *why)
 {
-	struct question_message message = {.question = question};
+	return vm->host_auditor <= 0 ? host_log_started(vm, why) : put(vm, QUESTION_STARTED, "", why);
+}
+
+static int ask(struct vm *vm, enum question question, const char *reason, char *why)
+{
 	if (vm->host_auditor <= 0)
 		return answer(vm, question, reason, why);
-	snprintf(message.reason, sizeof(message.reason), "%s", reason);
-	if (send(vm->host_auditor, &message, sizeof(message), MSG_NOSIGNAL) < 0)
-		return because(why, 0, "the process that writes the host's log is gone");
-	return take_answer(vm->host_auditor, why);
+	if (vm->host_auditor_asked && host_auditor_answer(vm, why) != 0)
+		return -1;
+	return put(vm, question, reason, why) == 0 ? host_auditor_answer(vm, why) : -1;
 }
 
-int host_auditor_started(const struct vm *vm, char *why)
+int host_auditor_ended(struct vm *vm, bool is_started, char *why)
 {
-	return ask(vm, QUESTION_STARTED, "", why);
+	return ask(vm, is_started ? QUESTION_ENDED : QUESTION_STARTED, "", why);
 }
 
-int host_auditor_ended(const struct vm *vm, char *why)
-{
-	return ask(vm, QUESTION_ENDED, "", why);
-}
-
-int host_auditor_refused(const struct vm *vm, const char *reason, char *why)
+int host_auditor_refused(struct vm *vm, const char *reason, char *why)
 {
 	return ask(vm, QUESTION_REFUSED, reason, why);
 }

@@ -12,11 +12,16 @@
 
 /* Forks it; vm->host_auditor is the channel to it. 0, or -1 with why. */
 int host_auditor_start(struct vm *vm, char *why);
-/* As host_log_started, host_log_settle and host_log_refused; without a host's auditor they do it themselves. Each waits
-   for its answer. 0, or -1 with why. */
-int host_auditor_started(const struct vm *vm, char *why);
-int host_auditor_ended(const struct vm *vm, char *why);
-int host_auditor_refused(const struct vm *vm, const char *reason, char *why);
+/* As host_log_started, but does not wait for the answer, unless there is no host's auditor: then it is written here. 0,
+   or -1 with why. */
+int host_auditor_started(struct vm *vm, char *why);
+/* Waits for the answer to a question that waits for one (vm->host_auditor_asked). 0, or -1 with why. */
+int host_auditor_answer(struct vm *vm, char *why);
+/* The VM has ended: as host_log_settle, or as host_log_started if that was not asked yet; on disk when this returns. 0,
+   or -1 with why. */
+int host_auditor_ended(struct vm *vm, bool is_started, char *why);
+/* As host_log_refused. */
+int host_auditor_refused(struct vm *vm, const char *reason, char *why);
 /* It ends, and has ended when this returns. */
 void host_auditor_end(struct vm *vm);
 

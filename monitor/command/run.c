@@ -210,10 +210,10 @@ static int let_go(struct vm *vm, bool on_hold, char *why)
 }
 
 /* How the run ended, and that there was one when it ended before that was written. */
-static void log_in_host(const struct vm *vm, struct vm_end *end)
+static void log_in_host(struct vm *vm, struct vm_end *end)
 {
 	char why[WHY_SIZE];
-	if ((end->logged ? host_auditor_ended(vm, why) : host_auditor_started(vm, why)) == 0)
+	if (host_auditor_ended(vm, end->logged, why) == 0)
 		return;
 	if (end->logged || end->outcome == OUTCOME_FAILURE) {
 		say("%s", why);
@@ -224,7 +224,7 @@ static void log_in_host(const struct vm *vm, struct vm_end *end)
 }
 
 /* Why it was not started is for the host's log. Where that cannot be written either, the operator reads the reason. */
-static void note_refusal(const struct vm *vm, const char *reason)
+static void note_refusal(struct vm *vm, const char *reason)
 {
 	static const uint8_t none[sizeof(vm->plan.run_id)];
 	char why[WHY_SIZE];

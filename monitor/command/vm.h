@@ -73,9 +73,10 @@ struct vm {
 	int console_log; /* the file that it writes to, to be read */
 	int console_in;  /* the pipe that it reads */
 
-	int supervisor;   /* the launcher's end of the channel */
-	int auditor;      /* the same */
-	int host_auditor; /* the channel to it; not above 0: there is none */
+	int supervisor;          /* the launcher's end of the channel */
+	int auditor;             /* the same */
+	int host_auditor;        /* the channel to it; not above 0: there is none */
+	bool host_auditor_asked; /* it was asked, and has not answered */
 	pid_t host_auditor_pid;
 	char log_path[POLICY_PATH_SIZE + 128]; /* the first segment's */
 	unsigned segments;                     /* that were begun after it … */

@@ -202,15 +202,21 @@ static void signalled(struct wait *wait, int signals)
 		kill_program(&wait->vm->programs[VM_PROGRAM_SUPERVISOR]);
 }
 
-/* The host's log has the run, or the VM ends. Then this process is as small as it gets. */
+/* The host's log has the run, or the VM ends. */
+static void hold_to_host_log(struct wait *wait, int result)
+{
+	if (result == 0)
+		return;
+	wait->end->outcome = OUTCOME_FAILURE;
+	close_descriptor(&wait->vm->supervisor);
+}
+
+/* Then this process is as small as it gets. */
 static void settle(struct wait *wait)
 {
 	wait->settle_at = NEVER;
 	wait->end->logged = true;
-	if (host_auditor_started(wait->vm, wait->end->reason) != 0) {
-		wait->end->outcome = OUTCOME_FAILURE;
-		close_descriptor(&wait->vm->supervisor);
-	}
+	hold_to_host_log(wait, host_auditor_started(wait->vm, wait->end->reason));
 	shrink();
 }
 
@@ -247,6 +253,7 @@ static void serve(struct wait *wait, int signals)
 		    {.fd = signals, .events = POLLIN},
 		    {.fd = wait->vm->vsock.socket, .events = POLLIN},
 		    {.fd = wait->vm->vsock.channel, .events = POLLIN},
+		    {.fd = wait->vm->host_auditor_asked ? wait->vm->host_auditor : -1, .events = POLLIN},
 		};
 		int64_t due = earlier(earlier(wait->start_by, wait->force_at), earlier(wait->settle_at, wait->look_at));
 		due = earlier(due, wait->tell_at);
@@ -280,6 +287,8 @@ static void serve(struct wait *wait, int signals)
 			vsock_accept(&wait->vm->vsock);
 		if (polled[4].revents != 0)
 			vsock_connect(&wait->vm->vsock, &wait->vm->policy->vsock);
+		if (polled[5].revents != 0)
+			hold_to_host_log(wait, host_auditor_answer(wait->vm, wait->end->reason));
 	}
 }
 

@@ -49,6 +49,13 @@ static void teardown(void)
 	ck_assert_int_eq(system(command), 0);
 }
 
+/* Asks, and waits. */
+static int started(void)
+{
+	int result = host_auditor_started(&vm, why);
+	return result == 0 && vm.host_auditor_asked ? host_auditor_answer(&vm, why) : result;
+}
+
 static unsigned count(const char *text)
 {
 	static char whole[1 << 20];
@@ -69,11 +76,29 @@ START_TEST(what_the_launcher_asks_is_written)
 {
 	char launcher[32];
 	snprintf(launcher, sizeof(launcher), "\"pid\":%d", getpid());
-	ck_assert_msg(host_auditor_started(&vm, why) == 0, "%s", why);
+	ck_assert_msg(started() == 0, "%s", why);
 	ck_assert_uint_eq(count("\"run_started\""), 1);
 	ck_assert_uint_eq(count("\"run_sealed\""), 1); /* nobody holds its log */
 	ck_assert_uint_gt(count(launcher), 0);         /* in whose name */
-	ck_assert_msg(host_auditor_ended(&vm, why) == 0, "%s", why);
+	ck_assert_msg(host_auditor_ended(&vm, true, why) == 0, "%s", why);
+	ck_assert_uint_eq(count("\"run_sealed\""), 1);
+}
+END_TEST
+
+START_TEST(an_end_waits_for_the_start_to_be_written)
+{
+	ck_assert_msg(host_auditor_started(&vm, why) == 0, "%s", why);
+	ck_assert(vm.host_auditor_asked);
+	ck_assert_msg(host_auditor_ended(&vm, true, why) == 0, "%s", why);
+	ck_assert_uint_eq(count("\"run_started\""), 1);
+	ck_assert(!vm.host_auditor_asked);
+}
+END_TEST
+
+START_TEST(an_end_before_it_was_asked_begins_the_run_as_well)
+{
+	ck_assert_msg(host_auditor_ended(&vm, false, why) == 0, "%s", why);
+	ck_assert_uint_eq(count("\"run_started\""), 1);
 	ck_assert_uint_eq(count("\"run_sealed\""), 1);
 }
 END_TEST
@@ -85,7 +110,7 @@ START_TEST(nothing_is_written_twice)
 	ck_assert_ptr_nonnull(strstr(why, "is gone"));
 	ck_assert_uint_eq(count("the first reason"), 1);
 	ck_assert_uint_eq(count("the second reason"), 0);
-	ck_assert_int_eq(host_auditor_ended(&vm, why), -1);
+	ck_assert_int_eq(host_auditor_ended(&vm, true, why), -1);
 }
 END_TEST
 
@@ -93,7 +118,7 @@ START_TEST(without_one_the_launcher_writes_itself)
 {
 	host_auditor_end(&vm);
 	ck_assert_int_le(vm.host_auditor, 0);
-	ck_assert_msg(host_auditor_started(&vm, why) == 0, "%s", why);
+	ck_assert_msg(started() == 0, "%s", why);
 	ck_assert_uint_eq(count("\"run_started\""), 1);
 }
 END_TEST
@@ -105,7 +130,7 @@ START_TEST(what_it_says_of_a_failure_is_passed_on)
 	FILE *file = fopen(path, "w");
 	fputs("no key", file);
 	fclose(file);
-	ck_assert_int_eq(host_auditor_started(&vm, why), -1);
+	ck_assert_int_eq(started(), -1);
 	ck_assert_ptr_nonnull(strstr(why, "host.key"));
 }
 END_TEST
@@ -115,7 +140,7 @@ START_TEST(the_key_is_nobodys_who_gave_up_his_capabilities)
 	char path[64];
 	struct stat status;
 	snprintf(path, sizeof(path), "%s/host.key", folder);
-	ck_assert_msg(host_auditor_started(&vm, why) == 0, "%s", why);
+	ck_assert_msg(started() == 0, "%s", why);
 	ck_assert_int_eq(stat(path, &status), 0);
 	ck_assert_uint_eq(status.st_mode & 07777, 0600);
 	if (geteuid() == 0)
@@ -129,6 +154,8 @@ int main(void)
 	TCase *tests = tcase_create("auditor");
 	tcase_add_checked_fixture(tests, setup, teardown);
 	tcase_add_test(tests, what_the_launcher_asks_is_written);
+	tcase_add_test(tests, an_end_waits_for_the_start_to_be_written);
+	tcase_add_test(tests, an_end_before_it_was_asked_begins_the_run_as_well);
 	tcase_add_test(tests, nothing_is_written_twice);
 	tcase_add_test(tests, without_one_the_launcher_writes_itself);
 	tcase_add_test(tests, what_it_says_of_a_failure_is_passed_on);
