@@ -34,9 +34,13 @@ programs=$place/programs
 mkdir -p "$programs"
 cp "$B"/cofferdam-{supervisor,auditor,monitor,device} "$B/holed/cofferdam-prober" "$programs"
 sed "/^folders:/a\  programs: \"$programs\"" "$place/host.yaml" >"$place/holed.yaml"
-expect_status "holes fail the selftest" 1 "$((2 * jails)) not refused" "$cofferdam" --host "$place/holed.yaml" selftest
-expect_status "and are named" 1 'holes: an allowed call, in the jail of vcpu: NOT STOPPED' "$cofferdam" --host "$place/holed.yaml" selftest
-expect_status "so is a program that ran" 1 'holes: a program, in the jail of entropy: NOT STOPPED: it was executed' "$cofferdam" --host "$place/holed.yaml" selftest
+expect_status "holes fail the selftest" 1 '[0-9]+ not refused' "$cofferdam" --host "$place/holed.yaml" selftest
+"$cofferdam" --host "$place/holed.yaml" selftest >"$place/holes" 2>&1
+# A message to a process that has ended meanwhile is let through as well, by the jail.
+through=$(($(sed -n 's/.* \([0-9]*\) not refused.*/\1/p' "$place/holes") + $(sed -n 's/.*holes.* EPIPE \([0-9]*\).*/\1/p' "$place/holes" | head -n 1) + 0))
+[ "$through" = $((2 * jails)) ] && pass "all of them" || fail "$through of $((2 * jails)) holes" "$(cat "$place/holes")"
+grep -q 'holes: an allowed call, in the jail of [a-z0-9]*: NOT STOPPED' "$place/holes" && pass "and are named" || fail "no name" "$(cat "$place/holes")"
+grep -q 'holes: a program, in the jail of entropy: NOT STOPPED: it was executed' "$place/holes" && pass "so is a program that ran" || fail "no program" "$(cat "$place/holes")"
 rm "$programs/cofferdam-prober"
 expect_status "no prober, no selftest" 1 'FAILED getting out: cannot open the program' "$cofferdam" --host "$place/holed.yaml" selftest
 [ -z "$(ls "$place/run" 2>/dev/null | grep -v slots)" ] && pass "nothing is left" || fail "files are left" "$(ls -la "$place/run")"

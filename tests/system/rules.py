@@ -237,8 +237,9 @@ def work(run):
         return run.end() == 0
     run.type(b"typed\x04")
     good = run.read_until(b"power button") and b"typed" in run.output
-    limits = ("disks[scratch].limits.operations=1000/s", "entropy.limits.bandwidth=512KiB/s",
-              "networks[eth0].limits.packets=1000/s", "machine.memory=48MiB")
+    limits = ("disks[scratch].limits.operations=1000/s", "disks[kept].limits.operations=1000/s", "limits.console=1MiB",
+              "entropy.limits.bandwidth=512KiB/s", "networks[eth0].limits.packets=1000/s", "vsock.limits.connections=9",
+              "machine.memory=48MiB")
     for words in (*(["set", run.name, limit] for limit in limits), ["ps"], ["stats", run.name], ["inspect", run.name], ["pause", run.name], ["resume", run.name], ["audit", "rotate", run.name], ["stop", run.name]) if good else ():
         good = run.command(*words) and good
     return run.end() == 0 and good
