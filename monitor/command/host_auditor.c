@@ -31,6 +31,7 @@ struct answer_message {
 	char why[WHY_SIZE];
 };
 
+#define HOST_AUDITOR "host-auditor" /* what ps calls it */
 enum { CHANNEL = STDERR_FILENO + 1 }; /* its only descriptor but three that lead nowhere */
 
 static int answer(const struct vm *vm, enum question question, const char *reason, char *why)
@@ -81,7 +82,7 @@ static int confine(int channel, char *why)
 	if (keep_only(channel, why) != 0 || keep_capabilities(why) != 0)
 		return -1;
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_DUMPABLE, 0) == 0 &&
-	    prctl(PR_SET_PDEATHSIG, SIGKILL) == 0)
+	    prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && prctl(PR_SET_NAME, HOST_AUDITOR) == 0)
 		return 0;
 	return because(why, errno, "cannot confine the host's auditor");
 }
@@ -142,8 +143,10 @@ int host_auditor_start(struct vm *vm, char *why)
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
 		return because(why, errno, "cannot make the channel to the host's auditor");
 	pid_t child = fork();
-	if (child == 0)
+	if (child == 0) {
+		close(ends[0]); /* whatever becomes of the rest: or it would not see its end */
 		be_auditor(vm, ends[1], launcher);
+	}
 	int error = errno;
 	close(ends[1]);
 	if (child < 0) {

@@ -30,9 +30,11 @@ def launchers(folder):
             try:
                 with open(f"/proc/{entry}/cmdline", "rb") as file:
                     words = file.read().split(b"\0")
+                with open(f"/proc/{entry}/comm", encoding="ascii") as file:
+                    is_launcher = file.read() == "cofferdam\n"  # its child that writes the host's log has its words
             except OSError:
                 continue
-            if b"--detach" in words and any(word.startswith(os.fsencode(folder) + b"/many-") for word in words):
+            if is_launcher and b"--detach" in words and any(word.startswith(os.fsencode(folder) + b"/many-") for word in words):
                 found.append(int(entry))
     return found
 

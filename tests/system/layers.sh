@@ -68,7 +68,7 @@ for n in $(seq $many); do
 	launchers+=($!)
 done
 uids_of() { for p in $(children_of "$@"); do sed -n 's/^Uid:\t\([0-9]*\).*/\1/p' "/proc/$p/status"; done; }
-children_of() { local IFS=,; ps -o pid= --ppid "$*"; }
+children_of() { local IFS=,; ps -o pid=,args= --ppid "$*" | sed -n 's/^ *\([0-9]*\) cofferdam-.*/\1/p'; }
 all_locked() { [ "$(cat "$place"/log/many*.jsonl 2>/dev/null | grep -c '"event_code":"process_started"')" = $((6 * many)) ]; }
 if wait_for 120 all_locked; then
 	distinct=$(uids_of "${launchers[@]}" | sort -u | wc -l)

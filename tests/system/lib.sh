@@ -75,8 +75,8 @@ wait_for() {
 	done
 }
 
-# The processes of a VM whose launcher is $1: its children.
-children() { ps -o pid= --ppid "$1" | tr -d ' '; }
+# The processes of a VM whose launcher is $1: its children, but for who writes the host's log.
+children() { ps -o pid=,args= --ppid "$1" | sed -n 's/^ *\([0-9]*\) cofferdam-.*/\1/p'; }
 has_children() { [ "$(children "$1" | wc -l)" = "$2" ]; }
 
 # The folders of a VM's control group, in whatever trees this host has. Its name has the runtime folder in it.

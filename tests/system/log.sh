@@ -176,7 +176,7 @@ policy unwatched 'cmdline: list end=button' >/dev/null
 start_vm unwatched
 wait_for 10 grep -q '"run_started".*"vm":"unwatched"' "$place/log/host.jsonl" || fail "the host's log has no start" "$(tail -n 3 "$place/log/host.jsonl")"
 for child in $(ps -o pid= --ppid $launcher); do
-	[ "$(cat "/proc/$child/comm")" != cofferdam ] || host_auditor=$child
+	[ "$(cat "/proc/$child/comm")" != host-auditor ] || host_auditor=$child
 done
 # It has answered when it waits for the next question: recvfrom is number 45.
 wait_for 10 grep -q '^45 ' "/proc/$host_auditor/syscall" || fail "it does not wait" "$(cat "/proc/$host_auditor/syscall")"

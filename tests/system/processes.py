@@ -302,7 +302,7 @@ def children(pid):
     """Of ours, passts, and the host's auditors."""
     all_ = [int(line.split()[0]) for line in subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], text=True,
                                                             stdout=subprocess.PIPE, check=False).stdout.splitlines()]
-    passts, auditors = [pid for pid in all_ if is_passt(pid)], [pid for pid in all_ if is_ours(pid, "cofferdam")]
+    passts, auditors = [pid for pid in all_ if is_passt(pid)], [pid for pid in all_ if is_ours(pid, "host-auditor")]
     return [pid for pid in all_ if pid not in passts + auditors], passts, auditors
 
 

@@ -48,7 +48,7 @@ uids() { grep -h '^Uid:' $(children "$1" | sed 's|.*|/proc/&/status|') | cut -f 
 start() { # HOST POLICY: sets launcher
 	as_user --range "$cofferdam" --host "$1" run "$2" >"$2.out" 2>&1 </dev/null &
 	wait_for 20 grep -q 'hello from ring 3' "$2.out" || { fail "$2 does not start" "$(cat "$2.out")"; return 1; }
-	launcher=$(pgrep -f "^$cofferdam --host $1 run $2\$")
+	launcher=$(pgrep -o -f "^$cofferdam --host $1 run $2\$")
 }
 if [ "$(stat -c %a /run/lock 2>/dev/null)" != 1777 ]; then
 	skip "this host has no /run/lock that everybody may write: the ids are locked in the runtime folder"
