@@ -31,7 +31,7 @@ struct answer_message {
 	char why[WHY_SIZE];
 };
 
-#define HOST_AUDITOR "host-auditor" /* what ps calls it */
+#define HOST_AUDITOR "host-auditor"   /* what ps calls it */
 enum { CHANNEL = STDERR_FILENO + 1 }; /* its only descriptor but three that lead nowhere */
 
 static int answer(const struct vm *vm, enum question question, const char *reason, char *why)
@@ -48,16 +48,20 @@ static int answer(const struct vm *vm, enum question question, const char *reaso
 	}
 }
 
-/* What it inherited is the launcher's: channels to the VM's processes, the operator's terminal, locks. */
-static int keep_only(int channel, char *why)
+/* What it inherited is the launcher's: channels, whose ends would not be seen while a copy is here; the operator's
+   terminal; locks. */
+static int keep_only(const struct vm *vm, int channel, char *why)
 {
+	if ((channel != CHANNEL && dup2(channel, CHANNEL) < 0) || syscall(SYS_close_range, CHANNEL + 1, ~0U, 0) != 0)
+		return because(why, errno, "cannot close descriptors");
+	const int closed[] = {vm->supervisor, vm->auditor, vm->runtime.socket};
+	for (size_t i = 0; i < sizeof(closed) / sizeof(closed[0]); i++)
+		if (closed[i] > CHANNEL && fcntl(closed[i], F_GETFD) >= 0)
+			return because(why, 0, "descriptors stay open that the kernel says it closed");
 	AUTO_CLOSE int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	for (int i = STDIN_FILENO; i <= STDERR_FILENO; i++)
 		if (null < 0 || dup2(null, i) < 0)
 			return because(why, errno, "cannot open /dev/null");
-	if ((channel != CHANNEL && dup2(channel, CHANNEL) < 0) || syscall(SYS_close_range, CHANNEL + 1, ~0U, 0) != 0)
-		return because(why, errno, "cannot close descriptors");
-	null = -1;
 	return 0;
 }
 
@@ -77,9 +81,9 @@ static int keep_capabilities(char *why)
 	return capng_apply(CAPNG_SELECT_BOTH) == 0 ? 0 : because(why, errno, "cannot give up capabilities");
 }
 
-static int confine(int channel, char *why)
+static int confine(const struct vm *vm, int channel, char *why)
 {
-	if (keep_only(channel, why) != 0 || keep_capabilities(why) != 0)
+	if (keep_only(vm, channel, why) != 0 || keep_capabilities(why) != 0)
 		return -1;
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_DUMPABLE, 0) == 0 &&
 	    prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && prctl(PR_SET_NAME, HOST_AUDITOR) == 0)
@@ -87,14 +91,17 @@ static int confine(int channel, char *why)
 	return because(why, errno, "cannot confine the host's auditor");
 }
 
-/* Where it cannot be confined that is its answer. */
+/* Where it cannot be confined it is not there, and no VM runs. */
 static _Noreturn void be_auditor(const struct vm *vm, int channel, pid_t launcher)
 {
 	struct question_message message;
 	struct answer_message said;
-	char unfit[WHY_SIZE] = "";
+	char why[WHY_SIZE];
 	bool asked[QUESTIONS] = {false};
-	bool is_confined = confine(channel, unfit) == 0;
+	if (confine(vm, channel, why) != 0) {
+		say("host's auditor: %s", why);
+		_exit(1);
+	}
 	host_log_speak_for(launcher);
 	while (getppid() == launcher && recv(CHANNEL, &message, sizeof(message), 0) == (ssize_t)sizeof(message)) {
 		if (message.question >= QUESTIONS || asked[message.question])
@@ -102,10 +109,7 @@ static _Noreturn void be_auditor(const struct vm *vm, int channel, pid_t launche
 		asked[message.question] = true;
 		message.reason[sizeof(message.reason) - 1] = 0;
 		said = (struct answer_message){.result = -1};
-		if (is_confined)
-			said.result = answer(vm, message.question, message.reason, said.why);
-		else
-			because(said.why, 0, "%s", unfit);
+		said.result = answer(vm, message.question, message.reason, said.why);
 		if (send(CHANNEL, &said, sizeof(said), MSG_NOSIGNAL) < 0)
 			break;
 		shrink();
