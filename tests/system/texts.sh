@@ -66,5 +66,9 @@ for page in cofferdam cofferdam-audit; do
 	wrong=$(groff -man -Tutf8 -ww "docs/$page.1" 2>&1 >/dev/null || true)
 	[ -z "$wrong" ] && pass "$page has no mistake in its markup" || fail "$page" "$wrong"
 done
+for text in README.md SECURITY.md LICENSE docs/{caps,compliance,devices,performance}.md docs/verify.py examples/*.yaml; do
+	copy=$place/root/usr/share/doc/cofferdam/${text#docs/}
+	cmp -s "$copy" "$text" && pass "$text is installed" || fail "no $text" "$(ls -R "$place/root")"
+done
 cmp -s "$place/root/usr/share/bash-completion/completions/cofferdam" docs/cofferdam.bash && pass "the completion is installed" || fail "no completion"
 finish
