@@ -95,6 +95,8 @@ refused run_refused "disk with a second name" 'hard link' cf run "$(policy dlink
 closed() { "$@" 0<&- 1>&-; }
 expect_status "closed standard descriptors" 0 '' closed cf run "$(policy closed)"
 refused run_refused "missing kernel" 'nowhere' cf run "$(policy nowhere 'kernel: {path: nowhere}')"
+refused run_refused "missing initrd" 'nowhere' cf run "$(policy noinitrd 'initrd: {path: nowhere}')"
+refused run_refused "missing disk" 'nowhere' cf run "$(policy nodisk 'disks: [{name: d, path: nowhere}]')"
 truncate -s 65M "$place/huge"
 refused run_refused "oversized kernel" 'larger' cf run "$(policy huge 'kernel: {path: huge}')"
 refused run_refused "oversized initrd" 'larger' cf run "$(policy hugerd 'initrd: {path: huge}')"
@@ -103,6 +105,17 @@ mkfifo "$place/fifo"
 for what in dir fifo; do
 	refused run_refused "disk is a $what" "$what" cf run "$(policy "d$what" "disks: [{name: d, path: $what}]")"
 done
+if mknod "$place/device" c 1 5 2>/dev/null; then
+	refused run_refused "disk is a device" 'a device or socket; name a regular file' cf run "$(policy ddevice 'disks: [{name: d, path: device}]')"
+else
+	skip "a disk that is a device: needs root"
+fi
+if [ "$(id -u)" != 0 ]; then
+	install -m 000 "$place/linked.img" "$place/closed.img"
+	refused run_refused "disk without a permission" 'closed.img.*[Pp]ermission' cf run "$(policy dclosed 'disks: [{name: d, path: closed.img}]')"
+else
+	skip "a disk without a permission: root has it; tests/system/rootless.sh runs this as a user"
+fi
 ln -s /dev/zero "$place/link"
 refused run_refused "disk is a link" 'link' cf run "$(policy dlink 'disks: [{name: d, path: link}]')"
 ln -s "$place/garbage" "$place/wrong.img"
