@@ -291,7 +291,7 @@ install: all ## install to DESTDIR and PREFIX
 	install -m 644 docs/cofferdam.1 docs/cofferdam-audit.1 $(DESTDIR)$(PREFIX)/share/man/man1/
 	install -m 644 $(B)/cofferdam-policy.5 $(DESTDIR)$(PREFIX)/share/man/man5/
 	install -m 644 docs/cofferdam.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/cofferdam
-	install -m 644 docs/compliance.md $(DESTDIR)$(PREFIX)/share/doc/cofferdam/
+	install -m 644 docs/caps.md docs/compliance.md docs/devices.md docs/performance.md $(DESTDIR)$(PREFIX)/share/doc/cofferdam/
 	install -m 755 docs/verify.py $(DESTDIR)$(PREFIX)/share/doc/cofferdam/
 	install -m 644 README.md SECURITY.md LICENSE $(DESTDIR)$(PREFIX)/share/doc/cofferdam/
 	install -m 644 examples/*.yaml $(DESTDIR)$(PREFIX)/share/doc/cofferdam/examples/

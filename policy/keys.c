@@ -143,7 +143,8 @@ static const struct schema_key control_keys[] = {
      .keys = principal_key,
      .derived = "none: the owner and root alone",
      .example = "deploy",
-     .help = "Users and groups that may read and verify the VM's log, and nothing else; nobody who is an operator.",
+     .help = "Users and groups that may read, verify and rotate the VM's log, and nothing else; nobody who is an "
+	     "operator.",
      .enforced_by = "the supervisor, of callers that the kernel named to the launcher",
      .test = "tests/system/control.py",
      .order = ORDER_SUBSET},

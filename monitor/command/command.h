@@ -17,7 +17,7 @@
 
 enum {
 	EXIT_USAGE = 2,     /* wrong words on the command line; `check`: the policy has mistakes */
-	EXIT_STOPPED = 121, /* `run`: ended by force after the grace period, or at the run-time cap */
+	EXIT_STOPPED = 121, /* `run`: ended by force, after a grace period or at once */
 	EXIT_RESET = 122,
 	EXIT_TRIPLE_FAULT = 123,
 	EXIT_PANIC = 124,

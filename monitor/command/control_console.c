@@ -25,9 +25,10 @@ enum {
 static const char help[] =
     "Usage: cofferdam console [--no-input] NAME\n"
     "\n"
-    "Attaches to the console of a VM that runs detached: shows the end of what it wrote and what it\n"
-    "writes from now on; what is typed goes to the guest, where the policy lets the console have input\n"
-    "(`console: {input: stdin}`). Several may attach at once.\n"
+    "Attaches to the console of a VM that runs detached, or, to look, whose policy keeps it (`console:\n"
+    "{log: FILE}`): shows the end of what it wrote and what it writes from now on; what is typed goes to\n"
+    "the guest of one that runs detached, where the policy lets the console have input (`console: {input:\n"
+    "stdin}`). Several may attach at once.\n"
     "\n"
     "  Ctrl-A d       detach: the VM goes on       Ctrl-A x       press its power button\n"
     "  Ctrl-A Ctrl-A  send Ctrl-A\n"

@@ -31,15 +31,16 @@ static const char help[] =
     "Prints what a VM's console has written: of one that runs detached, or whose policy keeps\n"
     "it (`console: {log: FILE}`).\n"
     "With --audit prints its audit log, as `cofferdam audit show` does. When no VM of that name runs,\n"
-    "what the last one left in the folder of the logs. Of a log in segments, all that are there.\n"
+    "what the last one left in the folder of the logs (a FILE of the policy's is not there). Of a log in\n"
+    "segments, all that are there.\n"
     "\n"
     "  --audit   the audit log; on a running VM for its auditors\n"
     "  --follow  wait for more, until the VM ends or Ctrl-C\n"
     "  --raw     the log's bytes as they are: `cofferdam logs --audit --raw NAME >FILE`, and then\n"
     "            `cofferdam audit verify FILE` for who may not open the log itself\n"
     "\n"
-    "Exit status: 0; 1 when there is no such VM or log, or you may not read it; of --audit also what\n"
-    "`cofferdam audit show` exits with.\n";
+    "Exit status: 0; 1 when there is no such VM or log, or you may not read it; 125 when it could not be\n"
+    "copied; of --audit also what `cofferdam audit show` exits with.\n";
 
 /* ---- copying ---- */
 

@@ -36,7 +36,7 @@ static const char help[] =
     "Usage: cofferdam run [OPTION]... POLICY\n"
     "\n"
     "Runs the VM that the policy file describes, in its jail, until it ends.\n"
-    "SIGINT (Ctrl-C) or SIGTERM asks the guest to power off; a second one ends the VM at once.\n"
+    "SIGINT (Ctrl-C), SIGTERM or SIGHUP asks the guest to power off; a second one ends the VM at once.\n"
     "Where the policy says `console: {input: stdin}`, keys are the guest's: Ctrl-A x then asks.\n"
     "\n"
     "  --detach         return once the guest runs, or is held; `cofferdam console NAME` and `logs NAME` then\n"

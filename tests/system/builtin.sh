@@ -44,41 +44,89 @@ opened="\"identity\":\"$(stat -c %D:%i "$place/console.log")\",\"path\":\"consol
 if grep '"event_code":"resource_opened"' "$place"/log/logged-*.jsonl | grep -qF "$opened"; then pass "the audit log has which"; else fail "no $opened in the audit log" "$(cf audit show "$place"/log/logged-*.jsonl)"; fi
 
 echo "- bad input"
-expect_status "no such policy" 125 'No such file' cf run "$place/none.yaml"
-expect_status "a mistake in the policy" 125 '^.*bad.yaml:[0-9]+:[0-9]+: error' cf run "$(policy bad 'machine: {vcpus: 1, memroy: 64MiB}')"
+# A start that is refused says why, with status 125, and leaves one record of this EVENT in the host's log, with the reason
+# that was said. vm_crashed: what the monitor finds when the guest may have been let go already; then the run's log has it.
+said_too() {
+	"$@" >"$place/said" 2>&1
+	local status=$?
+	cat "$place/said"
+	return $status
+}
+cat >"$place/refusal.py" <<'PYTHON'
+import json, re, sys
+folder, event, before = sys.argv[1], sys.argv[2], int(sys.argv[3])
+with open(sys.argv[4]) as file:
+    said = re.sub(r"(:\d+)(:\d+)?: error: |: error: ", r"\1: ", file.read()) # the record has the line and no column
+def refusals(log, first):
+    with open(f"{folder}/{log}") as file:
+        for record in map(json.loads, file.readlines()[first:]):
+            code, details = record["metadata"]["event_code"], record["unmapped"]["cofferdam"].get("details", {})
+            if code == "run_started" and event == "vm_crashed":
+                yield from refusals(details["log"], 0)
+            elif code.endswith("_refused") or code == "vm_crashed":
+                yield code, details.get("reason", "")
+found = list(refusals("host.jsonl", before))
+print(found)
+wanted = {event, "run_refused"} if event == "vm_crashed" else {event}
+sys.exit(not (len(found) == 1 and found[0][0] in wanted and found[0][1] and found[0][1] in said))
+PYTHON
+refused() { # EVENT NAME PATTERN COMMAND...
+	local event=$1 name=$2 pattern=$3 before found
+	shift 3
+	before=$(cat "$place/log/host.jsonl" 2>/dev/null | wc -l)
+	expect_status "$name" 125 "$pattern" said_too "$@"
+	if found=$(python3 "$place/refusal.py" "$place/log" "$event" "$before" "$place/said" 2>&1); then pass "$name: the host's log has it"; else
+		fail "$name: the host's log has no $event of it" "$found; said: $(cat "$place/said")"
+	fi
+}
+refused policy_refused "no such policy" 'No such file' cf run "$place/none.yaml"
+refused policy_refused "a mistake in the policy" '^.*bad.yaml:[0-9]+:[0-9]+: error' cf run "$(policy bad 'machine: {vcpus: 1, memroy: 64MiB}')"
 expect_status "check says 2" 2 'memory' cf check "$place/bad.yaml"
 head -c 100000 /dev/urandom >"$place/garbage"
-expect_status "forged kernel" 125 'kernel' cf run "$(policy forged 'kernel: {path: garbage}')"
+refused vm_crashed "forged kernel" 'kernel' cf run "$(policy forged 'kernel: {path: garbage}')"
 printf '\x7fELF\x02\x01\x01' >"$place/short.elf"
-expect_status "truncated ELF" 125 'kernel' cf run "$(policy short 'kernel: {path: short.elf}')"
+refused vm_crashed "truncated ELF" 'kernel' cf run "$(policy short 'kernel: {path: short.elf}')"
 : >"$place/empty"
-expect_status "empty kernel" 125 'empty' cf run "$(policy empty 'kernel: {path: empty}')"
-expect_status "console log exists" 125 'exists already' cf run "$place/logged.yaml"
+refused run_refused "empty kernel" 'empty' cf run "$(policy empty 'kernel: {path: empty}')"
+refused run_refused "console log exists" 'exists already' cf run "$place/logged.yaml"
 head -c 1M /dev/zero >"$place/linked.img"
 ln "$place/linked.img" "$place/linked2.img"
-expect_status "disk with a second name" 125 'hard link' cf run "$(policy dlinked 'disks: [{name: d, path: linked.img, access: read-write}]')"
+refused run_refused "disk with a second name" 'hard link' cf run "$(policy dlinked 'disks: [{name: d, path: linked.img, access: read-write}]')"
 closed() { "$@" 0<&- 1>&-; }
 expect_status "closed standard descriptors" 0 '' closed cf run "$(policy closed)"
-expect_status "missing kernel" 125 'nowhere' cf run "$(policy nowhere 'kernel: {path: nowhere}')"
+refused run_refused "missing kernel" 'nowhere' cf run "$(policy nowhere 'kernel: {path: nowhere}')"
+refused run_refused "missing initrd" 'nowhere' cf run "$(policy noinitrd 'initrd: {path: nowhere}')"
+refused run_refused "missing disk" 'nowhere' cf run "$(policy nodisk 'disks: [{name: d, path: nowhere}]')"
 truncate -s 65M "$place/huge"
-expect_status "oversized kernel" 125 'larger' cf run "$(policy huge 'kernel: {path: huge}')"
-expect_status "oversized initrd" 125 'larger' cf run "$(policy hugerd 'initrd: {path: huge}')"
+refused run_refused "oversized kernel" 'larger' cf run "$(policy huge 'kernel: {path: huge}')"
+refused run_refused "oversized initrd" 'larger' cf run "$(policy hugerd 'initrd: {path: huge}')"
 mkdir "$place/dir"
 mkfifo "$place/fifo"
 for what in dir fifo; do
-	expect_status "disk is a $what" 125 "$what" cf run "$(policy "d$what" "disks: [{name: d, path: $what}]")"
+	refused run_refused "disk is a $what" "$what" cf run "$(policy "d$what" "disks: [{name: d, path: $what}]")"
 done
+if mknod "$place/device" c 1 5 2>/dev/null; then
+	refused run_refused "disk is a device" 'a device or socket; name a regular file' cf run "$(policy ddevice 'disks: [{name: d, path: device}]')"
+else
+	skip "a disk that is a device: needs root"
+fi
+if [ "$(id -u)" != 0 ]; then
+	install -m 000 "$place/linked.img" "$place/closed.img"
+	refused run_refused "disk without a permission" 'closed.img.*[Pp]ermission' cf run "$(policy dclosed 'disks: [{name: d, path: closed.img}]')"
+else
+	skip "a disk without a permission: root has it; tests/system/rootless.sh runs this as a user"
+fi
 ln -s /dev/zero "$place/link"
-expect_status "disk is a link" 125 'link' cf run "$(policy dlink 'disks: [{name: d, path: link}]')"
+refused run_refused "disk is a link" 'link' cf run "$(policy dlink 'disks: [{name: d, path: link}]')"
 ln -s "$place/garbage" "$place/wrong.img"
 head -c 1000 /dev/zero >"$place/odd.img"
-expect_status "disk not a multiple of 512" 125 '512' cf run "$(policy odd 'disks: [{name: d, path: odd.img}]')"
-expect_status "more memory than the host" 125 'memory' cf run "$(policy vast 'machine: {vcpus: 1, memory: 512GiB}')"
+refused run_refused "disk not a multiple of 512" '512' cf run "$(policy odd 'disks: [{name: d, path: odd.img}]')"
+refused run_refused "more memory than the host" 'memory' cf run "$(policy vast 'machine: {vcpus: 1, memory: 512GiB}')"
 if [ "$(id -u)" = 0 ] && unshare -m true 2>/dev/null; then
 	bare_dev() { unshare -m sh -c 'mount -t tmpfs dev /dev && mknod -m 666 /dev/null c 1 3 && exec "$@"' sh "$@"; }
-	expect_status "no /dev/kvm" 125 'no /dev/kvm.*virtualisation' bare_dev "$cofferdam" --host "$place/host.yaml" run "$(policy nokvm)"
+	refused run_refused "no /dev/kvm" 'no /dev/kvm.*virtualisation' bare_dev "$cofferdam" --host "$place/host.yaml" run "$(policy nokvm)"
 	fake_kvm() { unshare -m sh -c 'mount --bind /dev/null /dev/kvm && exec "$@"' sh "$@"; }
-	expect_status "a /dev/kvm that is none" 125 'KVM' fake_kvm "$cofferdam" --host "$place/host.yaml" run "$(policy fakekvm)"
+	refused run_refused "a /dev/kvm that is none" 'KVM' fake_kvm "$cofferdam" --host "$place/host.yaml" run "$(policy fakekvm)"
 	expect_status "doctor without KVM" 1 'bad +kvm' bare_dev "$cofferdam" --host "$place/host.yaml" doctor
 else
 	skip "no /dev/kvm: needs root and a mount namespace"
@@ -98,8 +146,8 @@ start() { # NAME: starts it; sets launcher and pids
 	pids=$(children "$launcher")
 }
 if start busy; then
-	expect_status "name in use" 125 'runs already' cf run "$place/busy.yaml"
-	expect_status "disk in use" 125 'in use' cf run "$place/busy2.yaml"
+	refused run_refused "name in use" 'runs already' cf run "$place/busy.yaml"
+	refused run_refused "disk in use" 'in use' cf run "$place/busy2.yaml"
 	expect_status "ps" 0 'busy.*running' cf ps
 	expect_status "ps --json" 0 '"busy"' cf ps --json
 	expect_status "inspect" 0 'seccomp' cf inspect busy

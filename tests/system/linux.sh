@@ -12,9 +12,9 @@ boot() { # NAME VCPUS WORDS [LINE]...
 		"machine: {vcpus: $vcpus, memory: 512MiB}" 'disks: [{name: root, path: root.erofs}]' "$@"
 }
 for n in 1 2 4; do
-	expect_status "boots with $n vCPUs, runs a script from its disk, powers off" 0 . cf run "$(boot "linux$n" "$n" '')"
+	expect_status "boots with $n vCPUs and counts them, runs a script from its disk, powers off" 0 "^ +processors +$n\\b" cf run "$(boot "linux$n" "$n" '')"
 done
-expect_status "the script's output" 0 'Linux' cf run "$(boot again 1 '')"
+expect_status "the script's output, from a file of the disk" 0 "file +$(head -n 1 "$top/guest/debian/share/hello.txt")" cf run "$(boot again 1 '')"
 expect_status "reboot" 122 '' cf run "$(boot reboot 1 cofferdam.run=reboot)"
 expect_status "panic" 124 . cf run "$(boot panic 1 cofferdam.run=panic)"
 truncate -s 16M "$place/data.img"

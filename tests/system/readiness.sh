@@ -97,21 +97,26 @@ export top
 as_user() { unshare -m bash "$place/as-user" "$@"; }
 
 # The first lack that `run` meets is word for word among doctor's and plan's.
-same_words() { # NAME LACKS PATTERN
-	local name=$1 said doctor plan
-	said=$(as_user "$2" "$cofferdam" run "$place/user.yaml" 2>&1 >/dev/null </dev/null | tail -1)
+same_words() { # NAME LACKS PATTERN [POLICY]
+	local name=$1 policy=$place/${4:-user.yaml} said doctor plan
+	said=$(as_user "$2" "$cofferdam" run "$policy" 2>&1 >/dev/null </dev/null | tail -1)
 	if ! grep -qE -- "$3" <<<"$said"; then fail "$name: run does not say '$3'" "$said"; return; fi
 	said=${said#cofferdam: }
 	doctor=$(as_user "$2" "$cofferdam" doctor 2>&1 </dev/null)
-	plan=$(as_user "$2" "$cofferdam" plan "$place/user.yaml" 2>&1 </dev/null)
+	plan=$(as_user "$2" "$cofferdam" plan "$policy" 2>&1 </dev/null)
 	grep -qF -- "$said" <<<"$doctor" || fail "$name: doctor does not say '$said'" "$doctor"
 	grep -qF -- "REFUSED: $said" <<<"$plan" || fail "$name: plan does not say '$said'" "$plan"
 	expect_status "$name" 1 bad as_user "$2" "$cofferdam" doctor
-	expect_status "$name, plan" 125 'would refuse' as_user "$2" "$cofferdam" plan "$place/user.yaml"
+	expect_status "$name, run" 125 "$3" as_user "$2" "$cofferdam" run "$policy"
+	expect_status "$name, plan" 125 'would refuse' as_user "$2" "$cofferdam" plan "$policy"
 }
 same_words "no folder in /run/user" folder 'cannot make the folder /run/user/4321/cofferdam: .*XDG_RUNTIME_DIR'
 same_words "no line in /etc/subuid" subids 'no range for you.*usermod --add-subuids'
 same_words "no delegated cgroup" '' 'systemd-run --user --scope -p Delegate=yes'
+# Whether there is a control group or not, so that /dev/kvm is what lacks first.
+{ grep -v '^jail:' "$place/user.yaml"; echo 'jail: {no_cgroup: allow}'; } >"$place/groupless.yaml"
+chown $user "$place/groupless.yaml"
+same_words "no permission for /dev/kvm" kvm 'no permission for /dev/kvm: join the group that owns it .usually kvm. or run as root$' groupless.yaml
 expect_status "doctor knows of a lacking newuidmap" 1 'cannot run /usr/bin/newuidmap.*uidmap on Debian' as_user newuidmap "$cofferdam" doctor
 expect_status "doctor knows of a /dev/kvm for others" 1 'no permission for /dev/kvm' as_user kvm "$cofferdam" doctor
 expect_status "doctor finds the rest in order" 1 'good +jail +ids 100000 to 165535' as_user '' "$cofferdam" doctor
