@@ -26,7 +26,7 @@
 enum lockdown_layer {
 	LAYER_NAMESPACES =
 	    1 << 0, /* user, mount, pid, net, ipc, uts, cgroup: made outside, seen from inside by their effects */
-	LAYER_ROOT = 1 << 1,         /* empty, read-only */
+	LAYER_ROOT = 1 << 1,         /* empty, read-only, nosuid, nodev, noexec */
 	LAYER_IDS = 1 << 2,          /* uid and gid are the role's, no supplementary groups, setuid refused */
 	LAYER_CAPABILITIES = 1 << 3, /* every set empty, bounding set dropped */
 	LAYER_DESCRIPTORS = 1 << 4,  /* exactly the role's are open */

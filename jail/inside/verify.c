@@ -69,10 +69,12 @@ static bool root_is_empty(void)
 
 void verify_root(void)
 {
+	const unsigned long wanted = ST_RDONLY | ST_NOSUID | ST_NODEV | ST_NOEXEC;
 	struct statfs root;
 	inside_require(statfs("/", &root) == 0, LAYER_ROOT);
 	errno = 0;
-	inside_require(root.f_type == TMPFS_MAGIC_NUMBER && (root.f_flags & ST_RDONLY) != 0, LAYER_ROOT);
+	inside_require(root.f_type == TMPFS_MAGIC_NUMBER && ((unsigned long)root.f_flags & wanted) == wanted,
+		       LAYER_ROOT);
 	inside_require(root_is_empty(), LAYER_ROOT);
 	inside_require(refused(syscall(SYS_mkdir, "/x", 0700), EROFS, EROFS), LAYER_ROOT);
 	struct stat here = {0}, there = {0};
