@@ -61,6 +61,7 @@ START_TEST(limits_are_what_the_role_needs)
 		ck_assert_uint_eq(limit_of(i, RLIMIT_NPROC).rlim_max, i == FAKE_MONITOR ? 1 + 2 + 1 : 1);
 		ck_assert_uint_eq(limit_of(i, RLIMIT_CORE).rlim_max, 0);
 		ck_assert_uint_eq(limit_of(i, RLIMIT_MEMLOCK).rlim_max, 0);
+		ck_assert_uint_eq(limit_of(i, RLIMIT_STACK).rlim_max, 1 << 20);
 	}
 	ck_assert_uint_eq(limit_of(FAKE_DISK, RLIMIT_FSIZE).rlim_max, 8 * 512);
 	ck_assert_uint_eq(limit_of(FAKE_DEVICE, RLIMIT_FSIZE).rlim_max, 0);
