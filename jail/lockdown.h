@@ -36,8 +36,9 @@ enum lockdown_layer {
 	LAYER_LANDLOCK = 1 << 8, /* may lack where the policy says so */
 	LAYER_MDWE = 1 << 9,     /* optional: memory-deny-write-execute */
 	LAYER_SECCOMP = 1 << 10,
-	LAYER_SPECULATION = 1 << 11, /* optional */
-	LAYER_CORE = 1 << 12,        /* a core-scheduling cookie; only where the policy asks for it */
+	LAYER_SPECULATION = 1 << 11,  /* optional */
+	LAYER_CORE = 1 << 12,         /* a core-scheduling cookie; only where the policy asks for it */
+	LAYER_MEMORY_FILES = 1 << 13, /* optional: memory files are sealed against being executed */
 };
 
 /* MESSAGE_LOCKED's value[2]: Landlock's version as the kernel has it, 0: none; instructions of the main thread's and of

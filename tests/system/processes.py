@@ -261,8 +261,8 @@ def inspected(case, pids):
     for name, process in answer.items():
         layers = {layer["layer"]: layer for layer in process["jail"]}
         check(f"{name}: every layer", set(layers), {"namespaces", "root", "ids", "capabilities", "descriptors", "dumpable",
-              "rlimits", "no_new_privs", "landlock", "mdwe", "seccomp", "speculation", "cgroup"})
-        optional = {"mdwe", "speculation"} | (set() if case["cgroup"] else {"cgroup"})
+              "rlimits", "no_new_privs", "landlock", "mdwe", "seccomp", "speculation", "memory_files", "cgroup"})
+        optional = {"mdwe", "speculation", "memory_files"} | (set() if case["cgroup"] else {"cgroup"})
         check(f"{name}: states", {layer["state"] for key, layer in layers.items() if key not in optional},
               {"verified", "in force"} if case["cgroup"] else {"verified"})
         check(f"{name}: uid", layers["ids"]["detail"].split(",")[0], "uid " + status(pids[name])["Uid"][0])

@@ -34,7 +34,8 @@ START_TEST(every_layer_is_in_force)
 		ck_assert_uint_eq(message.type, MESSAGE_LOCKED);
 		ck_assert_uint_eq(message.value[0] & always, always);
 		ck_assert_uint_eq(message.value[0] & message.value[1], 0);
-		ck_assert_uint_eq(message.value[0] | message.value[1], always | LAYER_MDWE | LAYER_SPECULATION);
+		ck_assert_uint_eq(message.value[0] | message.value[1],
+				  always | LAYER_MDWE | LAYER_SPECULATION | LAYER_MEMORY_FILES);
 	}
 	fake_vm_end(&vm);
 }
