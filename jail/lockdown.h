@@ -26,7 +26,7 @@
 enum lockdown_layer {
 	LAYER_NAMESPACES =
 	    1 << 0, /* user, mount, pid, net, ipc, uts, cgroup: made outside, seen from inside by their effects */
-	LAYER_ROOT = 1 << 1,         /* empty, read-only */
+	LAYER_ROOT = 1 << 1,         /* empty, read-only, nosuid, nodev, noexec */
 	LAYER_IDS = 1 << 2,          /* uid and gid are the role's, no supplementary groups, setuid refused */
 	LAYER_CAPABILITIES = 1 << 3, /* every set empty, bounding set dropped */
 	LAYER_DESCRIPTORS = 1 << 4,  /* exactly the role's are open */
@@ -36,8 +36,9 @@ enum lockdown_layer {
 	LAYER_LANDLOCK = 1 << 8, /* may lack where the policy says so */
 	LAYER_MDWE = 1 << 9,     /* optional: memory-deny-write-execute */
 	LAYER_SECCOMP = 1 << 10,
-	LAYER_SPECULATION = 1 << 11, /* optional */
-	LAYER_CORE = 1 << 12,        /* a core-scheduling cookie; only where the policy asks for it */
+	LAYER_SPECULATION = 1 << 11,  /* optional */
+	LAYER_CORE = 1 << 12,         /* a core-scheduling cookie; only where the policy asks for it */
+	LAYER_MEMORY_FILES = 1 << 13, /* optional: memory files are sealed against being executed */
 };
 
 /* MESSAGE_LOCKED's value[2]: Landlock's version as the kernel has it, 0: none; instructions of the main thread's and of

@@ -12,6 +12,7 @@ enum {
 	SET_MDWE = 65,   /* PR_SET_MDWE, Linux 6.3 */
 	SCHED_CORE = 62, /* PR_SCHED_CORE, Linux 5.14 */
 	SCHED_CORE_GET = 0,
+	SEAL_EXEC = 0x20, /* F_SEAL_EXEC, Linux 6.3 */
 };
 
 /* lockdown_fail(FAILURE_JAIL, …) with errno as it stands, unless `holds`. */
@@ -30,7 +31,9 @@ bool layer_mdwe(void);
 bool layer_speculation(void);
 bool speculation_is_off(unsigned long which); /* PR_SPEC_STORE_BYPASS, PR_SPEC_INDIRECT_BRANCH */
 
-/* verify.c: each tries to undo a layer and ends the program when that works. */
+/* verify.c. Of what the launcher made: whether the host has it. Before FD_PLAN and FD_REPORT are closed. */
+bool verify_memory_files(void);
+/* The others: each tries to undo a layer and ends the program when that works. */
 void verify_descriptors(unsigned role, const struct plan *plan); /* before the limits: polls beyond them */
 void verify_root(void);                                          /* before Landlock, which would hide it */
 void verify_namespaces(unsigned role);

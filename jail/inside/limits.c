@@ -12,7 +12,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { LIMITS_MAX = 8, CONSOLE_NOTE = 16 << 20 /* what others may write to the same file meanwhile */ };
+enum {
+	LIMITS_MAX = 9,
+	CONSOLE_NOTE = 16 << 20, /* what others may write to the same file meanwhile */
+	STACK_MAX = 1 << 20, /* the deepest is the supervisor's: 2,048 brackets within each other, which take 160 KiB */
+};
 
 struct limit {
 	int resource;
@@ -66,6 +70,7 @@ static void limits_of(unsigned role, const struct plan *plan, struct limit limit
 	    {RLIMIT_NOFILE, descriptors_limit(role, plan)},
 	    {RLIMIT_NPROC, tasks(role, plan)},
 	    {RLIMIT_RTPRIO, 0},
+	    {RLIMIT_STACK, STACK_MAX},
 	};
 	for (unsigned i = 0; i < LIMITS_MAX; i++)
 		limits[i] = all[i];

@@ -31,7 +31,8 @@ static const uint64_t layers_always = LAYER_NAMESPACES | LAYER_ROOT | LAYER_IDS 
 /* Written by lockdown_begin, before there are threads; read afterwards. */
 static unsigned own_role;
 static unsigned own_threads;
-static uint64_t layers_wanted = LAYER_LANDLOCK | LAYER_MDWE | LAYER_SPECULATION; /* required elsewhere or not at all */
+static uint64_t layers_wanted = /* required elsewhere or not at all */
+    LAYER_LANDLOCK | LAYER_MDWE | LAYER_SPECULATION | LAYER_MEMORY_FILES;
 static uint64_t layers_had;
 static long landlock_version;
 static struct violation *report;
@@ -150,6 +151,7 @@ const struct plan *lockdown_begin(unsigned role)
 	layer_not_dumpable();
 	layer_signals();
 	name_process(role);
+	had(verify_memory_files(), LAYER_MEMORY_FILES);
 
 	size_t size;
 	const struct plan *plan = map_and_close(FD_PLAN, true, sizeof(*plan), &size);

@@ -56,6 +56,20 @@ void verify_descriptors(unsigned role, const struct plan *plan)
 	inside_require(syscall(SYS_close_range, DESCRIPTORS_SEEN, ~0U, 0) == 0, LAYER_DESCRIPTORS);
 }
 
+/* The plan can only be read, the report is written to, and the launcher makes all others as it makes these. An owner,
+   which every process is where there is a single uid, could change an unsealed one's mode. */
+bool verify_memory_files(void)
+{
+	static const int files[] = {FD_PLAN, FD_REPORT};
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+		int seals = fcntl(files[i], F_GET_SEALS);
+		if (seals < 0 || !(seals & SEAL_EXEC))
+			return false;
+		inside_require(refused(fchmod(files[i], 0700), EPERM, EPERM), LAYER_MEMORY_FILES);
+	}
+	return true;
+}
+
 static bool root_is_empty(void)
 {
 	uint64_t entries[64]; /* struct linux_dirent64: ino, off, reclen, type, name */
@@ -69,10 +83,12 @@ static bool root_is_empty(void)
 
 void verify_root(void)
 {
+	const unsigned long wanted = ST_RDONLY | ST_NOSUID | ST_NODEV | ST_NOEXEC;
 	struct statfs root;
 	inside_require(statfs("/", &root) == 0, LAYER_ROOT);
 	errno = 0;
-	inside_require(root.f_type == TMPFS_MAGIC_NUMBER && (root.f_flags & ST_RDONLY) != 0, LAYER_ROOT);
+	inside_require(root.f_type == TMPFS_MAGIC_NUMBER && ((unsigned long)root.f_flags & wanted) == wanted,
+		       LAYER_ROOT);
 	inside_require(root_is_empty(), LAYER_ROOT);
 	inside_require(refused(syscall(SYS_mkdir, "/x", 0700), EROFS, EROFS), LAYER_ROOT);
 	struct stat here = {0}, there = {0};

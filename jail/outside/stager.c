@@ -14,6 +14,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stddef.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -22,6 +23,17 @@
 #include <unistd.h>
 
 enum { CHILD_STACK_SIZE = 16384, NO_PROGRAM = -1 };
+
+/* Those that this process leaves for all programs. The pid namespaces begin with their first processes, which see that
+   they are the first (jail/inside/verify.c). */
+enum namespace { USER, MOUNT, NETWORK, IPC, UTS, CGROUP, NAMESPACES };
+static const char *const namespace_links[NAMESPACES] = {
+    [USER] = "/proc/self/ns/user", [MOUNT] = "/proc/self/ns/mnt", [NETWORK] = "/proc/self/ns/net",
+    [IPC] = "/proc/self/ns/ipc",   [UTS] = "/proc/self/ns/uts",   [CGROUP] = "/proc/self/ns/cgroup",
+};
+_Static_assert((int)STEP_LEAVE_CGROUP - STEP_LEAVE_USER == (int)CGROUP, "one step for each, in this order");
+enum { NAMESPACE_NAME_SIZE = 32 };
+typedef char namespace_names[NAMESPACES][NAMESPACE_NAME_SIZE]; /* such as "net:[4026531840]", zeros behind it */
 
 static _Noreturn void give_up(struct staging *staging, enum step step)
 {
@@ -53,13 +65,34 @@ static void reset_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+/* Where the kernel has no such namespace, unshare says so. */
+static void note_namespaces(namespace_names names)
+{
+	for (int i = 0; i < NAMESPACES; i++)
+		if (readlink(namespace_links[i], names[i], NAMESPACE_NAME_SIZE - 1) < 0)
+			names[i][0] = 0;
+}
+
+/* unshare has said that it is done. No program could find out: there is no /proc where it lives. */
+static void verify_left(struct staging *staging, namespace_names launchers, enum namespace first, enum namespace last)
+{
+	for (enum namespace i = first; i <= last; i++) {
+		const enum step step = (enum step)(STEP_LEAVE_USER + (int)i);
+		char name[NAMESPACE_NAME_SIZE] = {0};
+		need(staging, readlink(namespace_links[i], name, sizeof(name) - 1) > 0, step);
+		errno = 0;
+		need(staging, launchers[i][0] != 0 && memcmp(name, launchers[i], sizeof(name)) != 0, step);
+	}
+}
+
 /* v1: a process that moves itself by `tasks` waits for nobody; moving another waits for a grace period. */
-static void join_cgroups(struct staging *staging)
+static void join_cgroups(struct staging *staging, namespace_names launchers)
 {
 	for (int i = 0; i < CGROUP_TASKS_MAX; i++)
 		if (staging->tasks[i] >= 0)
 			need(staging, write(staging->tasks[i], "0", 1) == 1, STEP_CGROUP);
 	need(staging, unshare(CLONE_NEWCGROUP) == 0, STEP_CGROUP_NAMESPACE);
+	verify_left(staging, launchers, CGROUP, CGROUP);
 }
 
 /* What is born of this process has the cookie too. */
@@ -110,11 +143,13 @@ static void drop_bounding_set(struct staging *staging)
 	need(staging, capng_apply(CAPNG_SELECT_BOUNDS) == 0, STEP_BOUNDING);
 }
 
-static void make_namespaces(struct staging *staging)
+/* Verified before anything is done that would otherwise be done to the host. */
+static void make_namespaces(struct staging *staging, namespace_names launchers)
 {
 	const uint64_t one = 1;
 	need(staging, unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS) == 0,
 	     STEP_NAMESPACES);
+	verify_left(staging, launchers, USER, UTS);
 	need(staging, write(staging->apart, &one, sizeof(one)) == sizeof(one), STEP_PARENT);
 }
 
@@ -157,10 +192,12 @@ static void start_programs(struct staging *staging)
 
 _Noreturn void stager_run(struct staging *staging)
 {
+	namespace_names launchers = {{0}};
 	die_with_launcher(staging);
 	reset_signals();
-	make_namespaces(staging);
-	join_cgroups(staging);
+	note_namespaces(launchers);
+	make_namespaces(staging, launchers);
+	join_cgroups(staging, launchers);
 	take_core_cookie(staging);
 	forbid_user_namespaces(staging);
 	need(staging, sethostname("cofferdam", sizeof("cofferdam") - 1) == 0, STEP_HOST_NAME);

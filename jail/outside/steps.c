@@ -11,6 +11,12 @@ static const char *const step_texts[] = {
     [STEP_NONE] = "start the VM's processes",
     [STEP_MEMORY] = "get memory for starting the VM's processes",
     [STEP_NAMESPACES] = "make the VM's namespaces",
+    [STEP_LEAVE_USER] = "leave the launcher's user namespace",
+    [STEP_LEAVE_MOUNT] = "leave the launcher's mount namespace",
+    [STEP_LEAVE_NETWORK] = "leave the launcher's network namespace",
+    [STEP_LEAVE_IPC] = "leave the launcher's ipc namespace",
+    [STEP_LEAVE_UTS] = "leave the launcher's uts namespace",
+    [STEP_LEAVE_CGROUP] = "leave the launcher's cgroup namespace",
     [STEP_ID_MAPS] = "map the VM's user and group ids",
     [STEP_CORE] = "keep the VM's cores to itself, as `smt: exclusive` asks",
     [STEP_CGROUP] = "join the VM's control group",
@@ -43,6 +49,7 @@ static const struct {
     {STEP_NAMESPACES, ENOSPC, "a limit on namespaces is reached: see sysctl user.max_user_namespaces and its siblings"},
     {STEP_NAMESPACES, EUSERS, "user namespaces are nested too deep"},
     {STEP_NAMESPACES, EINVAL, "the kernel lacks one of the user, mount, net, ipc, uts, pid and cgroup namespaces"},
+    {STEP_LEAVE_USER, ENOENT, "/proc is not mounted, or is another pid namespace's"},
     {STEP_ID_MAPS, EPERM, "mapping ids needs CAP_SETUID and CAP_SETGID, or newuidmap for an ordinary user"},
     {STEP_CORE, EINVAL,
      "this kernel has no core scheduling (CONFIG_SCHED_CORE; Debian's has none): take one that has, or boot with nosmt "
@@ -80,6 +87,15 @@ int staging_fail(struct staging *staging, enum step step, int error, uint32_t in
 	return -1;
 }
 
+static const char *reason_of(enum step step, int error)
+{
+	if (error != 0)
+		return strerror(error);
+	if (step >= STEP_LEAVE_USER && step <= STEP_LEAVE_CGROUP)
+		return "the kernel says that this is done, and it is not";
+	return "it ended unexpectedly";
+}
+
 int step_why(enum step step, int error, const char *program, char why[static JAIL_WHY_SIZE])
 {
 	const char *remedy = NULL;
@@ -87,7 +103,7 @@ int step_why(enum step step, int error, const char *program, char why[static JAI
 		if (remedies[i].step == step && remedies[i].error == error)
 			remedy = remedies[i].remedy;
 	snprintf(why, JAIL_WHY_SIZE, "cannot %s%s%s: %s%s%s%s", step_texts[step], program != NULL ? " for " : "",
-		 program != NULL ? program : "", error != 0 ? strerror(error) : "it ended unexpectedly",
-		 remedy != NULL ? " (" : "", remedy != NULL ? remedy : "", remedy != NULL ? ")" : "");
+		 program != NULL ? program : "", reason_of(step, error), remedy != NULL ? " (" : "",
+		 remedy != NULL ? remedy : "", remedy != NULL ? ")" : "");
 	return -1;
 }

@@ -66,7 +66,7 @@ static const union bpf_attr map = {.map_type = BPF_MAP_TYPE_ARRAY, .key_size = 4
 static const struct perf_event_attr event = {.type = PERF_TYPE_SOFTWARE, .size = sizeof(event)};
 static const struct __user_cap_header_struct capability_version = {.version = _LINUX_CAPABILITY_VERSION_3};
 static const struct __user_cap_data_struct administrator[2] = {{1U << CAP_SYS_ADMIN, 1U << CAP_SYS_ADMIN, 0}};
-static const struct rlimit plenty = {1 << 16, 1 << 16};
+static const struct rlimit plenty = {1 << 16, 1 << 16}, deep = {1 << 21, 1 << 21};
 static const int first[1] = {1}; /* struct sched_param as the kernel has it */
 static const struct {
 	uint32_t size, policy;
@@ -272,6 +272,7 @@ static const struct attempt list[] = {
     RAISE("core size", RLIMIT_CORE, MUST),
     RAISE("locked memory", RLIMIT_MEMLOCK, MUST),
     RAISE("message queues", RLIMIT_MSGQUEUE, MUST),
+    CALL("limits", "raise stack size", MUST, __NR_prlimit64, 0, RLIMIT_STACK, P(&deep), 0),
     RAISE("real-time priority", RLIMIT_RTPRIO, WITH_RESOURCE),
     CALL("limits", "setrlimit", WITH_RESOURCE, __NR_setrlimit, RLIMIT_NOFILE, P(&plenty)),
     CALL("limits", "setpriority", MUST, __NR_setpriority, PRIO_PROCESS, 0, -20),

@@ -68,6 +68,7 @@ const struct audit_field_rule audit_field_rules[AUDIT_FIELDS] = {
     [AUDIT_NETWORK_DENIED] = U64("network_denied"),
     [AUDIT_REVISION] = U64("revision"),
     [AUDIT_OVERLAY] = U64("overlay"),
+    [AUDIT_LANDLOCK] = U64("landlock_version"),
     [AUDIT_RUN_ID] = BYTES("run", 16),
     [AUDIT_BOOT_ID] = BYTES("boot", 16),
     [AUDIT_POLICY_HASH] = BYTES("policy", 32),

@@ -37,9 +37,9 @@ enum audit_event {
 	AUDIT_JAIL_EXCEPTION,    /* [REASON]: what the jail of this VM lacks and the policy allows it to lack */
 	AUDIT_SPACE_LOW,         /* [VALUE]: per cent of the logs' file system that are in use */
 	AUDIT_VM_STARTING,       /* the intent: with a ticket, and MESSAGE_GO after its answer */
-	AUDIT_PROCESS_STARTED,   /* [ROLE PROCESS PID LAYERS LAYERS_ABSENT FILTER_MAIN] FILTER_VCPU CGROUP: its jail as
-				    the process verified it, the filters it was given, and its control group as the
-				    kernel has it */
+	AUDIT_PROCESS_STARTED,   /* [ROLE PROCESS PID LAYERS LAYERS_ABSENT FILTER_MAIN] LANDLOCK FILTER_VCPU CGROUP: its
+				    jail as the process verified it, the filters it was given, and its control group as
+				    the kernel has it */
 	AUDIT_START_REFUSED,     /* [REASON] FAILURE ERROR */
 	AUDIT_OVERLAY_DISCARDED, /* [LABEL]: with its last process the nameless file is gone */
 	AUDIT_OVERLAY_KEPT,      /* [LABEL PATH]: the next run goes on with it */
@@ -155,6 +155,7 @@ enum audit_field {
 	AUDIT_NETWORK_DENIED, /* frames that did not */
 	AUDIT_REVISION,       /* of a signed policy */
 	AUDIT_OVERLAY,        /* enum plan_overlay */
+	AUDIT_LANDLOCK,       /* its version as the kernel has it, 0: none */
 
 	/* bytes of exactly this size */
 	AUDIT_RUN_ID,        /* 16 */

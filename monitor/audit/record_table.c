@@ -458,8 +458,8 @@ const char *record_word(enum audit_field field, uint64_t number)
 const char *record_layer(unsigned bit)
 {
 	static const char *const layers[] = {
-	    "namespaces",   "root",     "ids",  "capabilities", "descriptors", "dumpable",       "rlimits",
-	    "no_new_privs", "landlock", "mdwe", "seccomp",      "speculation", "core_scheduling"};
-	_Static_assert(LAYER_CORE == 1 << (sizeof(layers) / sizeof(layers[0]) - 1), "one name for each layer");
+	    "namespaces",   "root",     "ids",  "capabilities", "descriptors", "dumpable",        "rlimits",
+	    "no_new_privs", "landlock", "mdwe", "seccomp",      "speculation", "core_scheduling", "memory_files"};
+	_Static_assert(LAYER_MEMORY_FILES == 1 << (sizeof(layers) / sizeof(layers[0]) - 1), "one name for each layer");
 	return bit < sizeof(layers) / sizeof(layers[0]) ? layers[bit] : NULL;
 }

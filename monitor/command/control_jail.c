@@ -140,7 +140,8 @@ static bool see_rlimits(const struct seen *seen, char *detail)
 		      {"Max processes", "tasks"},
 		      {"Max file size", "file size"},
 		      {"Max core file size", "core"},
-		      {"Max locked memory", "locked memory"}};
+		      {"Max locked memory", "locked memory"},
+		      {"Max stack size", "stack"}};
 	size_t used = 0;
 	for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
 		const char *line = strstr(seen->limits, limits[i].key);

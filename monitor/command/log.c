@@ -265,6 +265,7 @@ void log_process_started(const struct vm *vm, const struct message *locked)
 	add_process(&packet, vm, program);
 	audit_add_u64(&packet, AUDIT_LAYERS, locked->value[0]);
 	audit_add_u64(&packet, AUDIT_LAYERS_ABSENT, locked->value[1]);
+	audit_add_u64(&packet, AUDIT_LANDLOCK, lockdown_measure(locked->value[2], 0));
 	const struct jail_filter *filters = vm->filters[program];
 	audit_add_bytes(&packet, AUDIT_FILTER_MAIN, filters[THREAD_MAIN].sha256, JAIL_HASH_SIZE);
 	if (filters[THREAD_VCPU].instructions > 0)

@@ -193,7 +193,7 @@ static int start(struct vm *vm, char *why)
 	}
 	spare_auditor(&vm->programs[VM_PROGRAM_AUDITOR]);
 	vm_hand_over(vm);
-	return drop_capabilities(why);
+	return 0;
 }
 
 /* The guest may run as soon as the log says on disk that it will. */
@@ -250,7 +250,7 @@ static int run(const char *path, const struct policy *policy, const struct host 
 		log_start_refused(&vm, end.reason);
 		vm_wait_for_log(&vm);
 	} else {
-		gone = let_go(&vm, options->hold, end.reason) == 0;
+		gone = drop_capabilities(end.reason) == 0 && let_go(&vm, options->hold, end.reason) == 0;
 		if (!gone) {
 			end.outcome = OUTCOME_FAILURE;
 			close_descriptor(&vm.supervisor);

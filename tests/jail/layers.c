@@ -160,7 +160,7 @@ static const struct layer_case {
      {"tasks: fork", "tasks: vfork", "tasks: clone", "tasks: clone3", "tasks: a thread", "descriptors: dup",
       "descriptors: dup2 beyond the limit", "descriptors: dup3 beyond the limit", "descriptors: duplicate by fcntl",
       "memory: lock memory", "memory: memory file", "ipc: mq_open", "limits: raise core size",
-      "limits: raise file size", "own: a file that grows"}},
+      "limits: raise file size", "limits: raise stack size", "own: a file that grows"}},
     {"not dumpable",
      {.layer = layer_victim_not_dumpable, .without = victim_dumpable, .after = layer_ids},
      {"processes: ptrace attach", "processes: ptrace seize", "processes: read another's memory",

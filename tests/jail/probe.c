@@ -1,8 +1,9 @@
 /* A program for the jail's tests: locks itself down as a real one does, then does what its name says.
  *
  * Linked as the programs are. argv[1] is the role, argv[0] the deed; where argv[0] is none, the plan's command line
- * says "deed=…", and every device but the first just holds. It plays a process that has been taken over and knows where
- * everything lies, so the handler's file is a part of this one.
+ * says "deed=…", and every device but the first just holds. A deed that begins with "vcpu-" is the second vCPU's
+ * thread's. It plays a process that has been taken over and knows where everything lies, so the handler's file is a
+ * part of this one.
  */
 #include "jail/inside/violation.c"
 #include "jail/lockdown.h"
@@ -45,13 +46,6 @@ static void x32_call(void)
 {
 	syscall(0x40000000L + SYS_getpid);
 	_exit(1);
-}
-
-static void *forbidden_in_thread(void *unused)
-{
-	lockdown_thread(THREAD_VCPU + 1);
-	forbidden();
-	return unused;
 }
 
 /* ---- what a taker-over may try with the handler ---- */
@@ -123,6 +117,13 @@ static void deep_stack(void)
 	__asm__ volatile("mov $41, %%eax\n\txor %%esp, %%esp\n\tsyscall\n\tud2" : : : "memory");
 }
 
+/* Until the kernel finds no room for more: a main thread's stack grows up to its limit, another's ends at a guard
+   page. No call is refused, and there is no stack left to run a handler on. */
+static void overrun(void)
+{
+	__asm__ volatile("1:\tpush %%rax\n\tjmp 1b" : : : "memory");
+}
+
 static const struct {
 	const char *name;
 	void (*deed)(void);
@@ -140,7 +141,22 @@ static const struct {
     {"no-room", no_room},
     {"enter", enter_handler},
     {"return", return_from_handler},
+    {"overrun", overrun},
 };
+
+static void do_deed(const char *name)
+{
+	for (size_t i = 0; i < sizeof(deeds) / sizeof(deeds[0]); i++)
+		if (strcmp(name, deeds[i].name) == 0)
+			deeds[i].deed();
+}
+
+static void *in_thread(void *name)
+{
+	lockdown_thread(THREAD_VCPU + 1);
+	do_deed(name);
+	return NULL;
+}
 
 int main(int argc, char **argv)
 {
@@ -149,14 +165,12 @@ int main(int argc, char **argv)
 		return 2;
 	own_role = (unsigned)atoi(argv[1]);
 	const struct plan *plan = lockdown_begin(own_role);
-	const char *deed = argv[0];
+	char *deed = argv[0], cmdline[sizeof(plan->cmdline)], nothing[] = "hold";
 	if (strncmp(plan->cmdline, "deed=", 5) == 0)
-		deed = own_role > ROLE_DEVICE ? "hold" : plan->cmdline + 5;
-	if (strcmp(deed, "vcpu-forbidden") == 0 && pthread_create(&thread, NULL, forbidden_in_thread, NULL) != 0)
+		deed = own_role > ROLE_DEVICE ? nothing : strcpy(cmdline, plan->cmdline + 5);
+	if (strncmp(deed, "vcpu-", 5) == 0 && pthread_create(&thread, NULL, in_thread, deed + 5) != 0)
 		return 3;
 	lockdown_thread(THREAD_MAIN);
-	for (size_t i = 0; i < sizeof(deeds) / sizeof(deeds[0]); i++)
-		if (strcmp(deed, deeds[i].name) == 0)
-			deeds[i].deed();
+	do_deed(deed);
 	hold();
 }

@@ -68,6 +68,8 @@ violation old-call cofferdam-device old-call '"message":"device .console. .*kill
 violation x32-call cofferdam-device x32-call '"message":"device .console. .*killed by signal 31"'
 violation no-page cofferdam-device no-page '"message":"device .console. .*killed by signal 11"'
 violation no-room cofferdam-device no-room '"message":"device .console. .*killed by signal 11"'
+violation overrun cofferdam-device overrun '"message":"device .console. .*killed by signal 11"'
+violation vcpu-overrun cofferdam-monitor vcpu-overrun '"message":"monitor .*killed by signal 11"'
 violation enter cofferdam-device enter '"message":"device .console. .*killed by signal 31; reported by the process itself: ppoll'
 taken_over waits cofferdam-supervisor hold &&
 	expect_status "a start that comes to no end is ended" 0 'the guest does not run 30 s after the start' cat "$place/waits.out"

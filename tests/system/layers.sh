@@ -1,7 +1,7 @@
 #!/bin/bash
 # Layers of the jail on kernels that lack one, or that say they did what they did not: what is required is refused, what
 # the policy allows to be missing is in the log, and no process believes a layer that it could not verify. A seccomp
-# filter around the whole of cofferdam plays the kernel (tests/jail/without.c).
+# filter around the whole of cofferdam plays the kernel, or a mount over one of its files (tests/jail/without.c).
 . "$(dirname "$0")/lib.sh"
 if ! [ -w /dev/kvm ] || [ "$(id -u)" != 0 ]; then
 	skip "needs /dev/kvm and root"
@@ -11,6 +11,11 @@ fi
 make --no-print-directory -C "$top" B="$B" "$B/without" >/dev/null || exit 1
 without() { timeout -k 2 8 "$B/without" "$1" "$cofferdam" --host "$place/host.yaml" "${@:2}"; }
 logged() { cat "$place/log/$1"-*.jsonl; }
+# over PATH WHAT ...: with a mount of WHAT, mount's words, over PATH.
+over() { unshare -m sh -c 'path=$0 what=$1; shift; mount $what "$path" && exec "$@"' "$1" "$2" timeout -k 2 8 "$cofferdam" --host "$place/host.yaml" "${@:3}"; }
+no_more=/proc/sys/user/max_user_namespaces
+hosts() { cat $no_more /proc/sys/kernel/hostname; }
+hosts=$(hosts)
 
 echo "- what this host lacks"
 policy usual >/dev/null
@@ -25,6 +30,32 @@ expect_status "and the log says so" 0 '"layers":\[[^]]*"landlock"' logged spare
 policy nomdwe >/dev/null
 expect_status "no memory-deny-write-execute" 0 'all well' without mdwe run "$place/nomdwe.yaml"
 expect_status "is in the log" 0 '"layers_absent":\[[^]]*"mdwe"' logged nomdwe
+abi=$(python3 -c 'import ctypes; print(ctypes.CDLL(None).syscall(444, None, 0, 1))') # landlock_create_ruleset: the version
+expect_status "and so is Landlock's version" 0 "\"landlock_version\":$abi\b" logged nomdwe
+expect_status "or that there is none" 0 '"landlock_version":0\b' logged allowed-landlock
+for what in memory-seal true-memory-seal; do
+	policy $what >/dev/null
+	expect_status "no seal against executing memory files ($what)" 0 'all well' without $what run "$place/$what.yaml"
+	expect_status "is in the log ($what)" 0 '"layers_absent":\[[^]]*"memory_files"' logged $what
+done
+while read -r what pattern; do
+	expect_status "no $what: refused" 125 "$pattern" without "$what" run "$place/usual.yaml"
+done <<-END
+	namespaces make the VM.s namespaces: .*the kernel lacks one of
+	cgroup-namespace make the VM.s cgroup namespace
+	pid-namespace make the VM.s pid namespace
+	root pivot_root does not work
+	bounding-set drop the capability bounding set
+	capset drop the capabilities
+	not-dumpable \(dumpable\)
+	seccomp \(seccomp\)
+END
+if unshare -m true 2>/dev/null; then
+	expect_status "no user.max_user_namespaces: refused" 125 'forbid further user namespaces in the VM.s: .*the kernel lacks' \
+		over "${no_more%/*}" '-t tmpfs none' run "$place/usual.yaml"
+else
+	skip "no user.max_user_namespaces: needs a mount namespace"
+fi
 
 echo "- smt: exclusive"
 policy alone 'jail: {smt: exclusive}' >/dev/null
@@ -55,7 +86,35 @@ done <<-END
 	host-name \(namespaces\)
 	seccomp \(seccomp\)
 	close-range descriptor
+	capset cannot give up capabilities|\(capabilities\)
+	user-namespace leave the launcher.s user namespace: the kernel says
+	mount-namespace leave the launcher.s mount namespace: the kernel says
+	network-namespace leave the launcher.s network namespace: the kernel says
+	ipc-namespace leave the launcher.s ipc namespace: the kernel says
+	uts-namespace leave the launcher.s uts namespace: the kernel says
+	cgroup-namespace leave the launcher.s cgroup namespace: the kernel says
+	pid-namespace \(namespaces\)
+	auditors-pid-namespace \(namespaces\)
+	read-only-root \(root\)
+	nosuid-root \(root\)
+	nodev-root \(root\)
+	noexec-root \(root\)
 END
+grouped() { setpriv --groups 7 timeout -k 2 8 "$B/without" "$1" "$cofferdam" --host "$place/host.yaml" "${@:2}"; }
+expect_status "groups, of a launcher that has one" 125 '\(ids\)' grouped true-groups run "$place/usual.yaml"
+unlocked() { timeout -k 2 8 "$B/without" landlock "$B/without" "$1" "$cofferdam" --host "$place/host.yaml" "${@:2}"; }
+expect_status "no-new-privs, without Landlock" 125 '\(no_new_privs\)' unlocked true-no-new-privs run "$place/allowed-landlock.yaml"
+if unshare -m true 2>/dev/null; then
+	: >"$place/limit"
+	expect_status "max_user_namespaces" 125 '\(namespaces\)' over $no_more "--bind $place/limit" run "$place/usual.yaml"
+	expect_status "which was written to" 0 '^0' cat "$place/limit"
+else
+	skip "max_user_namespaces: needs a mount namespace"
+fi
+if [ "$(hosts)" = "$hosts" ]; then pass "the host's own are as they were"; else
+	fail "the host's limit on user namespaces or its name is another" "$(hosts)"
+	head -1 <<<"$hosts" >$no_more
+fi
 expect_status "core-scheduling" 125 '\(core_scheduling\)' without true-core-scheduling run "$place/alone.yaml"
 
 echo "- ids"

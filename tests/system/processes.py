@@ -167,7 +167,8 @@ def limits(name, pid, case):
     size = {"auditor": "unlimited", "scratch": str(1 << 20), "console": str(CONSOLE + (16 << 20) + before)}.get(name, "0")
     table = {re.split(r"\s{2,}", line)[0]: re.split(r"\s{2,}", line)[1:3] for line in read(pid, "limits").splitlines()}
     for key, wanted in {"open files": str(files), "processes": str(tasks), "file size": size, "core file size": "0",
-                        "locked memory": "0", "file locks": "0", "msgqueue size": "0", "realtime priority": "0"}.items():
+                        "locked memory": "0", "file locks": "0", "msgqueue size": "0", "realtime priority": "0",
+                        "stack size": str(1 << 20)}.items():
         check(f"{name}: limit on {key}", table["Max " + key], [wanted, wanted])
 
 
@@ -288,8 +289,8 @@ def inspected(case, pids):
     for name, process in answer.items():
         layers = {layer["layer"]: layer for layer in process["jail"]}
         check(f"{name}: every layer", set(layers), {"namespaces", "root", "ids", "capabilities", "descriptors", "dumpable",
-              "rlimits", "no_new_privs", "landlock", "mdwe", "seccomp", "speculation", "cgroup"})
-        optional = {"mdwe", "speculation"} | (set() if case["cgroup"] else {"cgroup"})
+              "rlimits", "no_new_privs", "landlock", "mdwe", "seccomp", "speculation", "memory_files", "cgroup"})
+        optional = {"mdwe", "speculation", "memory_files"} | (set() if case["cgroup"] else {"cgroup"})
         check(f"{name}: states", {layer["state"] for key, layer in layers.items() if key not in optional},
               {"verified", "in force"} if case["cgroup"] else {"verified"})
         check(f"{name}: uid", layers["ids"]["detail"].split(",")[0], "uid " + status(pids[name])["Uid"][0])

@@ -88,7 +88,8 @@ START_TEST(every_layer_has_a_name)
 	ck_assert_str_eq(record_layer(0), "namespaces");
 	ck_assert_str_eq(record_layer(10), "seccomp");
 	ck_assert_str_eq(record_layer(12), "core_scheduling");
-	ck_assert_ptr_null(record_layer(13));
+	ck_assert_str_eq(record_layer(13), "memory_files");
+	ck_assert_ptr_null(record_layer(14));
 	ck_assert_str_eq(record_word(AUDIT_OUTCOME, OUTCOME_STOPPED), "stopped by force");
 	ck_assert_ptr_null(record_word(AUDIT_OUTCOME, OUTCOME_NONE));
 	ck_assert_ptr_null(record_word(AUDIT_OUTCOME, 1000));

@@ -124,8 +124,9 @@ END_TEST
 
 START_TEST(each_process_is_told_of_with_its_jail_and_its_end)
 {
-	const struct message locked = {
-	    .type = MESSAGE_LOCKED, .index = MEMBER_MONITOR, .value = {LAYER_ROOT, LAYER_MDWE}};
+	const struct message locked = {.type = MESSAGE_LOCKED,
+				       .index = MEMBER_MONITOR,
+				       .value = {LAYER_ROOT, LAYER_MDWE, lockdown_measures(6, 90, 80)}};
 	siginfo_t info = {.si_code = CLD_EXITED};
 	log_process_started(&vm, &locked);
 	take(AUDIT_PROCESS_STARTED);
@@ -134,6 +135,7 @@ START_TEST(each_process_is_told_of_with_its_jail_and_its_end)
 	ck_assert_uint_eq(fields[AUDIT_PID].number, 4000 + VM_PROGRAM_MONITOR);
 	ck_assert_uint_eq(fields[AUDIT_LAYERS].number, LAYER_ROOT);
 	ck_assert_uint_eq(fields[AUDIT_LAYERS_ABSENT].number, LAYER_MDWE);
+	ck_assert_uint_eq(fields[AUDIT_LANDLOCK].number, 6);
 	ck_assert_uint_eq(fields[AUDIT_FILTER_MAIN].bytes[0], 1 + VM_PROGRAM_MONITOR);
 	info.si_status = 3;
 	log_process_ended(&vm, VM_PROGRAM_SUPERVISOR, &info);

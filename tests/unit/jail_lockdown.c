@@ -34,7 +34,8 @@ START_TEST(every_layer_is_in_force)
 		ck_assert_uint_eq(message.type, MESSAGE_LOCKED);
 		ck_assert_uint_eq(message.value[0] & always, always);
 		ck_assert_uint_eq(message.value[0] & message.value[1], 0);
-		ck_assert_uint_eq(message.value[0] | message.value[1], always | LAYER_MDWE | LAYER_SPECULATION);
+		ck_assert_uint_eq(message.value[0] | message.value[1],
+				  always | LAYER_MDWE | LAYER_SPECULATION | LAYER_MEMORY_FILES);
 	}
 	fake_vm_end(&vm);
 }
@@ -61,6 +62,7 @@ START_TEST(limits_are_what_the_role_needs)
 		ck_assert_uint_eq(limit_of(i, RLIMIT_NPROC).rlim_max, i == FAKE_MONITOR ? 1 + 2 + 1 : 1);
 		ck_assert_uint_eq(limit_of(i, RLIMIT_CORE).rlim_max, 0);
 		ck_assert_uint_eq(limit_of(i, RLIMIT_MEMLOCK).rlim_max, 0);
+		ck_assert_uint_eq(limit_of(i, RLIMIT_STACK).rlim_max, 1 << 20);
 	}
 	ck_assert_uint_eq(limit_of(FAKE_DISK, RLIMIT_FSIZE).rlim_max, 8 * 512);
 	ck_assert_uint_eq(limit_of(FAKE_DEVICE, RLIMIT_FSIZE).rlim_max, 0);
@@ -325,6 +327,16 @@ START_TEST(another_architectures_call_kills)
 }
 END_TEST
 
+START_TEST(a_thread_that_overruns_its_stack_kills_the_process)
+{
+	if (!fake_may_jail())
+		return;
+	ck_assert_int_eq(run_deed(FAKE_MONITOR, "vcpu-overrun"), SIGSEGV);
+	ck_assert_uint_eq(vm.reports[FAKE_MONITOR]->filled, 0);
+	fake_vm_end(&vm);
+}
+END_TEST
+
 /* A taken-over process can keep its report back, or lie in it; it cannot go on. */
 static const struct {
 	const char *deed;
@@ -340,6 +352,7 @@ static const struct {
     {"no-page", SIGSEGV, 0, 0},
     {"no-room", SIGSEGV, 0, 0},
     {"enter", SIGSYS, 1, SYS_ppoll},
+    {"overrun", SIGSEGV, 0, 0},
 };
 
 START_TEST(the_handler_cannot_be_got_round)
@@ -372,6 +385,7 @@ int main(void)
 	tcase_add_test(jail, without_filters_there_is_no_program);
 	tcase_add_loop_test(jail, a_forbidden_call_kills_and_is_written_down, 0, 5);
 	tcase_add_test(jail, a_vcpu_threads_forbidden_call_kills_the_process);
+	tcase_add_test(jail, a_thread_that_overruns_its_stack_kills_the_process);
 	tcase_add_test(jail, a_forbidden_call_without_a_stack_is_written_down);
 	tcase_add_loop_test(jail, another_architectures_call_kills, 0, 2);
 	tcase_add_loop_test(jail, the_handler_cannot_be_got_round, 0, sizeof(handler_deeds) / sizeof(handler_deeds[0]));

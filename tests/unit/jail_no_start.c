@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -19,6 +20,12 @@
 #include <unistd.h>
 
 static struct fake_vm vm;
+static int kept; /* namespaces that the kernel says are new, and that are not */
+
+int unshare(int flags) /* in libc's place */
+{
+	return (int)syscall(SYS_unshare, flags & ~kept);
+}
 
 static void expect_failure(const char *text)
 {
@@ -132,6 +139,61 @@ START_TEST(namespaces_that_are_not_to_be_had_fail_the_start)
 	}
 	ck_assert_int_eq(waitpid(launcher, &status, 0), launcher);
 	ck_assert_int_eq(status, 0);
+	fake_vm_end(&vm);
+}
+END_TEST
+
+/* The user namespace is kept in one that is the test's own, so that a stager which does not notice harms nobody. */
+START_TEST(a_namespace_that_is_not_new_fails_the_start)
+{
+	static const struct {
+		int flag;
+		const char *text;
+	} kinds[] = {
+	    {CLONE_NEWUSER, "leave the launcher's user namespace: the kernel says that this is done"},
+	    {CLONE_NEWNS, "leave the launcher's mount namespace: the kernel says that this is done"},
+	    {CLONE_NEWNET, "leave the launcher's network namespace: the kernel says that this is done"},
+	    {CLONE_NEWIPC, "leave the launcher's ipc namespace: the kernel says that this is done"},
+	    {CLONE_NEWUTS, "leave the launcher's uts namespace: the kernel says that this is done"},
+	    {CLONE_NEWCGROUP, "leave the launcher's cgroup namespace: the kernel says that this is done"},
+	};
+	if (!fake_may_jail())
+		return;
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		const struct jail_ids ids = {.first = FAKE_FIRST_ID};
+		char why[JAIL_WHY_SIZE] = "nothing";
+		int status;
+		pid_t launcher = fork();
+		if (launcher == 0) {
+			if (kinds[i].flag == CLONE_NEWUSER && unshare(CLONE_NEWUSER) != 0)
+				_exit(1);
+			kept = kinds[i].flag;
+			if (jail_try(&ids, why) == -1 && strstr(why, kinds[i].text) != NULL)
+				_exit(0);
+			fprintf(stderr, "says: %s, not: %s\n", why, kinds[i].text);
+			_exit(2);
+		}
+		ck_assert_int_eq(waitpid(launcher, &status, 0), launcher);
+		ck_assert_int_eq(status, 0);
+	}
+}
+END_TEST
+
+/* The pid namespace has no name that the stager could look at: its first process sees that it is not the first. */
+START_TEST(a_pid_namespace_that_is_not_new_is_noticed_inside)
+{
+	if (!fake_may_jail())
+		return;
+	fake_vm_make(&vm);
+	kept = CLONE_NEWPID;
+	ck_assert_msg(fake_vm_start(&vm, NULL) == 0, "%s", vm.why);
+	for (int i = FAKE_SUPERVISOR; i < FAKE_PROGRAMS; i++) {
+		struct message message = fake_vm_hear(&vm, i);
+		ck_assert_uint_eq(message.type, MESSAGE_FAILED);
+		ck_assert_uint_eq(message.code, FAILURE_JAIL);
+		ck_assert_uint_eq(message.value[0], LAYER_NAMESPACES);
+	}
+	ck_assert_uint_eq(fake_vm_hear(&vm, FAKE_AUDITOR).type, MESSAGE_LOCKED);
 	fake_vm_end(&vm);
 }
 END_TEST
@@ -276,6 +338,8 @@ int main(void)
 	tcase_add_test(jail, an_auditor_that_is_spared_lives_on);
 	tcase_add_test(jail, ids_that_cannot_be_mapped_fail_the_start);
 	tcase_add_test(jail, namespaces_that_are_not_to_be_had_fail_the_start);
+	tcase_add_test(jail, a_namespace_that_is_not_new_fails_the_start);
+	tcase_add_test(jail, a_pid_namespace_that_is_not_new_is_noticed_inside);
 	tcase_add_test(jail, the_first_two_must_be_auditor_and_supervisor);
 	tcase_add_test(jail, the_stager_dies_with_the_launcher);
 	tcase_add_test(jail, a_launcher_killed_at_any_moment_leaves_nothing);

@@ -29,6 +29,9 @@ enum piece {
 	ROOT,          /* the host's root stays */
 	ROOT_EMPTY,    /* a file lies in it */
 	ROOT_READONLY, /* it can be written */
+	ROOT_NOSUID,
+	ROOT_NODEV,
+	ROOT_NOEXEC,
 	PID_NAMESPACE,
 	UTS_NAMESPACE,
 	NET_NAMESPACE, /* a loopback that is up stands for the host's network */
@@ -49,6 +52,9 @@ static const struct {
     {ROOT, LAYER_ROOT},
     {ROOT_EMPTY, LAYER_ROOT},
     {ROOT_READONLY, LAYER_ROOT},
+    {ROOT_NOSUID, LAYER_ROOT},
+    {ROOT_NODEV, LAYER_ROOT},
+    {ROOT_NOEXEC, LAYER_ROOT},
     {PID_NAMESPACE, LAYER_NAMESPACES},
     {UTS_NAMESPACE, LAYER_NAMESPACES},
     {NET_NAMESPACE, LAYER_NAMESPACES},
@@ -90,14 +96,30 @@ static void raise_loopback(void)
 	close(probe);
 }
 
+static unsigned long root_flags(enum piece left_out)
+{
+	const unsigned long all = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC;
+	switch (left_out) {
+	case ROOT_READONLY:
+		return all & ~(unsigned long)MS_RDONLY;
+	case ROOT_NOSUID:
+		return all & ~(unsigned long)MS_NOSUID;
+	case ROOT_NODEV:
+		return all & ~(unsigned long)MS_NODEV;
+	case ROOT_NOEXEC:
+		return all & ~(unsigned long)MS_NOEXEC;
+	default:
+		return all;
+	}
+}
+
 static void make_root(enum piece left_out)
 {
 	must(mount("test", "/proc", "tmpfs", 0, "mode=0777") == 0 && chdir("/proc") == 0);
 	if (left_out == ROOT_EMPTY)
 		must(mkdir("something", 0755) == 0);
 	must(syscall(SYS_pivot_root, ".", ".") == 0 && umount2(".", MNT_DETACH) == 0);
-	if (left_out != ROOT_READONLY)
-		must(mount(NULL, "/", NULL, MS_REMOUNT | MS_RDONLY, NULL) == 0);
+	must(mount(NULL, "/", NULL, MS_REMOUNT | root_flags(left_out), NULL) == 0);
 }
 
 static void drop(enum piece left_out)
