@@ -4,6 +4,7 @@
 
 #include "jail/lockdown.h"
 
+#include <fcntl.h>
 #include <stdbool.h>
 #include <sys/resource.h>
 
@@ -13,6 +14,8 @@ enum {
 	SCHED_CORE = 62, /* PR_SCHED_CORE, Linux 5.14 */
 	SCHED_CORE_GET = 0,
 };
+
+enum { SEALS_OF_SIZE = F_SEAL_SHRINK | F_SEAL_GROW };
 
 /* lockdown_fail(FAILURE_JAIL, …) with errno as it stands, unless `holds`. */
 void inside_require(bool holds, enum lockdown_layer layer);
@@ -32,7 +35,9 @@ bool speculation_is_off(unsigned long which); /* PR_SPEC_STORE_BYPASS, PR_SPEC_I
 
 /* verify.c: each tries to undo a layer and ends the program when that works. */
 void verify_descriptors(unsigned role, const struct plan *plan); /* before the limits: polls beyond them */
-void verify_root(void);                                          /* before Landlock, which would hide it */
+void verify_memory_files(unsigned role, const struct plan *plan);
+bool is_sealed(int descriptor, int seals);
+void verify_root(void); /* before Landlock, which would hide it */
 void verify_namespaces(unsigned role);
 void verify_ids(unsigned role, const struct plan *plan);
 void verify_capabilities(void);
