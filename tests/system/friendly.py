@@ -210,11 +210,6 @@ def give_up(process):
     process.kill()
 
 
-def is_emulated():
-    with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:
-        return "TCG" in file.read()
-
-
 def run(place, name, duration, end, status, tries=2):
     host = Host(place, name)
     # New ones each time: a server whose client went without a word waits for it for two minutes.
@@ -246,7 +241,7 @@ def run(place, name, duration, end, status, tries=2):
     for server in servers:
         server.kill()
         server.wait()
-    if ended < 0 and tries > 1 and is_emulated() and not any(line.startswith("friendly: ") for line in output):
+    if ended < 0 and tries > 1 and network.is_emulated() and not any(line.startswith("friendly: ") for line in output):
         # QEMU's TCG goes on in old translations of code that Linux patches while it starts (tests/host/inside).
         print("    the guest's processors spun before its first word; once more, for they are emulated", flush=True)
         host.end()

@@ -60,6 +60,12 @@ def exists(name):
     return name in [entry for _, entry in socket.if_nameindex()]
 
 
+def is_emulated():
+    """The machine is a nested host of tests/host/run: QEMU's TCG."""
+    with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:
+        return "TCG" in file.read()
+
+
 def make_tap(name):
     """As `ip tuntap add` does."""
     with open("/dev/net/tun", "rb+", buffering=0) as tun:
