@@ -91,7 +91,7 @@ GUEST := -m64 -std=c17 -O2 -Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-p
          -fno-stack-protector -fcf-protection=none -fno-asynchronous-unwind-tables -mno-red-zone -mgeneral-regs-only \
          -mcmodel=small -MMD -MP
 # The port bitmap has to lie within 64 KiB of the TSS, behind all code: what is not timed is built small.
-$(B)/guest/builtin/network.c.o $(B)/guest/builtin/bench_network.c.o: GUEST += -Os
+$(patsubst %,$(B)/guest/builtin/%.c.o,network network6 bench_network): GUEST += -Os
 GUEST_OBJ := $(patsubst %,$(B)/%.o,$(wildcard guest/builtin/*.c guest/builtin/*.S))
 
 $(B)/guest/%.c.o: guest/%.c

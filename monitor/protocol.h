@@ -32,7 +32,7 @@ enum {
 	FD_CHANNEL = 0, /* supervisor, auditor: to the launcher; monitor, devices: to the supervisor */
 	FD_PLAN = 1,    /* sealed memfd with struct plan */
 	FD_FILTERS = 2, /* socket on which the role's compiled seccomp filters arrive (jail/lockdown.h); then closed */
-	FD_REPORT = 3,  /* memfd of one page: struct violation (jail/lockdown.h) */
+	FD_REPORT = 3,  /* memfd of one page, its size sealed: struct violation (jail/lockdown.h) */
 	FD_ROLE = 4,    /* the first that depends on the role */
 };
 
@@ -46,7 +46,7 @@ enum {
 /* Monitor. The VM's own descriptors follow MONITOR_FD_DEVICE + 4 * device_count: the VM, then the vCPUs. */
 enum {
 	MONITOR_FD_KVM = FD_ROLE,
-	MONITOR_FD_RAM,    /* sealed memfd */
+	MONITOR_FD_RAM,    /* memfd, its size sealed */
 	MONITOR_FD_KERNEL, /* sealed memfd */
 	MONITOR_FD_INITRD, /* sealed memfd, empty when there is none */
 	MONITOR_FD_DEVICE, /* + 4 * i: these four for device i */
@@ -60,8 +60,8 @@ enum {
 
 /* Device. */
 enum {
-	DEVICE_FD_RAM = FD_ROLE, /* sealed memfd */
-	DEVICE_FD_REGISTERS,     /* memfd of one page (devices/transport.h) */
+	DEVICE_FD_RAM = FD_ROLE, /* memfd, its size sealed */
+	DEVICE_FD_REGISTERS,     /* the same of one page (devices/transport.h) */
 	DEVICE_FD_KICK,          /* eventfd, non-blocking: the guest wrote QueueNotify of any queue */
 	DEVICE_FD_IRQ,           /* eventfd bound to the device's GSI */
 	DEVICE_FD_MONITOR,       /* channel to the monitor */

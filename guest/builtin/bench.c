@@ -184,6 +184,8 @@ void bench(const char *value)
 		bench_disk(need(VIRTIO_BLOCK), BLOCK_WRITE, times);
 	else if (memcmp(value, "send:", 5) == 0)
 		bench_network(need(VIRTIO_NETWORK), false, times);
+	else if (memcmp(value, "receive:", 8) == 0)
+		bench_receive(need(VIRTIO_NETWORK), times);
 	else if (memcmp(value, "udp:", 4) == 0)
 		bench_network(need(VIRTIO_NETWORK), true, times);
 	else if (memcmp(value, "vsock:", 6) == 0)

@@ -1,10 +1,23 @@
 /*
  * The network's speed, with the plainest driver there can be: UDP datagrams over IPv4 to the peer 10.7.0.1 at port 7,
- * whose card is 02:00:00:00:00:01. Many on their way at once, or one at a time with an answer to each.
+ * whose card is 02:00:00:00:00:01. Many on their way at once, or one at a time with an answer to each; or many that
+ * come, for the peer sends as many large ones as it is asked for (tests/bench/peer.c): two batches on their way, so
+ * that none is lost for want of room.
  */
 #include "tests.h"
 
-enum { HEADER = 12, ETHERNET = 14, IP4 = 20, UDP = 8, ROOM = 2048, SMALL = 64, LARGE = 1472, PORT = 7, ANSWERS = 32 };
+enum {
+	HEADER = 12,
+	ETHERNET = 14,
+	IP4 = 20,
+	UDP = 8,
+	ROOM = 2048,
+	SMALL = 64,
+	LARGE = 1472,
+	PORT = 7,
+	ANSWERS = RING_MAX / 2,
+	BATCH = 200
+};
 #define F_MAC (1ull << 5)
 
 static struct {
@@ -104,6 +117,52 @@ static unsigned take_sent(void)
 	while (queue_take(&net.out, &length) >= 0)
 		taken++;
 	return taken;
+}
+
+/* A datagram of so many bytes that wants BATCH large ones. */
+static void ask_for_frames(void)
+{
+	static const uint8_t text[] = {'s', 'e', 'n', 'd', BATCH};
+	struct segment segment = {net.frame, HEADER + ETHERNET + IP4 + UDP + SMALL, false};
+
+	memcpy(net.frame + HEADER + ETHERNET + IP4 + UDP, text, sizeof(text));
+	queue_add(&net.out, &segment, 1);
+	queue_kick(net.device, &net.out);
+	take_sent();
+}
+
+/* At least one buffer is used; how many of the frames were the peer's datagrams. */
+static unsigned take_received(void)
+{
+	unsigned taken = 0;
+	uint32_t length;
+	int head;
+
+	if (!queue_wait(net.device, &net.in, machine_deadline(WAIT_MS)))
+		fail("bench: no frames come");
+	while ((head = queue_take(&net.in, &length)) >= 0) {
+		unsigned slot = net.slots[head];
+		taken += is_answer(net.answers[slot] + HEADER);
+		offer(slot);
+	}
+	queue_kick(net.device, &net.in);
+	return taken;
+}
+
+void bench_receive(struct virtio *device, uint64_t frames)
+{
+	uint64_t asked = 0, taken = 0, start;
+
+	open_network(device);
+	make_frame(SMALL);
+	start = bench_begins();
+	while (taken < frames) {
+		for (; asked < taken + BATCH + 1; asked += BATCH)
+			ask_for_frames();
+		taken += take_received();
+	}
+	bench_ends("frames received", taken, ETHERNET + IP4 + UDP + LARGE, start);
+	virtio_reset(device);
 }
 
 void bench_network(struct virtio *device, bool echo, uint64_t frames)

@@ -1,5 +1,7 @@
 /* The network device (virtio 1.2, 5.1): a driver that takes frames in buffers smaller than they are, and what a guest
- * may and may not send. Addresses: `ip=` on the command line; for IPv6 fd00:: and the last number of that. */
+ * may and may not send over IPv4, from `ip=` on the command line. */
+#include "network.h"
+
 #include "tests.h"
 
 enum {
@@ -7,14 +9,10 @@ enum {
 	BUFFER = 512, /* so that larger frames come in several */
 	FRAME_MAX = 12000,
 	HEADER = 12,
-	ETHERNET = 14,
 	IP4 = 20,
-	IP6 = 40,
-	UDP = 8,
 	TCP = 20,
 	PROTOCOL_ICMP = 1,
 	PROTOCOL_TCP = 6,
-	PROTOCOL_UDP = 17,
 	SEGMENT = 1000, /* of a frame that the host is to cut up */
 };
 #define F_CSUM (1ull << 0)
@@ -72,7 +70,7 @@ static void open_device(struct virtio *device)
 }
 
 /* Sends `sending`, whatever it says, in two pieces, and waits until it is taken. */
-static void send_sized(uint32_t size)
+void network_send(uint32_t size)
 {
 	struct segment segments[] = {{&sending, HEADER, false}, {sending.frame, size, false}};
 	uint32_t length;
@@ -102,7 +100,7 @@ static uint32_t take_buffer(uint32_t at, uint64_t deadline)
 }
 
 /* The next frame is at got + HEADER; its size, 0: none came in time. */
-static uint32_t receive(uint64_t deadline)
+uint32_t network_receive(uint64_t deadline)
 {
 	struct network_header header;
 	uint32_t size = take_buffer(0, deadline);
@@ -122,35 +120,15 @@ static uint32_t receive(uint64_t deadline)
 	return size - HEADER;
 }
 
+const uint8_t *network_frame(void)
+{
+	return got + HEADER;
+}
+
 /* ---- frames ---- */
 
-static void put16(uint8_t *at, uint32_t value)
-{
-	at[0] = (uint8_t)(value >> 8);
-	at[1] = (uint8_t)value;
-}
-
-static uint32_t get16(const uint8_t *at)
-{
-	return (uint32_t)(at[0] << 8 | at[1]);
-}
-
-static uint32_t sum(const uint8_t *bytes, uint32_t size, uint32_t start)
-{
-	for (uint32_t i = 0; i < size; i++)
-		start += i % 2 ? bytes[i] : (uint32_t)bytes[i] << 8;
-	return start;
-}
-
-static uint16_t fold(uint32_t value)
-{
-	while (value >> 16)
-		value = (value & 0xffff) + (value >> 16);
-	return (uint16_t)~value;
-}
-
 /* The Ethernet header; answers where the rest goes. */
-static uint8_t *begin(const uint8_t *to, uint32_t type)
+uint8_t *network_begin(const uint8_t *to, uint32_t type)
 {
 	memset(&sending, 0, HEADER + 128);
 	memcpy(sending.frame, to, 6);
@@ -162,7 +140,7 @@ static uint8_t *begin(const uint8_t *to, uint32_t type)
 /* An IPv4 header to the peer; answers where the rest, of `size` bytes, goes. */
 static uint8_t *begin_ip4(uint8_t protocol, uint32_t size)
 {
-	uint8_t *ip = begin(net.peer_mac, 0x0800);
+	uint8_t *ip = network_begin(net.peer_mac, 0x0800);
 
 	ip[0] = 0x45;
 	put16(ip + 2, IP4 + size);
@@ -196,7 +174,7 @@ static uint32_t make_udp(uint32_t port, const char *text, uint32_t size)
 static uint32_t make_arp(uint32_t operation, const uint8_t *mac, const uint8_t *ip, const uint8_t *target)
 {
 	static const uint8_t everybody[] = {255, 255, 255, 255, 255, 255}, fixed[] = {0, 1, 8, 0, 6, 4};
-	uint8_t *arp = begin(everybody, 0x0806);
+	uint8_t *arp = network_begin(everybody, 0x0806);
 
 	memcpy(arp, fixed, sizeof(fixed));
 	put16(arp + 6, operation);
@@ -204,29 +182,6 @@ static uint32_t make_arp(uint32_t operation, const uint8_t *mac, const uint8_t *
 	memcpy(arp + 14, ip, 4);
 	memcpy(arp + 24, target, 4);
 	return ETHERNET + 28;
-}
-
-/* UDP over IPv6 to fd00::1, or ICMPv6 of a type to everybody on the link. */
-static uint32_t make_ip6(uint8_t next, uint8_t type, uint32_t size)
-{
-	static const uint8_t all[] = {0x33, 0x33, 0, 0, 0, 1};
-	uint8_t *ip = begin(all, 0x86dd), *rest = ip + IP6;
-
-	ip[0] = 0x60;
-	put16(ip + 4, size);
-	ip[6] = next;
-	ip[7] = 255;
-	ip[8] = 0xfd;
-	ip[23] = net.ip[3];
-	ip[24] = type ? 0xff : 0xfd;
-	ip[25] = type ? 0x02 : 0;
-	ip[39] = 1;
-	rest[0] = type;
-	if (type == 0) {
-		put16(rest + 2, 7);
-		put16(rest + 4, size);
-	}
-	return ETHERNET + IP6 + size;
 }
 
 /* What stands in for the host's questions while we wait for an answer. */
@@ -237,7 +192,7 @@ static bool answer_arp(const uint8_t *frame, uint32_t size)
 	if (size < ETHERNET + 28 || get16(frame + 12) != 0x0806 || frame[21] != 1 || memcmp(frame + 38, net.ip, 4) != 0)
 		return false;
 	memcpy(target, frame + 28, 4);
-	send_sized(make_arp(2, net.mac, net.ip, target));
+	network_send(make_arp(2, net.mac, net.ip, target));
 	return true;
 }
 
@@ -247,7 +202,7 @@ static uint32_t receive_ip4(uint8_t protocol, const uint8_t **at)
 	uint64_t deadline = machine_deadline(WAIT_MS);
 	const uint8_t *frame = got + HEADER;
 
-	for (uint32_t size; (size = receive(deadline)) > 0;) {
+	for (uint32_t size; (size = network_receive(deadline)) > 0;) {
 		if (answer_arp(frame, size) || size < ETHERNET + IP4 || get16(frame + 12) != 0x0800 ||
 		    frame[23] != protocol || memcmp(frame + 26, net.peer, 4) != 0)
 			continue;
@@ -264,8 +219,8 @@ static void resolve(void)
 	uint64_t deadline = machine_deadline(WAIT_MS);
 	const uint8_t *frame = got + HEADER;
 
-	send_sized(make_arp(1, net.mac, net.ip, net.peer));
-	for (uint32_t size; (size = receive(deadline)) > 0;)
+	network_send(make_arp(1, net.mac, net.ip, net.peer));
+	for (uint32_t size; (size = network_receive(deadline)) > 0;)
 		if (size >= ETHERNET + 28 && get16(frame + 12) == 0x0806 && frame[21] == 2 &&
 		    memcmp(frame + 28, net.peer, 4) == 0) {
 			memcpy(net.peer_mac, frame + 22, 6);
@@ -286,7 +241,7 @@ static void ping(uint32_t size)
 	put16(icmp + 2, 0);
 	put16(icmp + 2, fold(sum(icmp, 8 + size, 0)));
 	sum_ip4();
-	send_sized(ETHERNET + IP4 + 8 + size);
+	network_send(ETHERNET + IP4 + 8 + size);
 	if (receive_ip4(PROTOCOL_ICMP, &answer) != 8 + size || answer[0] != 0 ||
 	    memcmp(answer + 8, icmp + 8, size) != 0)
 		fail("network: a ping of %u bytes is not answered", size);
@@ -298,7 +253,7 @@ static void udp_echo(uint32_t port)
 	static const char text[] = "is anybody there?";
 	const uint8_t *answer;
 
-	send_sized(make_udp(port, text, sizeof(text)));
+	network_send(make_udp(port, text, sizeof(text)));
 	if (receive_ip4(PROTOCOL_UDP, &answer) != UDP + sizeof(text) || memcmp(answer + UDP, text, sizeof(text)) != 0)
 		fail("network: no answer from UDP port %u", port);
 	note("  UDP port %u answered\n", port);
@@ -331,7 +286,7 @@ static void spoil(uint32_t port, uint32_t offset, uint8_t value)
 
 	sending.frame[offset] = value;
 	sum_ip4();
-	send_sized(size);
+	network_send(size);
 }
 
 static void insert_tag(uint32_t port, uint32_t type)
@@ -342,7 +297,7 @@ static void insert_tag(uint32_t port, uint32_t type)
 		sending.frame[i + 4] = sending.frame[i];
 	put16(sending.frame + 12, type);
 	put16(sending.frame + 14, 5);
-	send_sized(size + 4);
+	network_send(size + 4);
 }
 
 static void lie_of_offload(uint32_t port, struct network_header header)
@@ -350,7 +305,7 @@ static void lie_of_offload(uint32_t port, struct network_header header)
 	uint32_t size = make_large(port, 4000);
 
 	sending.header = header;
-	send_sized(size);
+	network_send(size);
 }
 
 /* Whatever must not leave: from a frame that may, to `port`, by one change each. */
@@ -372,34 +327,15 @@ static void attack_ip4(uint32_t port)
 	spoil(port, ETHERNET + IP4 + 5, 200);
 	insert_tag(port, 0x8100);
 	insert_tag(port, 0x88a8);
-	send_sized(make_arp(2, net.mac, foreign, net.peer));
-	send_sized(make_arp(1, other, net.ip, net.peer));
+	network_send(make_arp(2, net.mac, foreign, net.peer));
+	network_send(make_arp(1, other, net.ip, net.peer));
 	begin_ip4(PROTOCOL_ICMP, 8)[0] = 5; /* redirect */
 	sum_ip4();
-	send_sized(ETHERNET + IP4 + 8);
+	network_send(ETHERNET + IP4 + 8);
 	for (uint32_t size = 0; size < ETHERNET + IP4 + UDP; size += 7) {
 		make_udp(port, "cut", 3);
-		send_sized(size);
+		network_send(size);
 	}
-}
-
-static void attack_ip6(void)
-{
-	uint32_t size = make_ip6(PROTOCOL_UDP, 0, UDP);
-
-	sending.frame[ETHERNET + 22] = 9; /* source address */
-	send_sized(size);
-	make_ip6(PROTOCOL_UDP, 0, UDP);
-	sending.frame[6] = 6;
-	send_sized(size);
-	send_sized(make_ip6(0, 0, 16)); /* hop-by-hop */
-	send_sized(make_ip6(43, 0, 16));
-	send_sized(make_ip6(44, 0, 16)); /* fragment */
-	send_sized(make_ip6(60, 0, 16));
-	send_sized(make_ip6(58, 134, 16)); /* router advertisement */
-	send_sized(make_ip6(58, 136, 24)); /* of the address :: */
-	send_sized(make_ip6(58, 137, 40)); /* redirect */
-	send_sized(make_ip6(58, 128, 8));  /* ping */
 }
 
 static void attack_offload(uint32_t port)
@@ -437,29 +373,32 @@ static uint32_t number_of(const char *word)
 void test_network(struct virtio *device)
 {
 	uint32_t port = number_of("udp=");
+	bool has_peer = word_value("peer=") != NULL;
 
 	open_device(device);
 	note("network at %x: %02x:%02x:%02x:%02x:%02x:%02x\n", device->base, net.mac[0], net.mac[1], net.mac[2],
 	     net.mac[3], net.mac[4], net.mac[5]);
 	parse_ip(word_value("ip="), net.ip);
 	parse_ip(word_value("peer="), net.peer);
-	if (word_value("peer="))
+	if (has_peer)
 		resolve();
-	if (word("ping")) {
+	if (has_peer && word("ping")) {
 		ping(0);
 		ping(56);
 		ping(1400);
 	}
-	if (port)
+	if (has_peer && port)
 		udp_echo(port);
+	if (word_value("peer6="))
+		network6_ask(port, word("ping"));
 	if (word("attack")) {
 		attack_ip4(port);
-		attack_ip6();
+		network6_attack(net.ip[3]);
 		attack_offload(number_of("tcp="));
 		udp_echo(port);
 	}
 	if (number_of("tcp="))
-		send_sized(make_large(number_of("tcp="), number_of("large=")));
+		network_send(make_large(number_of("tcp="), number_of("large=")));
 	note("  frames sent: %lu, received: %lu\n", net.sent, net.received);
 	virtio_reset(device);
 }

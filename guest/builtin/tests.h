@@ -45,6 +45,7 @@ void bench_ends(const char *what, uint64_t times, uint32_t bytes, uint64_t start
 void bench_vsock(struct virtio *device, uint64_t packets);
 void bench_connections(struct virtio *device, uint64_t times);
 void bench_network(struct virtio *device, bool echo, uint64_t frames);
+void bench_receive(struct virtio *device, uint64_t frames);
 void fill_disk(struct virtio *device, unsigned blocks);
 
 /* "12.3 us", or cycles while the frequency is unknown; in one of a few static buffers. */

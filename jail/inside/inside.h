@@ -4,6 +4,7 @@
 
 #include "jail/lockdown.h"
 
+#include <fcntl.h>
 #include <stdbool.h>
 #include <sys/resource.h>
 
@@ -14,6 +15,8 @@ enum {
 	SCHED_CORE_GET = 0,
 	SEAL_EXEC = 0x20, /* F_SEAL_EXEC, Linux 6.3 */
 };
+
+enum { SEALS_OF_SIZE = F_SEAL_SHRINK | F_SEAL_GROW };
 
 /* lockdown_fail(FAILURE_JAIL, …) with errno as it stands, unless `holds`. */
 void inside_require(bool holds, enum lockdown_layer layer);
@@ -32,10 +35,12 @@ bool layer_speculation(void);
 bool speculation_is_off(unsigned long which); /* PR_SPEC_STORE_BYPASS, PR_SPEC_INDIRECT_BRANCH */
 
 /* verify.c. Of what the launcher made: whether the host has it. Before FD_PLAN and FD_REPORT are closed. */
-bool verify_memory_files(void);
+bool verify_exec_seals(void);
 /* The others: each tries to undo a layer and ends the program when that works. */
 void verify_descriptors(unsigned role, const struct plan *plan); /* before the limits: polls beyond them */
-void verify_root(void);                                          /* before Landlock, which would hide it */
+void verify_memory_files(unsigned role, const struct plan *plan);
+bool is_sealed(int descriptor, int seals);
+void verify_root(void); /* before Landlock, which would hide it */
 void verify_namespaces(unsigned role);
 void verify_ids(unsigned role, const struct plan *plan);
 void verify_capabilities(void);

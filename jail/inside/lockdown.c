@@ -90,14 +90,13 @@ void inside_require(bool holds, enum lockdown_layer layer)
 		lockdown_fail(FAILURE_JAIL, errno, layer);
 }
 
-/* Maps a memfd of ours and closes it. Sealed ones can change neither size nor content any more. */
+/* Maps a memfd of ours and closes it. None can change its size any more, sealed ones nor their content. */
 static void *map_and_close(int descriptor, bool sealed, size_t least, size_t *size)
 {
-	const int seals = F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK;
 	struct stat status;
 	errno = 0;
 	if (fstat(descriptor, &status) != 0 || status.st_size < 0 || (size_t)status.st_size < least ||
-	    (sealed && (fcntl(descriptor, F_GET_SEALS) & seals) != seals))
+	    !is_sealed(descriptor, SEALS_OF_SIZE | (sealed ? F_SEAL_WRITE : 0)))
 		lockdown_fail(FAILURE_DESCRIPTORS, errno, (uint64_t)descriptor);
 	*size = (size_t)status.st_size;
 	void *map = mmap(NULL, *size, sealed ? PROT_READ : PROT_READ | PROT_WRITE, sealed ? MAP_PRIVATE : MAP_SHARED,
@@ -151,7 +150,7 @@ const struct plan *lockdown_begin(unsigned role)
 	layer_not_dumpable();
 	layer_signals();
 	name_process(role);
-	had(verify_memory_files(), LAYER_MEMORY_FILES);
+	had(verify_exec_seals(), LAYER_MEMORY_FILES);
 
 	size_t size;
 	const struct plan *plan = map_and_close(FD_PLAN, true, sizeof(*plan), &size);
@@ -163,6 +162,7 @@ const struct plan *lockdown_begin(unsigned role)
 	violation_handler_install(report);
 
 	verify_descriptors(role, plan);
+	verify_memory_files(role, plan);
 	verify_root();
 	verify_namespaces(role);
 	limits_apply(role, plan);

@@ -30,6 +30,7 @@ enum {
 	TMPFS_MAGIC_NUMBER = 0x01021994,
 	LANDLOCK_WITH_NETWORK = 4,
 	LANDLOCK_WITH_SCOPE = 6,
+	REGISTERS_SIZE = 4096, /* devices/transport.h */
 };
 
 /* Whether the call fails, and with one of the two errors given. */
@@ -58,7 +59,7 @@ void verify_descriptors(unsigned role, const struct plan *plan)
 
 /* The plan can only be read, the report is written to, and the launcher makes all others as it makes these. An owner,
    which every process is where there is a single uid, could change an unsealed one's mode. */
-bool verify_memory_files(void)
+bool verify_exec_seals(void)
 {
 	static const int files[] = {FD_PLAN, FD_REPORT};
 	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
@@ -68,6 +69,38 @@ bool verify_memory_files(void)
 		inside_require(refused(fchmod(files[i], 0700), EPERM, EPERM), LAYER_MEMORY_FILES);
 	}
 	return true;
+}
+
+bool is_sealed(int descriptor, int seals)
+{
+	int held = fcntl(descriptor, F_GET_SEALS); /* -1: no memory file, and every bit */
+	return held >= 0 && (held & seals) == seals;
+}
+
+static void verify_memory_file(unsigned number, uint64_t size, int seals)
+{
+	struct stat status;
+	errno = 0;
+	if (fstat((int)number, &status) != 0 || (uint64_t)status.st_size != size ||
+	    !is_sealed((int)number, seals | SEALS_OF_SIZE))
+		lockdown_fail(FAILURE_DESCRIPTORS, errno, number);
+}
+
+/* Others hold them too. One that could shrink would end whoever reaches where it was; an image that could be written
+   need not be the one that was hashed. */
+void verify_memory_files(unsigned role, const struct plan *plan)
+{
+	if (role == ROLE_MONITOR) {
+		verify_memory_file(MONITOR_FD_RAM, plan->ram_size, 0);
+		verify_memory_file(MONITOR_FD_KERNEL, plan->kernel_size, F_SEAL_WRITE);
+		verify_memory_file(MONITOR_FD_INITRD, plan->initrd_size, F_SEAL_WRITE);
+		for (unsigned i = 0; i < plan->device_count; i++)
+			verify_memory_file(MONITOR_FD_DEVICE + i * MONITOR_FD_PER_DEVICE + MONITOR_FD_DEVICE_REGISTERS,
+					   REGISTERS_SIZE, 0);
+	} else if (role >= ROLE_DEVICE) {
+		verify_memory_file(DEVICE_FD_RAM, plan->ram_size, 0);
+		verify_memory_file(DEVICE_FD_REGISTERS, REGISTERS_SIZE, 0);
+	}
 }
 
 static bool root_is_empty(void)

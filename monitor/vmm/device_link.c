@@ -8,9 +8,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* A device process may report each queue broken before it answers. */
-enum { BEFORE_ANSWER_MAX = TRANSPORT_QUEUES_MAX };
-
 static void send_to_device(const struct device_link *link, const struct transport_message *message)
 {
 	ssize_t sent;
@@ -54,20 +51,19 @@ static void await(const struct device_link *link, struct transport_message *mess
 	}
 }
 
-/* Returns what DONE says; 0 is well. */
+/* Returns what DONE says; 0 is well. A device breaks once between two activations, and may have said so before it heard
+   the question: one such message, or a process that drips them would hold the vCPU. */
 static uint32_t ask_device(const struct device_link *link, const struct transport_message *question)
 {
 	struct transport_message message;
 
 	send_to_device(link, question);
-	for (unsigned i = 0; i <= BEFORE_ANSWER_MAX; i++) {
+	await(link, &message);
+	if (message.type == TRANSPORT_BROKEN)
 		await(link, &message);
-		if (message.type == TRANSPORT_DONE)
-			return message.result;
-		if (message.type != TRANSPORT_BROKEN)
-			break;
-	}
-	lockdown_fail(FAILURE_PROTOCOL, 0, link->index);
+	if (message.type != TRANSPORT_DONE)
+		lockdown_fail(FAILURE_PROTOCOL, 0, link->index);
+	return message.result;
 }
 
 static void break_device(struct device_link *link)

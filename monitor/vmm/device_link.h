@@ -1,8 +1,9 @@
 /* One device as the monitor sees it: its register machine, and the channel to its process.
  *
  * Trusts neither the guest nor the device process. A process that sends anything but what devices/transport.h allows
- * ends the VM (FAILURE_PROTOCOL), so does one that does not answer within LINK_ANSWER_S (FAILURE_DEVICE): only
+ * ends the VM (FAILURE_PROTOCOL), so does one that says nothing for LINK_ANSWER_S (FAILURE_DEVICE): only
  * with its answer is it sure that it leaves the guest's memory alone, and a disk may first have to wait for the host's.
+ * It may say one thing before that, so a vCPU waits for little more than twice that time, whatever the process does.
  * A channel that is closed is one for LINK_CLOSED_S, so that the supervisor, who learns why the process is gone,
  * speaks first.
  */

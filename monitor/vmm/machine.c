@@ -13,7 +13,6 @@
 #include <fcntl.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -56,10 +55,7 @@ static void map_memory(struct machine *machine)
 	    {.address = 0, .size = low, .offset = 0},
 	    {.address = PLAN_RAM_HOLE_END, .size = plan->ram_size - low, .offset = low},
 	};
-	struct stat ram;
 
-	if (fstat(MONITOR_FD_RAM, &ram) != 0 || (uint64_t)ram.st_size != plan->ram_size)
-		lockdown_fail(FAILURE_DESCRIPTORS, 0, MONITOR_FD_RAM);
 	if (!guest_memory_map(&machine->memory, MONITOR_FD_RAM, ranges, ranges[1].size > 0 ? 2 : 1))
 		lockdown_fail(FAILURE_MEMORY, errno, MONITOR_FD_RAM);
 }

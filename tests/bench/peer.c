@@ -1,6 +1,7 @@
 /* The other end of what a guest's devices send.
  *
- *   peer udp PORT     answers short datagrams with themselves, and takes long ones
+ *   peer udp PORT     answers short datagrams with themselves, and takes long ones; one that begins with "send" and a
+ *                     byte is answered with so many long ones
  *   peer unix PATH    takes all that connections send, one connection at a time
  *
  * Says `ready` on standard output, and works until its parent ends.
@@ -15,7 +16,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { SHORT = 256 };
+enum { SHORT = 256, LONG = 1472 /* a frame of 1514 */ };
 
 static char bytes[1 << 18];
 
@@ -31,6 +32,13 @@ static void ready(void)
 	fflush(stdout);
 }
 
+static size_t answers_to(ssize_t size)
+{
+	if (size <= 0 || size >= SHORT)
+		return 0;
+	return size > 4 && memcmp(bytes, "send", 4) == 0 ? (unsigned char)bytes[4] : 1;
+}
+
 static _Noreturn void serve_udp(const char *port)
 {
 	struct sockaddr_in own = {.sin_family = AF_INET, .sin_port = htons((in_port_t)atoi(port))}, caller;
@@ -42,9 +50,10 @@ static _Noreturn void serve_udp(const char *port)
 	for (;;) {
 		socklen_t length = sizeof(caller);
 		ssize_t size = recvfrom(udp, bytes, sizeof(bytes), 0, (struct sockaddr *)&caller, &length);
-		if (size > 0 && size < SHORT &&
-		    sendto(udp, bytes, (size_t)size, 0, (struct sockaddr *)&caller, length) < 0)
-			die("sendto");
+		size_t count = answers_to(size), each = count > 1 ? LONG : (size_t)size;
+		for (size_t i = 0; i < count; i++)
+			if (sendto(udp, bytes, each, 0, (struct sockaddr *)&caller, length) < 0)
+				break; /* the machine that asked has ended */
 	}
 }
 

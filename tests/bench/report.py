@@ -9,6 +9,9 @@ import subprocess
 from pathlib import Path
 
 
+MOST = {"ms": "longest"}  # how the largest value of a unit is called
+
+
 class Row:
     """One quantity of one subject: its values, or why there are none."""
 
@@ -30,13 +33,23 @@ class Row:
         ordered = sorted(self.values)
         return ordered[round(share * (len(ordered) - 1))] if ordered else None
 
+    def ratios(self, rows):
+        """To cofferdam's own, turn by turn: what the machine did meanwhile hit both alike. Where a turn failed it is not known
+        which belong together."""
+        ours = next((row for row in rows if row.key == self.key and row.subject.key == "cofferdam"), None)
+        if ours is None or ours.failures + self.failures > 0 or len(ours.values) != len(self.values) or 0 in ours.values:
+            return []
+        return [theirs / own for theirs, own in zip(self.values, ours.values)]
+
     def as_dict(self, rows):
-        ours = next((row.median() for row in rows if row.key == self.key and row.subject.key == "cofferdam"), None)
         median = self.median()
+        ratios = Row(self.key, self.title, self.subject, "")
+        ratios.values = self.ratios(rows)
         return {
             "what": self.key, "title": self.title, "subject": self.subject.key, "name": self.subject.title,
             "unit": self.unit, "count": len(self.values), "median": median, "p10": self.quantile(0.1),
-            "p90": self.quantile(0.9), "ratio": median / ours if ours and median is not None else None,
+            "p90": self.quantile(0.9), "most": self.quantile(1), "ratio": ratios.median(),
+            "ratio_p10": ratios.quantile(0.1), "ratio_p90": ratios.quantile(0.9),
             "failures": self.failures, "reason": self.reason,
         }
 
@@ -122,10 +135,11 @@ def as_table(result):
             lines += over_the_floor(result["rows"]) if row["what"] == "end" else []
             title = row["title"]
             unit = f", {row['unit']}" if row["unit"] else ""
-            lines += ["", f"{title + unit:<78}{'median':>10}{'p10':>10}{'p90':>10}{'ratio':>8}{'runs':>6}"]
-        cells = "".join(f"{amount(row[key], row['unit']):>10}" for key in ("median", "p10", "p90"))
-        ratio = f"{row['ratio']:.2f}" if row["ratio"] is not None else "-"
-        lines.append(f"  {row['name']:<76}{cells}{ratio:>8}{row['count']:>6}")
+            lines += ["", f"{title + unit:<78}{'median':>10}{'p10':>10}{'p90':>10}{MOST.get(row['unit'], 'most'):>10}"
+                      f"{'ratio (p10 to p90)':>24}{'runs':>6}"]
+        cells = "".join(f"{amount(row[key], row['unit']):>10}" for key in ("median", "p10", "p90", "most"))
+        spread = f"{row['ratio']:.2f} ({row['ratio_p10']:.2f} to {row['ratio_p90']:.2f})" if row["ratio"] is not None else "-"
+        lines.append(f"  {row['name']:<76}{cells}{spread:>24}{row['count']:>6}")
         if row["reason"]:
             lines.append(f"    failed {row['failures']} times: {row['reason']}")
     return "\n".join(lines)

@@ -26,6 +26,7 @@ TESTS = (  # key, title, unit, command line, what the machine has
     ("random-1", "disk: random reads of 4 KiB, one at a time", OPERATIONS, "bench=blk:6000 random", "disk"),
     ("random-32", "disk: random reads of 4 KiB, 32 at once", OPERATIONS, "bench=blk:40000 random depth=32", "disk"),
     ("frames", "network: frames of 1514 bytes to a tap", OPERATIONS, "bench=send:60000", "network"),
+    ("receive", "network: frames of 1514 bytes from a tap", OPERATIONS, "bench=receive:60000", "network"),
     ("answers", "network: UDP, one question at a time", OPERATIONS, "bench=udp:6000", "network"),
     ("vsock", "vsock: one stream to the host", MIB, "bench=vsock:20000", "vsock"),
 )

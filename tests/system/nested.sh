@@ -1,6 +1,7 @@
 #!/bin/bash
 # What the nested host runs: the built-in guest's tests on real kvm-amd with cgroup v2, the attempts to
-# get out of the jails, then Debian's kernel, then Debian's tools at work.
+# get out of the jails, then Debian's kernel, then Debian's tools at work; in full also what a request costs in exits, and
+# the hostile guest.
 cd "$(dirname "$0")/../.." || exit 1
 status=0
 tests/system/builtin.sh || status=1
@@ -17,4 +18,8 @@ else
 fi
 tests/system/linux.sh || status=1
 tests/system/friendly.py || status=1
+if [ "${ROUNDS:-some}" = full ]; then
+	tests/system/exits.py || status=1
+	ROUNDS=some tests/system/hostile.py || status=1 # as delivered: sanitizers find here what they find on any KVM
+fi
 exit $status

@@ -31,6 +31,15 @@ int fake_sealed(const void *bytes, size_t size)
 	return memfd;
 }
 
+int fake_memory(uint64_t size, int seals)
+{
+	int memfd = memfd_create("fake", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	ck_assert_int_ge(memfd, 0);
+	ck_assert_int_eq(ftruncate(memfd, (off_t)size), 0);
+	ck_assert_int_eq(fcntl(memfd, F_ADD_SEALS, seals | F_SEAL_SEAL), 0);
+	return memfd;
+}
+
 int fake_sent(int memfd)
 {
 	char why[JAIL_WHY_SIZE];
@@ -89,6 +98,21 @@ static void make_plan(struct plan *plan)
 	ck_assert(plan_is_valid(plan));
 }
 
+/* Memory where a program looks at it, else nothing. */
+static int make_given(unsigned role, unsigned number, const struct plan *plan)
+{
+	const int seals = F_SEAL_GROW | F_SEAL_SHRINK;
+	if (role == ROLE_MONITOR && (number == MONITOR_FD_KERNEL || number == MONITOR_FD_INITRD))
+		return fake_sealed("", 0);
+	if ((role == ROLE_MONITOR && number == MONITOR_FD_RAM) || (role >= ROLE_DEVICE && number == DEVICE_FD_RAM))
+		return fake_memory(plan->ram_size, seals);
+	if ((role == ROLE_MONITOR && number >= MONITOR_FD_DEVICE &&
+	     (number - MONITOR_FD_DEVICE) % MONITOR_FD_PER_DEVICE == MONITOR_FD_DEVICE_REGISTERS) ||
+	    (role >= ROLE_DEVICE && number == DEVICE_FD_REGISTERS))
+		return fake_memory(4096, seals);
+	return open("/dev/null", O_RDWR | O_CLOEXEC);
+}
+
 void fake_vm_make(struct fake_vm *vm)
 {
 	static const unsigned roles[] = {ROLE_AUDITOR, ROLE_SUPERVISOR, ROLE_MONITOR, ROLE_DEVICE, ROLE_DEVICE + 1};
@@ -111,12 +135,11 @@ void fake_vm_make(struct fake_vm *vm)
 		given[FD_CHANNEL] = pair[0];
 		given[FD_PLAN] = fake_sealed(&vm->plan, sizeof(vm->plan));
 		given[FD_FILTERS] = fake_sent(jail_filters(roles[i], &vm->plan, vm->why));
-		given[FD_REPORT] = memfd_create("report", MFD_CLOEXEC);
-		ck_assert_int_eq(ftruncate(given[FD_REPORT], 4096), 0);
+		given[FD_REPORT] = fake_memory(4096, F_SEAL_GROW | F_SEAL_SHRINK);
 		vm->reports[i] = mmap(NULL, 4096, PROT_READ, MAP_SHARED, given[FD_REPORT], 0);
 		ck_assert_ptr_ne(vm->reports[i], MAP_FAILED);
 		for (unsigned j = FD_ROLE; j < program->count; j++)
-			given[j] = open("/dev/null", O_RDWR | O_CLOEXEC);
+			given[j] = make_given(roles[i], j, &vm->plan);
 	}
 }
 

@@ -31,6 +31,8 @@ void fake_vm_end(struct fake_vm *vm);
 
 /* A sealed memfd with these bytes. */
 int fake_sealed(const void *bytes, size_t size);
+/* A memfd of `size` zeros that has these seals and can take no more. */
+int fake_memory(uint64_t size, int seals);
 /* One end of a channel on which the memfd's content waits, which is closed: what a program's FD_FILTERS is. */
 int fake_sent(int memfd);
 /* Path of the probe, beside the test programs. */

@@ -74,19 +74,24 @@ END_TEST
 
 /* ---- a jail that is not what it should be ---- */
 
-/* Starts the VM; the device must fail with this. The others are then ended. */
-static void expect_refusal(enum failure failure, uint64_t detail)
+/* Starts the VM; this program must fail with that. The others are then ended. */
+static void expect_refusal_by(int program, enum failure failure, uint64_t detail)
 {
 	ck_assert_msg(fake_vm_start(&vm, NULL) == 0, "%s", vm.why);
-	struct message message = fake_vm_hear(&vm, FAKE_DEVICE);
+	struct message message = fake_vm_hear(&vm, program);
 	ck_assert_uint_eq(message.type, MESSAGE_FAILED);
 	ck_assert_uint_eq(message.code, failure);
 	ck_assert_uint_eq(message.value[0], detail);
 	siginfo_t info = {0};
-	ck_assert_int_eq(waitid(P_PIDFD, (id_t)vm.programs[FAKE_DEVICE].pidfd, &info, WEXITED | WNOWAIT), 0);
+	ck_assert_int_eq(waitid(P_PIDFD, (id_t)vm.programs[program].pidfd, &info, WEXITED | WNOWAIT), 0);
 	ck_assert_int_eq(info.si_code, CLD_EXITED);
 	ck_assert_int_eq(info.si_status, 125);
 	fake_vm_end(&vm);
+}
+
+static void expect_refusal(enum failure failure, uint64_t detail)
+{
+	expect_refusal_by(FAKE_DEVICE, failure, detail);
 }
 
 START_TEST(one_descriptor_too_many_is_refused)
@@ -163,6 +168,50 @@ START_TEST(a_plan_that_can_change_is_refused)
 	ck_assert_int_eq(write(open_to_all, &vm.plan, sizeof(vm.plan)), sizeof(vm.plan));
 	replace(FAKE_DEVICE, FD_PLAN, open_to_all);
 	expect_refusal(FAILURE_DESCRIPTORS, FD_PLAN);
+}
+END_TEST
+
+/* A file of a disk has no seals at all, which the kernel says by an error. */
+START_TEST(a_plan_that_is_no_memory_file_is_refused)
+{
+	if (!fake_may_jail())
+		return;
+	fake_vm_make(&vm);
+	replace(FAKE_DEVICE, FD_PLAN, open("/proc/self/exe", O_RDONLY | O_CLOEXEC));
+	expect_refusal(FAILURE_DESCRIPTORS, FD_PLAN);
+}
+END_TEST
+
+enum { GROW = F_SEAL_GROW, SHRINK = F_SEAL_SHRINK, BOTH = GROW | SHRINK, OF_RAM = 1 };
+static const struct {
+	int program;
+	unsigned number;
+	uint64_t size; /* OF_RAM: as much as the plan says */
+	int seals;
+} memory_files[] = {
+    {FAKE_DEVICE, FD_REPORT, 4096, GROW},
+    {FAKE_DEVICE, FD_REPORT, 4096, SHRINK},
+    {FAKE_DEVICE, DEVICE_FD_RAM, OF_RAM, GROW},
+    {FAKE_DEVICE, DEVICE_FD_RAM, OF_RAM, SHRINK},
+    {FAKE_DEVICE, DEVICE_FD_RAM, 4096, BOTH},
+    {FAKE_DISK, DEVICE_FD_REGISTERS, 4096, GROW},
+    {FAKE_DISK, DEVICE_FD_REGISTERS, 0, BOTH},
+    {FAKE_MONITOR, MONITOR_FD_RAM, OF_RAM, GROW},
+    {FAKE_MONITOR, MONITOR_FD_RAM, 4096, BOTH},
+    {FAKE_MONITOR, MONITOR_FD_KERNEL, 0, BOTH},
+    {FAKE_MONITOR, MONITOR_FD_INITRD, 0, BOTH},
+    {FAKE_MONITOR, MONITOR_FD_INITRD, 4096, BOTH | F_SEAL_WRITE},
+    {FAKE_MONITOR, MONITOR_FD_DEVICE + MONITOR_FD_PER_DEVICE + MONITOR_FD_DEVICE_REGISTERS, 4096, GROW},
+};
+
+START_TEST(memory_that_can_change_is_refused)
+{
+	if (!fake_may_jail())
+		return;
+	fake_vm_make(&vm);
+	uint64_t size = memory_files[_i].size == OF_RAM ? vm.plan.ram_size : memory_files[_i].size;
+	replace(memory_files[_i].program, memory_files[_i].number, fake_memory(size, memory_files[_i].seals));
+	expect_refusal_by(memory_files[_i].program, FAILURE_DESCRIPTORS, memory_files[_i].number);
 }
 END_TEST
 
@@ -378,6 +427,8 @@ int main(void)
 	tcase_add_test(jail, another_builds_plan_is_refused);
 	tcase_add_test(jail, a_plan_without_this_device_is_refused);
 	tcase_add_test(jail, a_plan_that_can_change_is_refused);
+	tcase_add_test(jail, a_plan_that_is_no_memory_file_is_refused);
+	tcase_add_loop_test(jail, memory_that_can_change_is_refused, 0, sizeof(memory_files) / sizeof(memory_files[0]));
 	tcase_add_test(jail, another_roles_filters_are_refused);
 	tcase_add_test(jail, cut_filters_are_refused);
 	tcase_add_test(jail, a_filter_without_the_sentinel_is_refused);

@@ -3,7 +3,8 @@
 # host's side is tests/system/friendly.py. Kernel command line:
 #
 #   friendly.seconds=N    how long each load lasts
-#   friendly.for=N        rounds begin until so many seconds have passed; 0: none
+#   friendly.for=N        rounds begin until so many seconds have passed,
+#   friendly.rounds=N     and until there were so many; both 0: none
 #   friendly.end=WHAT     poweroff or reboot
 #
 # Needs what make-guest --tools adds. Trusts nothing of the host but its answers at vsock port 5001.
@@ -113,7 +114,7 @@ together() {
 step interfaces interfaces
 until=$((SECONDS + $(option for)))
 round=0
-while ((SECONDS < until)); do
+while ((SECONDS < until || round < $(option rounds))); do
 	step disk disk
 	step tap network 5201 $tap $tap6
 	step passt network 5202 $passt

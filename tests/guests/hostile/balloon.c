@@ -1,5 +1,5 @@
 /* The balloon (class 27): page numbers outside RAM, twice, of the rings themselves and of other devices'; lists that
- * are not of whole numbers, huge or empty; reports of what are no pages; statistics that are none. */
+ * are not of whole numbers, huge or empty; statistics that are none. */
 #include "hostile.h"
 
 enum { PAGE_BYTES = 4096, PAGES = 8, FREE_FROM = 32 << 20, NUMBERS = BULK_SIZE / 4 };
@@ -22,7 +22,7 @@ static void give(struct target *target, const void *numbers, uint32_t size)
 	offer(target, 0);
 }
 
-static void expect_taken(struct target *target)
+void balloon_expect_taken(struct target *target)
 {
 	if (!await_used(target, 1))
 		wrong("no answer");
@@ -75,7 +75,7 @@ static void run_of_numbers(struct target *target, uint64_t argument)
 static void good_run(struct target *target, uint64_t argument)
 {
 	run_of_numbers(target, argument);
-	expect_taken(target);
+	balloon_expect_taken(target);
 }
 
 /* A list that is cut in the middle of a number. */
@@ -107,7 +107,7 @@ static void same_page(struct target *target, uint64_t count)
 	for (uint64_t i = 0; i < count; i++)
 		memcpy(bulk + 4 * i, &number, sizeof(number));
 	give(target, bulk, (uint32_t)(4 * count));
-	expect_taken(target);
+	balloon_expect_taken(target);
 	if (target->kind->queue == 0)
 		expect_gone(pages[2]);
 }
@@ -126,7 +126,7 @@ static void huge(struct target *target, uint64_t buffers)
 	for (unsigned i = 0; i < buffers; i++)
 		describe(target, i, (uintptr_t)bulk, NUMBERS / 64 * 4, i + 1 < buffers ? NEXT : 0, (uint16_t)(i + 1));
 	offer(target, 0);
-	expect_taken(target);
+	balloon_expect_taken(target);
 }
 
 /* A reset in the middle of a long list. */
@@ -150,7 +150,7 @@ static void own_descriptors(struct target *target, uint64_t argument)
 {
 	(void)argument;
 	one_number(target, number_of(target->arena->descriptors));
-	expect_taken(target);
+	balloon_expect_taken(target);
 	if (target->arena->descriptors[0].length != 0)
 		wrong("the page is still there");
 }
@@ -174,9 +174,9 @@ static void rings_of_others(struct target *target, uint64_t argument)
 		    !targets[i].kind->id)
 			continue;
 		one_number(target, number_of(targets[i].arena->descriptors));
-		expect_taken(target);
+		balloon_expect_taken(target);
 		one_number(target, number_of(targets[i].arena->data));
-		expect_taken(target);
+		balloon_expect_taken(target);
 	}
 }
 
@@ -185,17 +185,17 @@ static void own_list(struct target *target, uint64_t argument)
 {
 	(void)argument;
 	one_number(target, number_of(target->arena->data));
-	expect_taken(target);
+	balloon_expect_taken(target);
 	expect_gone(target->arena->data);
 	memset(target->arena->data, PATTERN, ARENA_DATA);
 }
 
-static void nothing(struct target *target, uint64_t times)
+void balloon_nothing(struct target *target, uint64_t times)
 {
 	for (uint64_t i = 0; i < times; i++) {
 		describe(target, 0, UINT64_MAX, 0, 0, 0);
 		offer(target, 0);
-		expect_taken(target);
+		balloon_expect_taken(target);
 	}
 }
 
@@ -204,7 +204,7 @@ static void not_given(struct target *target, uint64_t times)
 {
 	for (uint64_t i = 0; i < times; i++) {
 		cut(target, 4096);
-		expect_taken(target);
+		balloon_expect_taken(target);
 	}
 }
 
@@ -229,58 +229,6 @@ static void many_statistics(struct target *target, uint64_t count)
 	kick(target);
 	if (target->arena->used.index > 1)
 		wrong("%u buffers are given back unasked", target->arena->used.index);
-}
-
-/* ---- reports ---- */
-
-static void report(struct target *target, uint64_t address, uint32_t size)
-{
-	describe(target, 0, address, size, WRITE, 0);
-	offer(target, 0);
-}
-
-/* The argument: the distance from a page's start, and the size. */
-static void crooked(struct target *target, uint64_t argument)
-{
-	report(target, (uintptr_t)pages[1] + (argument >> 32), (uint32_t)argument);
-}
-
-static void readable(struct target *target, uint64_t size)
-{
-	describe(target, 0, (uintptr_t)target->arena->data, (uint32_t)size, NEXT, 1);
-	describe(target, 1, (uintptr_t)pages[1], PAGE_BYTES, WRITE, 0);
-	offer(target, 0);
-}
-
-static void free_pages(struct target *target, uint64_t size)
-{
-	report(target, FREE_FROM, (uint32_t)size);
-	expect_taken(target);
-}
-
-/* The same pages in as many buffers as a queue takes. */
-static void repeated(struct target *target, uint64_t size)
-{
-	bring(target, LIVE, ARENA_QUEUE);
-	for (unsigned i = 0; i < ARENA_QUEUE; i++)
-		describe(target, i, FREE_FROM, (uint32_t)size, i + 1 < ARENA_QUEUE ? NEXT | WRITE : WRITE,
-			 (uint16_t)(i + 1));
-	offer(target, 0);
-	expect_taken(target);
-}
-
-static void report_descriptors(struct target *target, uint64_t argument)
-{
-	(void)argument;
-	report(target, (uintptr_t)target->arena->descriptors, PAGE_BYTES);
-	expect_taken(target);
-}
-
-static void crooked_second(struct target *target, uint64_t size)
-{
-	describe(target, 0, (uintptr_t)pages[1], PAGE_BYTES, NEXT | WRITE, 1);
-	describe(target, 1, (uintptr_t)pages[2], (uint32_t)size, WRITE, 0);
-	offer(target, 0);
 }
 
 #define ROW(name, outcome, fault, heavy, attack, argument)                                                             \
@@ -331,7 +279,7 @@ static const struct hostile cases[] = {
     ROW("own-indices", BROKEN_LATE, FAULT_AVAIL_INDEX, false, own_indices, 0),
     GIVE("rings-of-others", rings_of_others, 0),
     GIVE("own-list", own_list, 0),
-    GIVE("nothing", nothing, 20),
+    GIVE("nothing", balloon_nothing, 20),
 };
 
 static const struct hostile deflate_cases[] = {
@@ -340,7 +288,7 @@ static const struct hostile deflate_cases[] = {
     NO_LIST("writable", writable, 4096),
     ROW("not-given", ALIVE, 0, false, not_given, 20),
     ROW("same-page", ALIVE, 0, false, same_page, 20000),
-    ROW("nothing", ALIVE, 0, false, nothing, 20),
+    ROW("nothing", ALIVE, 0, false, balloon_nothing, 20),
 };
 
 #define STATISTICS(value, size) ROW("statistics", ALIVE, 0, false, statistics, (uint64_t)(value) << 32 | (size))
@@ -355,29 +303,6 @@ static const struct hostile statistics_cases[] = {
     ROW("many", ALIVE, 0, false, many_statistics, QUEUE_SIZE),
 };
 
-#define CROOKED(distance, size) NO_LIST("crooked", crooked, (uint64_t)(distance) << 32 | (size))
-
-static const struct hostile reporting_cases[] = {
-    CROOKED(1, 4096),
-    CROOKED(2048, 4096),
-    CROOKED(0, 1),
-    CROOKED(0, 4095),
-    CROOKED(0, 4097),
-    CROOKED(16, 16),
-    NO_LIST("crooked-second", crooked_second, 1),
-    NO_LIST("crooked-second", crooked_second, 4097),
-    NO_LIST("readable", readable, 1),
-    NO_LIST("readable", readable, 4096),
-    ROW("free-pages", ALIVE, 0, false, free_pages, 4096),
-    ROW("free-pages", ALIVE, 0, true, free_pages, 16 << 20),
-    ROW("free-pages", ALIVE, 0, true, free_pages, (16 << 20) - 4096),
-    ROW("repeated", ALIVE, 0, true, repeated, 4096),
-    ROW("repeated", ALIVE, 0, true, repeated, 4 << 20),
-    ROW("report-descriptors", ALIVE, 0, false, report_descriptors, 0),
-    ROW("nothing", ALIVE, 0, false, nothing, 20),
-};
-
 const struct hostile_table balloon_table = TABLE(cases, .ring = NULL);
 const struct hostile_table deflate_table = TABLE(deflate_cases, .ring = "deflate");
 const struct hostile_table statistics_table = TABLE(statistics_cases, .ring = "statistics");
-const struct hostile_table reporting_table = TABLE(reporting_cases, .ring = "reporting");

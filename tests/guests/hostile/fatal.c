@@ -1,4 +1,4 @@
-/* What ends the VM, or leaves nothing of it running; hostile.sh knows the outcome that each must have. */
+/* What ends the VM, or leaves nothing of it running; hostile.py knows the outcome that each must have. */
 #include "hostile.h"
 
 #define LAPIC_COMMAND 0xfee00300u

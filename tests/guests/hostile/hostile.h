@@ -17,7 +17,7 @@ enum {
 	ARENA_DATA = 8192,
 	QUEUE_SIZE = 8,
 	HELPER_SLOT = 128,
-	TARGETS_MAX = 16,
+	TARGETS_MAX = 24,
 	BULK_SIZE = 1 << 20,
 	PATTERN = 0xa5
 };
@@ -65,6 +65,7 @@ enum outcome {
 	STATUS_IS,   /* the status register reads `status`; nothing else is said */
 	EITHER,      /* running or DEVICE_NEEDS_RESET: a race decides */
 	MACHINE,     /* of no device: all go on */
+	UNREAD,      /* of a ring that the device never looks at: nothing came of it, and its other rings are served */
 };
 
 /* As the log has them. */
@@ -121,7 +122,9 @@ struct kind {
 	const char *ring; /* NULL: the device's first row */
 	uint16_t queue;   /* the one whose kick makes the device look */
 	uint64_t features;
-	bool keeps; /* takes chains and gives none back */
+	bool keeps;      /* takes chains and gives none back */
+	bool unread;     /* does not even take them; the helper's queue shows that the device goes on */
+	uint16_t config; /* bytes of the configuration that mean something: what is behind them reads as zeros */
 	/* The helper's queue, if one of these is there. Either it has buffers for what the device says, or each kick
 	   first sends through it what makes the device say something: a slot is filled, its size answered. */
 	uint16_t helper_queue;
@@ -160,7 +163,7 @@ struct hostile_table {
 
 extern const struct hostile_table registers_table, layout_table, ring_table, race_table, machine_table, disk_table,
     ranges_table, entropy_table, console_table, network_table, receive_table, vsock_table, listen_table, balloon_table,
-    deflate_table, statistics_table, reporting_table;
+    deflate_table, statistics_table, reporting_table, reporting_of_linux_table, typed_table;
 
 extern struct target targets[TARGETS_MAX];
 extern unsigned target_count;
@@ -193,11 +196,16 @@ uint64_t ram_end(void);
 /* kinds.c: the rows of a kind, the next until NULL. */
 const struct kind *kind_of(uint32_t id, const struct kind *before);
 
+/* ranges.c: a disk whose image stays as it is. */
+bool disk_has_overlay(const struct target *target);
+
 /* network.c, vsock.c, balloon.c: ordinary requests. */
 uint32_t network_ask(const struct target *target, uint8_t *frame);
 uint32_t vsock_ask(const struct target *target, uint8_t *packet);
 uint32_t vsock_end(const struct target *target, uint8_t *packet);
 uint8_t *balloon_page(unsigned number);
+void balloon_expect_taken(struct target *target);
+void balloon_nothing(struct target *target, uint64_t times); /* empty buffers */
 
 /* second.c: runs `function` on the other processor until second_stop(). */
 bool second_start(void);

@@ -1,7 +1,16 @@
 /* What an ordinary request of each kind of device looks like. */
 #include "hostile.h"
 
-enum { SECTOR_SIZE = 512, DRAW = 32, HEADER = 16, ROOM = 2048, FRAME_LEAST = 54, HEADER_BUFFERS = 10, PACKET = 44 };
+enum {
+	SECTOR_SIZE = 512,
+	DRAW = 32,
+	HEADER = 16,
+	ROOM = 2048,
+	FRAME_LEAST = 54,
+	HEADER_BUFFERS = 10,
+	PACKET = 44,
+	TYPED = 64
+};
 
 /* ---- disk: reads sector 0 ---- */
 
@@ -68,6 +77,20 @@ static void console_reclaim(struct target *target)
 	(void)target;
 	if (refused)
 		wrong("%s", refused);
+}
+
+/* And a buffer for what is typed, which is `t` without end. */
+static unsigned typed_request(struct target *target)
+{
+	describe(target, 0, (uintptr_t)target->arena->data, TYPED, WRITE, 0);
+	return 1;
+}
+
+static bool typed_answered(struct target *target, uint32_t length)
+{
+	const volatile uint8_t *data = target->arena->data;
+
+	return length > 0 && length <= TYPED && data[0] == 't' && data[length - 1] == 't';
 }
 
 /* ---- network: asks who has the host's address; and a buffer for the answer ---- */
@@ -150,6 +173,7 @@ static bool no_answer(struct target *target, uint32_t length)
 
 static const struct kind kinds[] = {
     {.id = VIRTIO_BLOCK,
+     .config = 57,
      .features = 1u << 5 | 1u << 9 | 1u << 13 | 1u << 14,
      .request = disk_request,
      .answered = disk_answered},
@@ -160,8 +184,15 @@ static const struct kind kinds[] = {
      .answered = console_answered,
      .release = console_release,
      .reclaim = console_reclaim},
+    {.id = VIRTIO_CONSOLE,
+     .ring = "receive",
+     .request = typed_request,
+     .answered = typed_answered,
+     .release = console_release,
+     .reclaim = console_reclaim},
     {.id = VIRTIO_NETWORK,
      .queue = 1,
+     .config = 12,
      .features = 1 | 1 << 1 | 1 << 7 | 1 << 8 | 1 << 11 | 1 << 12 | 1 << 15,
      .request = transmit_request,
      .answered = took_all},
@@ -172,14 +203,27 @@ static const struct kind kinds[] = {
      .prod = network_ask,
      .request = receive_request,
      .answered = receive_answered},
-    {.id = VIRTIO_VSOCK, .queue = 1, .hears = true, .request = end_request, .answered = took_all},
+    {.id = VIRTIO_VSOCK, .queue = 1, .config = 8, .hears = true, .request = end_request, .answered = took_all},
     {.id = VIRTIO_VSOCK,
      .ring = "receive",
      .helper_queue = 1,
      .prod = vsock_ask,
      .request = receive_request,
      .answered = listen_answered},
-    {.id = VIRTIO_BALLOON, .features = 1 << 1 | 1 << 5, .request = numbers_request, .answered = page_is_gone},
+    {.id = VIRTIO_VSOCK,
+     .ring = "event",
+     .queue = 2,
+     .keeps = true,
+     .unread = true,
+     .helper_queue = 1,
+     .prod = vsock_end,
+     .request = no_request,
+     .answered = no_answer},
+    {.id = VIRTIO_BALLOON,
+     .config = 8,
+     .features = 1 << 1 | 1 << 5,
+     .request = numbers_request,
+     .answered = page_is_gone},
     {.id = VIRTIO_BALLOON,
      .ring = "deflate",
      .queue = 1,
@@ -196,6 +240,12 @@ static const struct kind kinds[] = {
     {.id = VIRTIO_BALLOON,
      .ring = "reporting",
      .queue = 4,
+     .features = 1 << 1 | 1 << 5,
+     .request = report_request,
+     .answered = page_is_gone},
+    {.id = VIRTIO_BALLOON,
+     .ring = "reporting-of-linux",
+     .queue = 3,
      .features = 1 << 1 | 1 << 5,
      .request = report_request,
      .answered = page_is_gone},

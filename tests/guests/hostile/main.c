@@ -1,9 +1,10 @@
 /*
  * Goes through the tables: brings a device to where the case begins, attacks, judges, mends, asks all the others, and
- * says in a line what came of it. hostile.sh reads these lines while they come, and looks at the processes outside.
+ * says in a line what came of it. hostile.py reads these lines while they come, and looks at the processes outside.
  *
- * Command line: case=N that one alone; from=N and to=N a part; hammer: a second processor kicks all the while;
- * fatal=NAME: what ends the VM (fatal.c).
+ * Command line: case=N that one alone; from=N and to=N a part; fault=NAME: those whose device must report this kind of
+ * fault (`-`: none), so that the log of such a run has that kind and no other; hammer: a second processor kicks all the
+ * while; fatal=NAME: what ends the VM (fatal.c).
  */
 #include "hostile.h"
 
@@ -20,10 +21,29 @@ static struct helper helpers[TARGETS_MAX];
 static char reason[120];
 static unsigned number, run_count, failed_count, first_case, last_case;
 
-static const struct hostile_table *const tables[] = {
-    &registers_table, &layout_table,     &ring_table,      &disk_table,  &ranges_table, &entropy_table,
-    &console_table,   &network_table,    &receive_table,   &vsock_table, &listen_table, &balloon_table,
-    &deflate_table,   &statistics_table, &reporting_table, &race_table,  &machine_table};
+static const struct hostile_table *const tables[] = {&registers_table,
+						     &layout_table,
+						     &ring_table,
+						     &disk_table,
+						     &ranges_table,
+						     &entropy_table,
+						     &console_table,
+						     &typed_table,
+						     &network_table,
+						     &receive_table,
+						     &vsock_table,
+						     &listen_table,
+						     &balloon_table,
+						     &deflate_table,
+						     &statistics_table,
+						     &reporting_table,
+						     &reporting_of_linux_table,
+						     &race_table,
+						     &machine_table};
+
+static const char *const fault_names[] = {"-",       "queue-layout", "available-index",     "descriptor-index",
+					  "chain",   "order",        "indirect-descriptor", "buffer-address",
+					  "request", "any"};
 
 _Noreturn void fail(const char *format, ...)
 {
@@ -81,6 +101,21 @@ static bool is_untouched(const struct target *target)
 	return true;
 }
 
+/* What lies in a ring that is never looked at does nothing, and keeps the device from nothing. */
+static void judge_unread(struct target *target)
+{
+	uint64_t deadline = machine_deadline(WAIT_MS);
+
+	while (target->helper->used.index != target->helper->added && rdtsc() < deadline)
+		pause();
+	if (target->helper->used.index != target->helper->added)
+		wrong("its other ring is not served");
+	if (get(target, STATUS) != RUNNING)
+		wrong("status is %x", get(target, STATUS));
+	if (target->arena->used.index != 0 || !is_untouched(target))
+		wrong("something came of it");
+}
+
 static void judge(const struct hostile *c, struct target *target)
 {
 	uint32_t status;
@@ -112,6 +147,9 @@ static void judge(const struct hostile *c, struct target *target)
 		if ((status & ~(uint32_t)NEEDS_RESET) != RUNNING)
 			wrong("status is %x", status);
 		break;
+	case UNREAD:
+		judge_unread(target);
+		break;
 	case MACHINE:
 		break;
 	}
@@ -137,17 +175,16 @@ static void ask_others(const struct target *attacked)
 
 static void report(const struct hostile *c, const struct target *target, bool heavy)
 {
-	static const char *const outcomes[] = {"alive", "broken", "broken-late", "status", "either", "machine"};
-	static const char *const faults[] = {"-",       "queue-layout", "available-index",     "descriptor-index",
-					     "chain",   "order",        "indirect-descriptor", "buffer-address",
-					     "request", "any"};
+	static const char *const outcomes[] = {"alive",  "broken",  "broken-late", "status",
+					       "either", "machine", "unread"};
 
 	run_count++;
 	failed_count += reason[0] != '\0';
 	say("case %u %s.%u%s%s %u %s %lx %s %s %s %s%s\n", number, target ? virtio_name(target->device->id) : "machine",
 	    target ? target->number : 0, target && target->kind->ring ? "/" : "",
 	    target && target->kind->ring ? target->kind->ring : "", c->class, c->name, c->argument,
-	    outcomes[c->outcome], faults[c->fault], heavy ? "heavy" : "brief", reason[0] ? "FAILED: " : "ok", reason);
+	    outcomes[c->outcome], fault_names[c->fault], heavy ? "heavy" : "brief", reason[0] ? "FAILED: " : "ok",
+	    reason);
 }
 
 static void try(const struct hostile *c, struct target *target)
@@ -155,7 +192,8 @@ static void try(const struct hostile *c, struct target *target)
 	bool hammers = target && !c->pair && second_there() && word("hammer");
 
 	number++;
-	if (number < first_case || number > last_case || (c->pair && !second_there()))
+	if (number < first_case || number > last_case || (c->pair && !second_there()) ||
+	    (word_value("fault=") && !value_is(word_value("fault="), fault_names[c->fault])))
 		return;
 	reason[0] = '\0';
 	if (target && target->kind->release)
@@ -183,14 +221,28 @@ static bool is_ring(const struct target *target, const char *name)
 	return name && target->kind->ring ? value_is(name, target->kind->ring) : name == target->kind->ring;
 }
 
-/* Of devices of one kind the first stands for all, where a case is not made for the kind. A ring whose chains are kept
-   is not asked for answers (class 10). */
+/* Of devices of one kind the first stands for all, and a disk with an overlay for itself, where a case is not made for
+   the kind. A ring whose chains are kept is not asked for answers (class 10); one that is never looked at, for nothing
+   that waits until the device breaks (13 and 17). */
 static bool concerns(const struct hostile_table *table, const struct hostile *c, const struct target *target)
 {
 	if (c->only)
 		return c->only == target->device->id && is_ring(target, table->ring);
-	return target->number == 0 && (table->of_rings || target->first == target) &&
+	if (target->kind->unread && table == &ring_table && (c->class == 13 || c->class == 17))
+		return false;
+	return (target->number == 0 || disk_has_overlay(target)) && (table->of_rings || target->first == target) &&
 	       (target->kind->id != 0 || c->fault == NO_FAULT) && (!target->kind->keeps || c->class != 10);
+}
+
+static void try_on(const struct hostile_table *table, const struct hostile *c, struct target *target)
+{
+	struct hostile row = *c;
+
+	if (target->kind->unread && table == &ring_table) {
+		row.outcome = UNREAD;
+		row.fault = NO_FAULT;
+	}
+	try(&row, target);
 }
 
 static void try_everywhere(const struct hostile_table *table, const struct hostile *c)
@@ -199,7 +251,7 @@ static void try_everywhere(const struct hostile_table *table, const struct hosti
 		try(c, NULL);
 	for (unsigned i = 0; i < target_count && c->outcome != MACHINE; i++)
 		if (concerns(table, c, &targets[i]))
-			try(c, &targets[i]);
+			try_on(table, c, &targets[i]);
 }
 
 /* ---- the whole ---- */

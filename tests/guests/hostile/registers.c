@@ -174,6 +174,18 @@ static void configuration(struct target *target, uint64_t size)
 	}
 }
 
+/* What lies behind the last field, and between fields of one byte and their end, reads as zeros and stays so. */
+static void behind_configuration(struct target *target, uint64_t size)
+{
+	uintptr_t base = target->device->base, from = CONFIG + target->kind->config;
+
+	for (uintptr_t at = from; at < from + 16 && target->kind->id != 0; at++)
+		write_sized(base + at, (unsigned)size, UINT64_MAX);
+	for (uintptr_t at = from; at + size <= PAGE && target->kind->id != 0; at++)
+		if (read_sized(base + at, (unsigned)size) != 0)
+			wrong("%lx behind the configuration is not zero", at);
+}
+
 /* A write that is not four bytes at a multiple of four, to every register: the argument's low byte is the width, the
    next the distance from it. What is two whole registers to the processor may be two writes to us, so eight bytes
    go to reserved places only. */
@@ -372,6 +384,12 @@ static const struct hostile cases[] = {
     ACCESS("configuration", 18, configuration, 2),
     ACCESS("configuration", 18, configuration, 4),
     ACCESS("configuration", 18, configuration, 8),
+    {"configuration", 18, FRESH, STATUS_IS, 0, 0, 0, false, false, configuration, 4},
+    {"behind-configuration", 18, FRESH, STATUS_IS, 0, 0, 0, false, false, behind_configuration, 1},
+    ACCESS("behind-configuration", 18, behind_configuration, 1),
+    ACCESS("behind-configuration", 18, behind_configuration, 2),
+    ACCESS("behind-configuration", 18, behind_configuration, 4),
+    ACCESS("behind-configuration", 18, behind_configuration, 8),
     ACCESS("misaligned", 19, misaligned, 0x0001),
     ACCESS("misaligned", 19, misaligned, 0x0101),
     ACCESS("misaligned", 19, misaligned, 0x0301),

@@ -175,6 +175,75 @@ static void empty(struct target *target, uint64_t times)
 	}
 }
 
+/* ---- what is typed: hostile.py types `t` without end ---- */
+
+enum { TYPED_MAX = 256 };
+
+/* As much of it as fits and has come, and nothing behind it. */
+static void typed(struct target *target, uint64_t size)
+{
+	const volatile uint8_t *bytes = bulk;
+	unsigned strange = 0;
+	uint32_t used;
+
+	memset(bulk, 0, 2 * TYPED_MAX);
+	describe(target, 0, (uintptr_t)bulk, (uint32_t)size, WRITE, 0);
+	offer(target, 0);
+	if (!await_used(target, 1)) {
+		wrong("no answer");
+		return;
+	}
+	used = target->arena->used.entries[0].length;
+	if (used == 0 || used > size || used > TYPED_MAX)
+		wrong("%u bytes for %lu", used, size);
+	for (unsigned i = 0; i < 2 * TYPED_MAX; i++)
+		strange += bytes[i] != (i < used ? 't' : 0);
+	if (strange)
+		wrong("%u bytes are not what was typed", strange);
+}
+
+/* As many buffers as there are, each full. */
+static void typed_in_crumbs(struct target *target, uint64_t size)
+{
+	for (unsigned i = 0; i < QUEUE_SIZE; i++) {
+		describe(target, i, (uintptr_t)target->arena->data + i * size, (uint32_t)size, WRITE, 0);
+		offer_quietly(target, (uint16_t)i);
+	}
+	kick(target);
+	if (!await_used(target, QUEUE_SIZE))
+		wrong("no answer");
+	for (unsigned i = 0; i < QUEUE_SIZE; i++)
+		if (target->arena->used.entries[i].length == 0 || target->arena->used.entries[i].length > size)
+			wrong("%u bytes for %lu", target->arena->used.entries[i].length, size);
+}
+
+/* One chain of 256 buffers. */
+static void typed_in_pieces(struct target *target, uint64_t size)
+{
+	bring(target, LIVE, ARENA_QUEUE);
+	for (unsigned i = 0; i < ARENA_QUEUE; i++)
+		describe(target, i, (uintptr_t)target->arena->data + i * size, (uint32_t)size,
+			 i + 1 < ARENA_QUEUE ? NEXT | WRITE : WRITE, (uint16_t)(i + 1));
+	offer(target, 0);
+	if (!await_used(target, 1) || target->arena->used.entries[0].length == 0)
+		wrong("no answer");
+}
+
+static void type_into_nothing(struct target *target, uint64_t size)
+{
+	(void)size;
+	describe(target, 0, (uintptr_t)target->arena->data, 0, WRITE, 0);
+	offer(target, 0);
+}
+
+/* Nobody takes it for a while: it waits, and so does who types. */
+static void starve(struct target *target, uint64_t times)
+{
+	for (uint64_t i = 0; i < times; i++)
+		kick(target);
+	typed(target, TYPED_MAX);
+}
+
 #define PRINT(name, attack, argument)                                                                                  \
 	{                                                                                                              \
 		name, 26, LIVE, ALIVE, 0, 0, VIRTIO_CONSOLE, false, false, attack, argument                            \
@@ -212,5 +281,22 @@ static const struct hostile console_cases[] = {
     NO_PRINT("writable", writable, 4096),
 };
 
+static const struct hostile typed_cases[] = {
+    PRINT("typed", typed, 1),
+    PRINT("typed", typed, 7),
+    PRINT("typed", typed, TYPED_MAX),
+    PRINT("typed", typed, BULK_SIZE),
+    PRINT("typed-in-crumbs", typed_in_crumbs, 1),
+    PRINT("typed-in-crumbs", typed_in_crumbs, 200),
+    PRINT("typed-in-pieces", typed_in_pieces, 1),
+    PRINTS("starve", starve, 3000),
+    NO_PRINT("type-into-nothing", type_into_nothing, 0),
+    NO_PRINT("readable", readable, 1),
+    NO_PRINT("readable", readable, 4096),
+    NO_PRINT("readable-first", readable_first, 1),
+    NO_PRINT("readable-first", readable_first, 4096),
+};
+
 const struct hostile_table entropy_table = TABLE(entropy_cases, .ring = NULL);
 const struct hostile_table console_table = TABLE(console_cases, .ring = NULL);
+const struct hostile_table typed_table = TABLE(typed_cases, .ring = "receive");
