@@ -40,7 +40,7 @@ static bool may_cap(void)
 {
 	for (int i = 0; i < CONTROLLERS; i++)
 		if (geteuid() != 0 || (!places.in_unified[i] && places.own_mount[i][0] == 0)) {
-			fprintf(stderr, "skipped: needs root and the %s controller\n", controller_names[i]);
+			cannot_run("needs root and the controllers memory, pids, cpu and cpuset");
 			return false;
 		}
 	return true;
