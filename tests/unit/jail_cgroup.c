@@ -90,6 +90,8 @@ START_TEST(the_caps_are_set)
 	if (places.in_unified[CONTROLLER_MEMORY]) {
 		ck_assert_str_eq(value(CONTROLLER_MEMORY, "memory.swap.max", ""), "0");
 		ck_assert_str_eq(value(CONTROLLER_MEMORY, "memory.oom.group", ""), "1");
+	} else {
+		ck_assert_str_eq(value(CONTROLLER_MEMORY, "", "memory.memsw.limit_in_bytes"), "67108864");
 	}
 	jail_cgroup_remove(cgroup);
 }
