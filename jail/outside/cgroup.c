@@ -8,6 +8,7 @@
 
 #include "jail/outside/outside.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -272,4 +273,31 @@ bool jail_cgroup_collect(const char *name)
 			gone = false;
 	}
 	return gone;
+}
+
+/* NAME.DEVICE-INODE, of a runtime folder (monitor/command/runtime.c); what else lies there is not a VM's. */
+static bool is_of_a_vm(const char *group)
+{
+	static const char digits[] = "0123456789abcdef";
+	const char *device = strrchr(group, '.');
+	if (device == NULL || device == group)
+		return false;
+	const char *dash = device + 1 + strspn(device + 1, digits);
+	return dash > device + 1 && *dash == '-' && dash[1] != 0 && dash[1 + strspn(dash + 1, digits)] == 0;
+}
+
+void jail_cgroup_each(void (*each)(const char *name, void *context), void *context)
+{
+	const struct cgroup_places *places = cgroup_places();
+	char path[CGROUP_GROUP_SIZE];
+	for (int i = -1; i < CONTROLLERS; i++) {
+		const char *place = i < 0 ? places->unified : places->own_mount[i];
+		snprintf(path, sizeof(path), "%s/cofferdam", place);
+		DIR *folder = place[0] == 0 ? NULL : opendir(path);
+		for (const struct dirent *entry; folder != NULL && (entry = readdir(folder)) != NULL;)
+			if (is_of_a_vm(entry->d_name))
+				each(entry->d_name, context);
+		if (folder != NULL)
+			closedir(folder);
+	}
 }
