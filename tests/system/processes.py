@@ -337,6 +337,8 @@ def one(case):
         for pid in passts:
             passt(pid, case, pids)
         namespaces(pids)
+        for kind in ("CapInh", "CapPrm", "CapEff", "CapAmb"):
+            check(f"{case['name']}: the launcher's {kind}", int(status(launcher.pid)[kind][0], 16), 0)
         inspected(case, pids)
         group_files(case, launcher.pid, pids["monitor"])
         launcher.terminate()
