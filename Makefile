@@ -201,7 +201,7 @@ sanitized: $(B)/asan/cofferdam $(ASAN_PROGRAMS) $(B)/asan/reports ## programs wi
 # What the system tests need: a kernel made worse; a tracer that kills at a system call.
 $(B)/without: tests/jail/without.c
 	$(Q)$(CC) $(GLIBC) -MF $@.d -o $@ $< -lseccomp
-$(B)/killer: tests/jail/killer.c tests/jail/left.c tests/jail/left.h
+$(B)/killer: tests/jail/killer.c tests/jail/left.c tests/jail/left.h tests/jail/victims.c tests/jail/victims.h
 	$(Q)$(CC) $(GLIBC) -MF $@.d -o $@ $(filter %.c,$^) -lpthread
 TOOLS := $(B)/without $(B)/killer $(B)/hostile.elf
 

@@ -103,6 +103,9 @@ void jail_cgroup_remove(struct jail_cgroup *cgroup);
 /* Removes the group of this name that a killed launcher left. Safe when there is nothing. False: a group is still there
    (a process in it has not ended, or the tree is read-only); try again later. */
 bool jail_cgroup_collect(const char *name);
+/* Calls `each` with the name of every group of a VM, whoever made it; in several trees, maybe several times. It may
+   collect the group. */
+void jail_cgroup_each(void (*each)(const char *name, void *context), void *context);
 
 /* Compiles the role's filters (libseccomp) from its table and the plan, into a sealed memfd as jail/lockdown.h has it.
    Returns the descriptor (close-on-exec), or -1 with a message in why. */

@@ -222,7 +222,8 @@ static const struct schema_key jail_keys[] = {
      .fallback = "refuse",
      .example = "allow",
      .help =
-	 "A host where no control group can be had: the caps on memory, cpu, cpuset and tasks are then not enforced.",
+	 "A host where no control group with every cap can be had: those on memory, cpu, cpuset and tasks are then not "
+	 "enforced.",
      .enforced_by = "the launcher; the log has the reason",
      .test = "tests/system/layers.sh",
      .order = ORDER_AT_MOST},

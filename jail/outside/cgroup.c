@@ -8,6 +8,7 @@
 
 #include "jail/outside/outside.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -119,6 +120,10 @@ static int explain(const char *place, const char *name, char why[static JAIL_WHY
 		remedy = " (the cgroup file system is not writable for this user)";
 	else if (errno == ENODEV)
 		remedy = " (limits: cpuset names a processor that this host or the cgroup above has not)";
+	else if (errno == EOPNOTSUPP)
+		remedy =
+		    " (this kernel counts no swap, so what the guest has could grow past its memory into that: start "
+		    "the kernel without swapaccount=0)";
 	else if (errno == ENOENT)
 		remedy = " (the kernel lacks that controller's file)";
 	snprintf(why, JAIL_WHY_SIZE, "cannot make the control group %s/cofferdam%s%s with the VM's caps: %s%s", place,
@@ -151,6 +156,26 @@ static bool is_in_the_way(const struct cgroup_places *places, enum controller co
 	return text[0] != 0;
 }
 
+/* The top of a v2 tree has no caps: there only a group of ours shows it, when there has been one. */
+static bool lacks_swap_cap(const char *place, bool unified)
+{
+	char ours[CGROUP_GROUP_SIZE];
+	snprintf(ours, sizeof(ours), "%s/cofferdam", place);
+	return cgroup_lacks_swap_cap(place, unified) || cgroup_lacks_swap_cap(ours, unified);
+}
+
+/* 0, or the errno that a start would end with. */
+static int obstacle(const struct cgroup_places *places, enum controller controller)
+{
+	bool unified = places->in_unified[controller];
+	const char *place = unified ? places->unified : places->own_mount[controller];
+	if (access(place, W_OK) != 0)
+		return errno;
+	if (unified && is_in_the_way(places, controller))
+		return EBUSY;
+	return controller == CONTROLLER_MEMORY && lacks_swap_cap(place, unified) ? EOPNOTSUPP : 0;
+}
+
 static int check(const struct cgroup_places *places, const struct jail_caps *caps, char why[static JAIL_WHY_SIZE])
 {
 	for (int i = 0; i < CONTROLLERS; i++) {
@@ -159,9 +184,7 @@ static int check(const struct cgroup_places *places, const struct jail_caps *cap
 			continue;
 		if (place[0] == 0)
 			return no_controller(i, why);
-		errno = 0;
-		if (access(place, W_OK) == 0 && places->in_unified[i] && is_in_the_way(places, i))
-			errno = EBUSY;
+		errno = obstacle(places, i);
 		if (errno != 0)
 			return explain(place, NULL, why);
 	}
@@ -250,4 +273,31 @@ bool jail_cgroup_collect(const char *name)
 			gone = false;
 	}
 	return gone;
+}
+
+/* NAME.DEVICE-INODE, of a runtime folder (monitor/command/runtime.c); what else lies there is not a VM's. */
+static bool is_of_a_vm(const char *group)
+{
+	static const char digits[] = "0123456789abcdef";
+	const char *device = strrchr(group, '.');
+	if (device == NULL || device == group)
+		return false;
+	const char *dash = device + 1 + strspn(device + 1, digits);
+	return dash > device + 1 && *dash == '-' && dash[1] != 0 && dash[1 + strspn(dash + 1, digits)] == 0;
+}
+
+void jail_cgroup_each(void (*each)(const char *name, void *context), void *context)
+{
+	const struct cgroup_places *places = cgroup_places();
+	char path[CGROUP_GROUP_SIZE];
+	for (int i = -1; i < CONTROLLERS; i++) {
+		const char *place = i < 0 ? places->unified : places->own_mount[i];
+		snprintf(path, sizeof(path), "%s/cofferdam", place);
+		DIR *folder = place[0] == 0 ? NULL : opendir(path);
+		for (const struct dirent *entry; folder != NULL && (entry = readdir(folder)) != NULL;)
+			if (is_of_a_vm(entry->d_name))
+				each(entry->d_name, context);
+		if (folder != NULL)
+			closedir(folder);
+	}
 }

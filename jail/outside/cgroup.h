@@ -37,8 +37,12 @@ int cgroup_write(const char *folder, const char *file, const char *value);
 /* Whether there is a cap of this controller. */
 bool cgroup_wants(const struct jail_caps *caps, enum controller controller);
 
+/* Whether a group that caps memory cannot cap swap, though the kernel has swap. A folder that caps no memory either
+   says nothing of it: false. */
+bool cgroup_lacks_swap_cap(const char *group, bool unified);
+
 /* Sets this controller's caps, if any, in a v2 group or in one of its own mount. 0, or -1 with errno; ENODEV: a
-   processor that is not there. */
+   processor that is not there; EOPNOTSUPP: swap cannot be capped. */
 int cgroup_set(const char *group, const struct jail_caps *caps, enum controller controller, bool unified);
 
 /* Gives a v1 cpuset without processors or memory nodes those of the group above. 0, or -1 with errno. */

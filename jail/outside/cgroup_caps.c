@@ -32,6 +32,32 @@ static int write_optional(const char *folder, const char *file, const char *valu
 	return cgroup_write(folder, file, value) == 0 || errno == ENOENT ? 0 : -1;
 }
 
+static bool has_file(const char *folder, const char *file)
+{
+	char path[CGROUP_GROUP_SIZE + 64];
+	snprintf(path, sizeof(path), "%s/%s", folder, file);
+	return access(path, F_OK) == 0;
+}
+
+/* A kernel that was built without swap has no cap on it, and needs none; nor has it /proc/swaps. */
+bool cgroup_lacks_swap_cap(const char *group, bool unified)
+{
+	return has_file(group, unified ? "memory.max" : "memory.limit_in_bytes") &&
+	       !has_file(group, unified ? "memory.swap.max" : "memory.memsw.limit_in_bytes") &&
+	       has_file("/proc", "swaps");
+}
+
+/* Memory that is capped and swap that is not: the guest has all the swap of the host. */
+static int cap_swap(const char *group, const char *file, const char *value)
+{
+	if (cgroup_write(group, file, value) == 0)
+		return 0;
+	if (errno != ENOENT)
+		return -1;
+	errno = EOPNOTSUPP;
+	return has_file("/proc", "swaps") ? -1 : 0;
+}
+
 static int write_number(const char *folder, const char *file, uint64_t value)
 {
 	char text[24];
@@ -79,7 +105,7 @@ static int set_unified(const char *group, const struct jail_caps *caps, enum con
 	switch (controller) {
 	case CONTROLLER_MEMORY:
 		return write_number(group, "memory.max", caps->memory_bytes) != 0 ||
-			       write_optional(group, "memory.swap.max", "0") != 0 ||
+			       cap_swap(group, "memory.swap.max", "0") != 0 ||
 			       write_optional(group, "memory.oom.group", "1") != 0
 			   ? -1
 			   : 0;
@@ -99,7 +125,7 @@ static int set_own_memory(const char *group, uint64_t bytes)
 	char text[24];
 	snprintf(text, sizeof(text), "%" PRIu64, bytes);
 	bool first = cgroup_write(group, "memory.limit_in_bytes", text) == 0;
-	if (write_optional(group, "memory.memsw.limit_in_bytes", text) != 0 ||
+	if (cap_swap(group, "memory.memsw.limit_in_bytes", text) != 0 ||
 	    (!first && cgroup_write(group, "memory.limit_in_bytes", text) != 0))
 		return -1;
 	return write_optional(group, "memory.swappiness", "0");

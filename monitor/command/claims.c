@@ -11,11 +11,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sodium.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
-enum claim_kind { CLAIM_TAP, CLAIM_CID, CLAIM_SOCKET };
+enum claim_kind { CLAIM_TAP, CLAIM_CID, CLAIM_SOCKET, CLAIM_GROUP };
+enum { GROUP_TRIES = 1000 }; /* of a millisecond: longer than a group takes to be removed */
 
 /* What tells one name from another, as bytes without a gap. */
 struct claim {
@@ -129,4 +132,45 @@ int claims_check(const struct policy *policy, const struct host *host, char *why
 {
 	AUTO_CLOSE int slots = runtime_slots_there(host);
 	return slots < 0 ? 0 : take_all(&(struct claiming){slots, F_OFD_GETLK}, policy, host, why);
+}
+
+/* ---- control groups ---- */
+
+static struct flock lock_of_group(const char *group, short type)
+{
+	struct claim claim = {.kind = CLAIM_GROUP};
+	_Static_assert(sizeof(claim.name) >= JAIL_GROUP_SIZE, "every group's name fits");
+	snprintf(claim.name, sizeof(claim.name), "%s", group);
+	return (struct flock){.l_type = type, .l_whence = SEEK_SET, .l_start = place_of(&claim), .l_len = 1};
+}
+
+/* No other VM can have it, but somebody may be about to remove what another run left of it. */
+int claims_take_group(struct runtime *runtime, const struct host *host, char *why)
+{
+	const struct timespec moment = {.tv_nsec = 1000000};
+	struct flock byte = lock_of_group(runtime->group, F_WRLCK);
+	if (runtime_slots(runtime, host, why) != 0)
+		return -1;
+	for (int i = 0; fcntl(runtime->slots, F_OFD_SETLK, &byte) != 0; i++) {
+		if ((errno != EAGAIN && errno != EACCES) || i == GROUP_TRIES)
+			return because(why, errno, "cannot claim the control group %s", runtime->group);
+		nanosleep(&moment, NULL);
+	}
+	return 0;
+}
+
+/* Whose launcher lives is left alone, for its group is empty before its first process and after its last. The file of
+   claims is opened anew for each: there is none until a VM claims its group, which it does before it makes it. */
+static void collect_group(const char *group, void *context)
+{
+	AUTO_CLOSE int slots = runtime_slots_there(context);
+	struct flock byte = lock_of_group(group, F_RDLCK);
+	if (slots < 0 || fcntl(slots, F_OFD_SETLK, &byte) == 0)
+		jail_cgroup_collect(group);
+}
+
+void claims_collect_groups(const struct host *host)
+{
+	if (runtime_slots_are_the_hosts())
+		jail_cgroup_each(collect_group, (void *)(uintptr_t)host);
 }

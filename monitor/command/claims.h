@@ -14,4 +14,11 @@ int claims_take(struct runtime *runtime, const struct policy *policy, const stru
 /* Whether that could be had now; takes and makes nothing. 0, or -1 with the same why. */
 int claims_check(const struct policy *policy, const struct host *host, char *why);
 
+/* Takes the VM's control group until `runtime` is released, before it is made. 0, or -1 with why. */
+int claims_take_group(struct runtime *runtime, const struct host *host, char *why);
+
+/* Removes what killed launchers left of control groups, of VMs whose runtime folder is gone as well, which
+   runtime_collect cannot know of. Of a user's VMs only where the host keeps claims for all runtime folders. */
+void claims_collect_groups(const struct host *host);
+
 #endif

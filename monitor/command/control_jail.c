@@ -17,12 +17,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { FILE_SIZE = 8192, DETAIL_SIZE = 512, LAYER_WIDTH = 16, STATE_WIDTH = 9 };
 
-/* What the kernel says of one process. Numbers are -1 where it does not say. */
+/* What the kernel says of one process, whose pid is 0 where it does not say. */
 struct seen {
-	pid_t pid;
+	pid_t pid, launcher;
+	unsigned role;
 	char status[FILE_SIZE], limits[FILE_SIZE];
 };
 
@@ -69,7 +71,7 @@ static bool find(pid_t launcher, unsigned role, struct seen *seen)
 {
 	char value[DETAIL_SIZE];
 	DIR *folder = launcher > 0 ? opendir("/proc") : NULL;
-	seen->pid = 0;
+	*seen = (struct seen){.launcher = launcher, .role = role};
 	for (const struct dirent *entry; folder != NULL && seen->pid == 0 && (entry = readdir(folder)) != NULL;) {
 		pid_t pid = isdigit((unsigned char)entry->d_name[0]) ? (pid_t)strtol(entry->d_name, NULL, 10) : 0;
 		if (pid > 0 && read_proc(pid, "status", seen->status) &&
@@ -85,6 +87,55 @@ static bool find(pid_t launcher, unsigned role, struct seen *seen)
 }
 
 /* ---- one layer: what to say of it, and whether the kernel agrees ---- */
+
+static const char not_shown[] = "not shown by the kernel to this user";
+
+/* False: who asks may not know. */
+static bool namespace_of(pid_t pid, const char *kind, char text[static DETAIL_SIZE])
+{
+	char path[64];
+	snprintf(path, sizeof(path), "/proc/%d/ns/%s", pid, kind);
+	ssize_t size = readlink(path, text, DETAIL_SIZE - 1);
+	text[size > 0 ? size : 0] = 0;
+	return size > 0;
+}
+
+/* The launcher's are the host's, or what the operator started it in. The auditor outlives the VM's pid namespace. */
+static bool see_namespaces(const struct seen *seen, char *detail)
+{
+	static const char *const kinds[] = {"user", "mnt", "pid", "net", "ipc", "uts", "cgroup"};
+	char theirs[DETAIL_SIZE], launchers[DETAIL_SIZE], shared[64] = "";
+	unsigned apart = 0;
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		size_t used = strlen(shared);
+		if (!namespace_of(seen->pid, kinds[i], theirs) || !namespace_of(seen->launcher, kinds[i], launchers)) {
+			snprintf(detail, DETAIL_SIZE, "%s", not_shown);
+			return true;
+		}
+		if (strcmp(theirs, launchers) != 0)
+			apart++;
+		else if (seen->role != ROLE_AUDITOR || strcmp(kinds[i], "pid") != 0)
+			snprintf(shared + used, sizeof(shared) - used, " %s", kinds[i]);
+	}
+	snprintf(detail, DETAIL_SIZE, "%u apart from the launcher's%s%s", apart, shared[0] != 0 ? ", not:" : "",
+		 shared);
+	return shared[0] == 0;
+}
+
+/* One mount, which nothing can be written to nor executed from. */
+static bool see_root(const struct seen *seen, char *detail)
+{
+	static const char wanted[] = "ro,nosuid,nodev,noexec";
+	char text[FILE_SIZE], point[64] = "", options[128] = "";
+	if (!read_proc(seen->pid, "mountinfo", text)) {
+		snprintf(detail, DETAIL_SIZE, "%s", not_shown);
+		return true;
+	}
+	bool one = strchr(text, '\n') == text + strlen(text) - 1;
+	sscanf(text, "%*s %*s %*s %*s %63s %127s", point, options);
+	snprintf(detail, DETAIL_SIZE, "%s: %s", one ? "one mount" : "several mounts", options);
+	return one && strcmp(point, "/") == 0 && strncmp(options, wanted, strlen(wanted)) == 0;
+}
 
 static bool see_ids(const struct seen *seen, char *detail)
 {
@@ -158,7 +209,9 @@ static bool see_rlimits(const struct seen *seen, char *detail)
 static const struct {
 	enum lockdown_layer layer;
 	bool (*see)(const struct seen *seen, char *detail);
-} views[] = {{LAYER_IDS, see_ids},
+} views[] = {{LAYER_NAMESPACES, see_namespaces},
+	     {LAYER_ROOT, see_root},
+	     {LAYER_IDS, see_ids},
 	     {LAYER_CAPABILITIES, see_capabilities},
 	     {LAYER_NO_NEW_PRIVS, see_no_new_privs},
 	     {LAYER_SECCOMP, see_seccomp},

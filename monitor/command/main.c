@@ -1,5 +1,6 @@
 /* `cofferdam`: finds the subcommand, reads the host file, hands over. */
 #include "monitor/command/audit.h"
+#include "monitor/command/claims.h"
 #include "monitor/command/command.h"
 #include "monitor/command/control.h"
 #include "monitor/command/runtime.h"
@@ -70,8 +71,10 @@ static int dispatch(const struct command *command, int argc, char **argv, const 
 	if (host == NULL)
 		return EXIT_OURS;
 	const struct control_folders folders = control_folders(host);
-	if (command->control != NULL)
+	if (command->control != NULL) {
 		runtime_collect(host);
+		claims_collect_groups(host);
+	}
 	int status = command->control != NULL ? command->control(argc, argv, &folders) : command->run(argc, argv, host);
 	host_free(host);
 	return status;

@@ -308,7 +308,8 @@ int vm_claim(struct vm *vm, char *why)
 	if (runtime_ids(&vm->runtime, vm->host, &vm->ids, vm->policy->jail.single_uid.value == POLICY_WITHOUT_ALLOW,
 			why) != 0)
 		return -1;
-	if (claims_take(&vm->runtime, vm->policy, vm->host, why) != 0)
+	if (claims_take_group(&vm->runtime, vm->host, why) != 0 ||
+	    claims_take(&vm->runtime, vm->policy, vm->host, why) != 0)
 		return -1;
 	vm->ids.core = (vm->plan.jail & PLAN_JAIL_CORE) != 0;
 	vm->plan.jail |= vm->ids.single ? PLAN_JAIL_SINGLE_ID : 0;

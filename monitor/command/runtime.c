@@ -215,11 +215,16 @@ int runtime_id_range(const struct host *host, bool single_allowed, struct jail_i
  */
 #define LOCKS "/run/lock" /* everybody's, as Debian has it; where it is not, the runtime folder has to do */
 
+bool runtime_slots_are_the_hosts(void)
+{
+	return geteuid() == 0 || access(LOCKS, W_OK | X_OK) == 0;
+}
+
 static void slots_folder(const struct host *host, char path[static PATH_MAX])
 {
 	if (geteuid() == 0)
 		snprintf(path, PATH_MAX, HOST_RUNTIME_OF_ROOT);
-	else if (access(LOCKS, W_OK | X_OK) == 0)
+	else if (runtime_slots_are_the_hosts())
 		snprintf(path, PATH_MAX, LOCKS "/cofferdam-%u", geteuid());
 	else
 		snprintf(path, PATH_MAX, "%s", host->folders.runtime.text);

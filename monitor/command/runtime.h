@@ -40,6 +40,9 @@ int runtime_id_range(const struct host *host, bool single_allowed, struct jail_i
 /* Opens `slots` when it is not open yet. 0, or -1 with why. */
 int runtime_slots(struct runtime *runtime, const struct host *host, char *why);
 
+/* Whether `slots` is one for all runtime folders of this user. */
+bool runtime_slots_are_the_hosts(void);
+
 /* The same file to look into, if it is there; makes nothing. -1: no VM has ever had one. */
 int runtime_slots_there(const struct host *host);
 

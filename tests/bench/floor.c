@@ -8,10 +8,12 @@
  * The guest starts in 64-bit mode at CPL 3, which needs page tables but no code of ring 0, and runs natively under a
  * KVM that emulates ring 0.
  *
- *   floor RAM-MIB [chip-first]
+ *   floor RAM-MIB [PROCESSES] [chip-first]
  *
- * Memory slots come before the interrupt chip; with `chip-first` after it, as most monitors have it (some kernels then
- * wait for a grace period).
+ * With PROCESSES (1) there are so many in all: each other one is a fork and an exec of this program, is waited for
+ * before the guest runs, does nothing, and ends with the first. Made in the cheapest way, while KVM is asked for: what
+ * a monitor in so many processes cannot be without. Memory slots come before the interrupt chip; with `chip-first`
+ * after it, as most monitors have it (some kernels then wait for a grace period).
  */
 #include <fcntl.h>
 #include <linux/kvm.h>
@@ -22,6 +24,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define MMIO UINT64_C(0xd0000000)
@@ -37,6 +40,13 @@ enum {
 	TSS = 0x5000,
 	CODE = 0x6000,
 	CPUID_MAX = 128,
+	PROCESSES_MAX = 64,
+};
+
+/* The processes beside this one. */
+struct others {
+	unsigned count;
+	int up, over; /* pipes: each writes a byte when it is there, and ends when the other is closed */
 };
 
 extern const uint8_t guest_start[], guest_end[];
@@ -146,10 +156,75 @@ static uint8_t run(int kvm, int vcpu)
 	return state->mmio.data[0];
 }
 
+static int be_other(char **argv)
+{
+	char byte = 0;
+	if (write(atoi(argv[2]), &byte, 1) != 1)
+		return 1;
+	return read(atoi(argv[3]), &byte, 1) == 0 ? 0 : 1;
+}
+
+static void start_one(const char *up, const char *over)
+{
+	pid_t pid = vfork();
+	if (pid == 0) {
+		execl("/proc/self/exe", "floor", "other", up, over, (char *)NULL);
+		_exit(127);
+	}
+	must(pid, "vfork");
+}
+
+static struct others start_others(unsigned count)
+{
+	int up[2], over[2];
+	char up_text[16], over_text[16];
+	must(pipe2(up, O_CLOEXEC), "pipe2");
+	must(pipe2(over, O_CLOEXEC), "pipe2");
+	must(fcntl(up[1], F_SETFD, 0), "fcntl");
+	must(fcntl(over[0], F_SETFD, 0), "fcntl");
+	snprintf(up_text, sizeof(up_text), "%d", up[1]);
+	snprintf(over_text, sizeof(over_text), "%d", over[0]);
+	for (unsigned i = 0; i < count; i++)
+		start_one(up_text, over_text);
+	close(up[1]);
+	close(over[0]);
+	return (struct others){.count = count, .up = up[0], .over = over[1]};
+}
+
+static void wait_for_others(const struct others *others)
+{
+	char bytes[PROCESSES_MAX];
+	for (unsigned seen = 0; seen < others->count;) {
+		ssize_t got = read(others->up, bytes, sizeof(bytes));
+		if (got <= 0) {
+			fprintf(stderr, "floor: a process does not start\n");
+			exit(1);
+		}
+		seen += (unsigned)got;
+	}
+}
+
+static void end_others(const struct others *others)
+{
+	close(others->over);
+	for (unsigned i = 0; i < others->count; i++)
+		must(wait(NULL), "wait");
+}
+
 int main(int argc, char **argv)
 {
+	if (argc == 4 && strcmp(argv[1], "other") == 0)
+		return be_other(argv);
 	size_t size = (size_t)(argc > 1 ? strtoul(argv[1], NULL, 10) : 64) << 20;
-	bool chip_first = argc > 2 && strcmp(argv[2], "chip-first") == 0;
+	bool chip_first = argc > 2 && strcmp(argv[argc - 1], "chip-first") == 0;
+	unsigned long processes = argc > 2 ? strtoul(argv[2], NULL, 10) : 0; /* 0: not a number, so one */
+	struct others others = {0};
+	if (processes > PROCESSES_MAX) {
+		fprintf(stderr, "floor: %d processes at most\n", PROCESSES_MAX);
+		return 1;
+	}
+	if (processes > 1)
+		others = start_others((unsigned)processes - 1);
 	int kvm = must(open("/dev/kvm", O_RDWR | O_CLOEXEC), "/dev/kvm");
 	int vm = must(ioctl(kvm, KVM_CREATE_VM, 0), "KVM_CREATE_VM");
 	uint8_t *ram = make_ram(size);
@@ -162,6 +237,10 @@ int main(int argc, char **argv)
 	int vcpu = must(ioctl(vm, KVM_CREATE_VCPU, 0), "KVM_CREATE_VCPU");
 	set_features(kvm, vcpu);
 	set_registers(vcpu);
+	wait_for_others(&others);
 	char line[2] = {(char)run(kvm, vcpu), '\n'};
-	return write(STDOUT_FILENO, line, sizeof(line)) == sizeof(line) ? 0 : 1;
+	bool written = write(STDOUT_FILENO, line, sizeof(line)) == sizeof(line);
+	if (others.count > 0)
+		end_others(&others);
+	return written ? 0 : 1;
 }

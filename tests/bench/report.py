@@ -114,10 +114,16 @@ def write_json(path, result):
 
 
 def over_the_floor(rows):
-    """The launch budget is counted from the floor of the same run."""
+    """The launch budget is counted from the floor of the same run; and what is over that of as many bare processes is the
+    jail's, the policy's and the log's."""
     medians = {row["subject"]: row["median"] for row in rows if row["what"] == "first"}
-    ours, floor = medians.get("cofferdam"), medians.get("floor")
-    return [f"  cofferdam is {ours - floor:.2f} ms over the floor"] if ours and floor else []
+    lines = []
+    for subject, devices in (("cofferdam", 3), ("cofferdam-all", 6)):
+        ours, one, many = (medians.get(key) for key in (subject, "floor", f"floor-{devices}"))
+        if ours and one:
+            lines.append(f"  cofferdam with {devices} devices is {ours - one:.2f} ms over the floor"
+                         + (f", {ours - many:.2f} over that of as many processes" if many else ""))
+    return lines
 
 
 def amount(value, unit):

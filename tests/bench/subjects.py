@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 RAM_MIB = 256
+PROCESSES = {devices: devices + 4 for devices in (3, 6)}  # launcher, auditor, supervisor, monitor
 DISK_BYTES = 64 << 20
 SCRATCH_MIB = 1
 TAP, GUEST_IP, PEER_IP = "cfbench0", "10.7.0.7", "10.7.0.1"
@@ -54,7 +55,7 @@ class Cofferdam(Subject):
     """The whole jail."""
 
     def __init__(self, build, work):
-        super().__init__("cofferdam", "cofferdam, jailed", tuple(DEVICES))
+        super().__init__("cofferdam", f"cofferdam, jailed, 3 devices ({PROCESSES[3]} processes)", tuple(DEVICES))
         self.work = work
         self.words = [str(build / "cofferdam"), "--host", str(work / "host.yaml")]
         self.write("host.yaml", HOST.format(folder=work))
@@ -85,7 +86,8 @@ class Laden(Cofferdam):
 
     def __init__(self, build, work):
         super().__init__(build, work)
-        self.key, self.title, self.has = "cofferdam-all", "cofferdam, each kind of device", ("all",)
+        self.key, self.title = "cofferdam-all", f"cofferdam, each kind of device, 6 ({PROCESSES[6]} processes)"
+        self.has = ("all",)
 
     def command(self, cmdline, has="all"):
         return super().command(cmdline, "all")
@@ -119,12 +121,18 @@ class Qemu(Subject):
 
 
 class Floor(Subject):
-    """A bare monitor with a guest of four instructions: what KVM itself costs."""
+    """A bare monitor with a guest of four instructions: what KVM itself costs, and, with the other processes that ours with
+    so many devices has, what their fork and exec do."""
 
-    def __init__(self, tools, order=None):
-        super().__init__("floor-chip-first" if order else "floor",
-                         "bare monitor, chip before slots" if order else "bare monitor (the floor)")
-        self.words = [str(tools / "floor"), str(RAM_MIB)] + ([order] if order else [])
+    def __init__(self, tools, order=None, devices=None):
+        key, title = "floor", "bare monitor (the floor)"
+        if order:
+            key, title = "floor-chip-first", "bare monitor, chip before slots"
+        if devices:
+            key, title = f"floor-{devices}", f"bare monitor and bare processes, {PROCESSES[devices]} in all"
+        super().__init__(key, title)
+        self.words = [str(tools / "floor"), str(RAM_MIB), *([str(PROCESSES[devices])] if devices else []),
+                      *([order] if order else [])]
 
     def command(self, cmdline, has="scratch"):
         return self.words
@@ -135,7 +143,8 @@ def everyone(build, tools, work: Path):
         with open(work / name, "wb") as image:
             image.write(os.urandom(size))
         os.chmod(work / name, 0o600)
-    subjects = [Cofferdam(build, work), Floor(tools), Floor(tools, "chip-first")]
+    subjects = [Cofferdam(build, work), Floor(tools), Floor(tools, "chip-first"),
+                *(Floor(tools, devices=devices) for devices in PROCESSES)]
     qemu = Qemu(build, work)
     if qemu.program and qemu.kernel.exists():
         subjects.insert(1, qemu)

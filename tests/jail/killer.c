@@ -1,6 +1,6 @@
 /* Kills one process of a VM at its n-th system call, for every n, and looks for anything that was left.
  *
- *     killer COFFERDAM HOST-FILE POLICY NAME RUNTIME-FOLDER STEP OFFSET [detach]
+ *     killer COFFERDAM HOST-FILE POLICY NAME RUNTIME-FOLDER STEP OFFSET [detach] [user=UID] [no-tap] [no-passt]
  *
  * The VM's guest must write `power button` and then wait for it; killer sends SIGTERM to the launcher then, so that a
  * run goes from the launcher's first instruction through start and stop to its end. A first run counts the system calls
@@ -9,18 +9,21 @@
  * terminal must be as it was. After the launcher itself was killed `cofferdam ps` may tidy up first.
  *
  * With `detach` it is `run --detach`: the caller, who returns when the guest runs, and the launcher are killed, no
- * others; SIGTERM goes to the launcher when the caller has ended.
+ * others; SIGTERM goes to the launcher when the caller has ended. With `user=` an ordinary user starts the VM, who has
+ * a range of ids and no tap; killed is who is there because of that, or does another work then.
  *
- * Devices are those of killed.sh's policy, in its order; a passt is known by its name. Sockets are looked for in
- * `sockets` beside the policy.
+ * Devices are those of killed.sh's policy, in its order, but for those named by `no-` (tests/jail/victims.h). Sockets
+ * are looked for in `sockets` beside the policy. A process in which no kill took place at all is a failure.
  *
  * Processes are found by who made whom, traced with ptrace from their birth, and waited for to the last, here, as this
  * is their subreaper. Trusts the names given; needs root. Exit status 0: nothing was ever left.
  */
 #include "tests/jail/left.h"
+#include "tests/jail/victims.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <limits.h>
 #include <pthread.h>
 #include <signal.h>
@@ -36,44 +39,10 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { TASKS_MAX = 64, RUN_SECONDS = 40, OUTPUT_MAX = 1 << 16 };
-
-enum who {
-	CALLER,
-	LAUNCHER,
-	READER,
-	PASST,
-	STAGER,
-	AUDITOR,
-	SUPERVISOR,
-	MONITOR,
-	CONSOLE,
-	DISK,
-	TAP,
-	STREAM,
-	ENTROPY,
-	BALLOON,
-	VSOCK,
-	OTHER,
-	WHO_COUNT
-};
-static const char *const names[WHO_COUNT] = {"caller",     "launcher", "reader",  "passt", "stager", "auditor",
-					     "supervisor", "monitor",  "console", "disk",  "tap",    "passt's network",
-					     "entropy",    "balloon",  "vsock",   "other"};
-
-struct task {
-	pid_t tid, process;
-	enum who who;
-	unsigned order; /* among the launcher's children */
-	bool born;      /* its first stop has been seen */
-	bool waiting;   /* stopped before its parent told of it */
-	bool inside;    /* a system call */
-};
+enum { RUN_SECONDS = 40, OUTPUT_MAX = 1 << 16 };
 
 struct run {
-	struct task tasks[TASKS_MAX];
-	size_t count;
-	unsigned launched, staged; /* processes that the launcher and the stager have made */
+	struct family family;
 	unsigned calls[WHO_COUNT];
 	enum who target; /* WHO_COUNT: nobody */
 	unsigned at;     /* which of its calls */
@@ -84,8 +53,8 @@ static const char *cofferdam, *host, *policy;
 static int master, terminal;
 static pid_t launcher, first; /* the first is the caller where there is one */
 static bool detached;
+static uid_t user; /* 0: root */
 static volatile sig_atomic_t late;
-static unsigned stager_at = UINT_MAX; /* which of the launcher's children makes the programs; the first run finds it */
 
 static _Noreturn void die(const char *what)
 {
@@ -123,20 +92,12 @@ static void *read_output(void *unused)
 
 /* ---- tracing ---- */
 
-static struct task *find(struct run *run, pid_t tid)
-{
-	for (size_t i = 0; i < run->count; i++)
-		if (run->tasks[i].tid == tid)
-			return &run->tasks[i];
-	return NULL;
-}
-
 static struct task *add(struct run *run, pid_t tid)
 {
-	if (run->count == TASKS_MAX)
+	struct task *task = family_add(&run->family, tid);
+	if (task == NULL)
 		die("too many tasks");
-	run->tasks[run->count] = (struct task){.tid = tid, .process = tid, .who = OTHER};
-	return &run->tasks[run->count++];
+	return task;
 }
 
 static void go_on(const struct run *run, const struct task *task, int signal)
@@ -145,76 +106,31 @@ static void go_on(const struct run *run, const struct task *task, int signal)
 	ptrace(look ? PTRACE_SYSCALL : PTRACE_CONT, task->tid, NULL, (void *)(long)signal);
 }
 
-static pid_t process_of(pid_t tid)
-{
-	char path[64], line[256];
-	int process = tid;
-	snprintf(path, sizeof(path), "/proc/%d/status", tid);
-	FILE *file = fopen(path, "re");
-	while (file != NULL && fgets(line, sizeof(line), file) != NULL)
-		if (sscanf(line, "Tgid: %d", &process) == 1)
-			break;
-	if (file != NULL)
-		fclose(file);
-	return process;
-}
-
-/* Of the launcher's children one is the stager, whose children are the programs in their order; those before it read
-   the host file and the policy. */
-static void name_child(struct run *run, const struct task *parent, struct task *child)
-{
-	child->process = process_of(child->tid);
-	if (child->process == parent->process) {
-		child->who = parent->who; /* a thread */
-	} else if (parent->who == CALLER) {
-		child->who = LAUNCHER;
-		launcher = child->process;
-	} else if (parent->who == LAUNCHER) {
-		child->order = run->launched++;
-		child->who = child->order < stager_at ? READER : child->order == stager_at ? STAGER : OTHER;
-	} else if (parent->who == STAGER && AUDITOR + run->staged < OTHER) {
-		child->who = (enum who)(AUDITOR + run->staged++);
-	} else if (parent->who == READER && stager_at == UINT_MAX) {
-		stager_at = parent->order;
-	}
-}
-
 static void on_birth(struct run *run, struct task *parent)
 {
 	unsigned long tid = 0;
 	pid_t parent_tid = parent->tid;
 	ptrace(PTRACE_GETEVENTMSG, parent->tid, NULL, &tid);
-	struct task *child = find(run, (pid_t)tid);
+	struct task *child = family_find(&run->family, (pid_t)tid);
 	if (child == NULL)
 		child = add(run, (pid_t)tid);
-	parent = find(run, parent_tid);
-	name_child(run, parent, child);
+	parent = family_find(&run->family, parent_tid);
+	family_name_child(&run->family, parent, child);
+	launcher = run->family.launcher;
 	if (child->waiting) {
 		child->waiting = false;
 		go_on(run, child, 0);
 	}
 }
 
-/* Becomes another program: passt was one of the launcher's children before. */
-static void on_program(struct task *task)
-{
-	char path[64], name[16] = "";
-	snprintf(path, sizeof(path), "/proc/%d/comm", task->tid);
-	int file = open(path, O_RDONLY | O_CLOEXEC);
-	if (file >= 0 && read(file, name, sizeof(name) - 1) > 0 && strncmp(name, "passt", 5) == 0)
-		task->who = PASST;
-	if (file >= 0)
-		close(file);
-}
-
 /* A child that stopped before its birth was told waits for that. Who gives birth may now be dead, and never tell. */
 static void release_all(struct run *run)
 {
-	for (size_t i = 0; i < run->count; i++) {
-		if (!run->tasks[i].waiting)
+	for (size_t i = 0; i < run->family.count; i++) {
+		if (!run->family.tasks[i].waiting)
 			continue;
-		run->tasks[i].waiting = false;
-		go_on(run, &run->tasks[i], 0);
+		run->family.tasks[i].waiting = false;
+		go_on(run, &run->family.tasks[i], 0);
 	}
 }
 
@@ -235,7 +151,7 @@ static bool on_call(struct run *run, struct task *task)
 
 static void on_stop(struct run *run, pid_t tid, int status)
 {
-	struct task *task = find(run, tid);
+	struct task *task = family_find(&run->family, tid);
 	int signal = WSTOPSIG(status), event = status >> 16;
 	if (task == NULL) {
 		task = add(run, tid);
@@ -249,9 +165,9 @@ static void on_stop(struct run *run, pid_t tid, int status)
 		go_on(run, task, 0);
 	} else if (event == PTRACE_EVENT_FORK || event == PTRACE_EVENT_VFORK || event == PTRACE_EVENT_CLONE) {
 		on_birth(run, task);
-		go_on(run, find(run, tid), 0);
+		go_on(run, family_find(&run->family, tid), 0);
 	} else if (event == PTRACE_EVENT_EXEC) {
-		on_program(task);
+		family_name_program(task);
 		go_on(run, task, 0);
 	} else if (signal == (SIGTRAP | 0x80)) {
 		if (!on_call(run, task))
@@ -259,6 +175,14 @@ static void on_stop(struct run *run, pid_t tid, int status)
 	} else {
 		go_on(run, task, event != 0 || signal == SIGTRAP ? 0 : signal);
 	}
+}
+
+/* Traced by root still, so that newuidmap has its rights. */
+static void become_user(void)
+{
+	if (user != 0 &&
+	    (setgroups(1, &user) != 0 || setresgid(user, user, user) != 0 || setresuid(user, user, user) != 0))
+		_exit(126);
 }
 
 static pid_t start(void)
@@ -273,17 +197,18 @@ static pid_t start(void)
 	close(terminal);
 	ptrace(PTRACE_TRACEME, 0, NULL, NULL);
 	raise(SIGSTOP);
+	become_user();
 	execv(cofferdam, (char *const *)(uintptr_t)words);
 	_exit(127);
 }
 
 static void report_late(const struct run *run)
 {
-	printf("  FAILED: %s killed at call %u: after %d s there are still:", names[run->target % WHO_COUNT], run->at,
-	       RUN_SECONDS);
-	for (size_t i = 0; i < run->count; i++)
-		if (kill(run->tasks[i].process, SIGKILL) == 0)
-			printf(" %s(%d)", names[run->tasks[i].who], run->tasks[i].tid);
+	printf("  FAILED: %s killed at call %u: after %d s there are still:", victim_names[run->target % WHO_COUNT],
+	       run->at, RUN_SECONDS);
+	for (size_t i = 0; i < run->family.count; i++)
+		if (kill(run->family.tasks[i].process, SIGKILL) == 0)
+			printf(" %s(%d)", victim_names[run->family.tasks[i].who], run->family.tasks[i].tid);
 	printf("\n");
 }
 
@@ -295,7 +220,7 @@ static bool run_once(struct run *run)
 	pthread_t reader;
 	int status;
 	first = start();
-	launcher = detached ? 0 : first;
+	run->family.launcher = launcher = detached ? 0 : first;
 	if (first < 0 || waitpid(first, &status, 0) != first ||
 	    ptrace(PTRACE_SETOPTIONS, first, NULL, (void *)options) != 0)
 		die("ptrace");
@@ -336,6 +261,7 @@ static void tidy_up(void)
 		const char *const words[] = {cofferdam, "--host", host, "ps", NULL};
 		int null = open("/dev/null", O_RDWR);
 		dup2(null, STDOUT_FILENO);
+		become_user();
 		execv(cofferdam, (char *const *)(uintptr_t)words);
 		_exit(127);
 	}
@@ -357,13 +283,17 @@ static unsigned kill_each(enum who who, unsigned calls, unsigned step, unsigned 
 		char what[1024] = "";
 		bool clean = left_nothing(left, what, sizeof(what));
 		if (!clean)
-			printf("  FAILED: %s killed at call %u: left %s\n", names[who], at, what);
+			printf("  FAILED: %s killed at call %u: left %s\n", victim_names[who], at, what);
 		failed += !ended || !clean;
 		runs++;
 		killed += run.killed;
 	}
-	printf("%s: killed at %u of %u system calls (%u runs ended before), %u left something\n", names[who], killed,
-	       calls, runs - killed, failed);
+	printf("%s: killed at %u of %u system calls (%u runs ended before), %u left something\n", victim_names[who],
+	       killed, calls, runs - killed, failed);
+	if (killed == 0) {
+		printf("  FAILED: %s was never killed\n", victim_names[who]);
+		failed++;
+	}
 	fflush(stdout);
 	return failed;
 }
@@ -386,12 +316,44 @@ static void take_terminal(void)
 		die("terminal");
 }
 
+/* Whom to kill. Of a VM that a user has started, only who is not the same as in root's. */
+static bool is_target(enum who who)
+{
+	if (detached)
+		return who == CALLER || who == LAUNCHER;
+	if (user != 0)
+		return who == LAUNCHER || who == STAGER || who == UIDMAP || who == GIDMAP || who == HOST_LOG;
+	return who != CALLER && who != OTHER && victims_have(who);
+}
+
+static bool take_words(char **words)
+{
+	for (; *words != NULL; words++) {
+		if (strcmp(*words, "detach") == 0) {
+			detached = true;
+		} else if (strncmp(*words, "user=", 5) == 0) {
+			user = (uid_t)atoi(*words + 5);
+		} else if (strcmp(*words, "no-tap") == 0) {
+			victims_lack(TAP);
+		} else if (strcmp(*words, "no-passt") == 0) {
+			victims_lack(PASST);
+			victims_lack(STREAM);
+		} else {
+			return false;
+		}
+	}
+	if (user == 0) {
+		victims_lack(UIDMAP);
+		victims_lack(GIDMAP);
+	}
+	return true;
+}
+
 int main(int argc, char **argv)
 {
 	const struct sigaction alarmed = {.sa_handler = on_alarm};
-	if (argc < 8 || argc > 9 || atoi(argv[6]) < 1)
+	if (argc < 8 || atoi(argv[6]) < 1 || !take_words(argv + 8))
 		return 2;
-	detached = argc == 9;
 	cofferdam = argv[1];
 	host = argv[2];
 	policy = argv[3];
@@ -408,16 +370,19 @@ int main(int argc, char **argv)
 	whole = (struct run){.target = WHO_COUNT};
 	left_begin(&left);
 	char what[1024] = "";
-	run_once(&whole); /* finds the stager */
+	run_once(&whole);
+	bool learned = family_learn(&whole.family);
 	whole = (struct run){.target = WHO_COUNT};
-	if (stager_at == UINT_MAX || !run_once(&whole) || !left_nothing(&left, what, sizeof(what))) {
+	if (!learned || !run_once(&whole) || !left_nothing(&left, what, sizeof(what))) {
 		printf("  FAILED: the run without a kill left %s\n", what);
 		return 1;
 	}
 	unsigned failed = 0;
-	for (enum who who = detached ? CALLER : LAUNCHER; who < (detached ? READER : OTHER); who++) {
+	for (enum who who = 0; who < WHO_COUNT; who++) {
+		if (!is_target(who))
+			continue;
 		if (whole.calls[who] == 0) {
-			printf("  FAILED: no %s was seen\n", names[who]);
+			printf("  FAILED: no %s was seen\n", victim_names[who]);
 			failed++;
 		}
 		failed += kill_each(who, whole.calls[who], (unsigned)atoi(argv[6]), (unsigned)atoi(argv[7]), &left);

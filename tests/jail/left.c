@@ -57,26 +57,33 @@ static void find_files(const char *path, char *what, size_t size)
 		closedir(folder);
 }
 
+static void find_cgroups_in(const struct left *left, const char *mount, const char *group, char *what, size_t size)
+{
+	char path[4096 + 256];
+	size_t length = strlen(left->name);
+	snprintf(path, sizeof(path), "%s/%s", mount, group);
+	DIR *folder = opendir(path);
+	for (const struct dirent *entry; folder != NULL && (entry = readdir(folder)) != NULL;)
+		if (strncmp(entry->d_name, left->name, length) == 0 &&
+		    (entry->d_name[length] == 0 || entry->d_name[length] == '.'))
+			note(what, size, "cgroup", entry->d_name);
+	if (folder != NULL)
+		closedir(folder);
+}
+
 /* The fifth word of a line of mountinfo is where it is mounted. */
 static void find_cgroups(const struct left *left, char *what, size_t size)
 {
 	static char mounts[LEFT_TEXT];
-	char *rest_of_file, path[4096 + 256];
-	size_t length = strlen(left->name);
+	char *rest_of_file;
 	memcpy(mounts, left->mounts, sizeof(mounts));
 	for (char *line = strtok_r(mounts, "\n", &rest_of_file); line != NULL;
 	     line = strtok_r(NULL, "\n", &rest_of_file)) {
 		char point[4096];
 		if (strstr(line, " - cgroup") == NULL || sscanf(line, "%*s %*s %*s %*s %4095s", point) != 1)
 			continue;
-		snprintf(path, sizeof(path), "%s/cofferdam", point);
-		DIR *folder = opendir(path);
-		for (const struct dirent *entry; folder != NULL && (entry = readdir(folder)) != NULL;)
-			if (strncmp(entry->d_name, left->name, length) == 0 &&
-			    (entry->d_name[length] == 0 || entry->d_name[length] == '.'))
-				note(what, size, "cgroup", entry->d_name);
-		if (folder != NULL)
-			closedir(folder);
+		find_cgroups_in(left, point, "cofferdam", what, size);
+		find_cgroups_in(left, point, "cofferdam-test-user/cofferdam", what, size); /* as-user's */
 	}
 }
 

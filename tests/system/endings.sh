@@ -88,6 +88,29 @@ else
 	skip "memory cap: needs the right to lower oom_score_adj and the memory controller"
 fi
 
+echo "- a control group whose runtime folder is gone"
+policy lost 'cmdline: list end=button' >/dev/null
+"$cofferdam" --host "$place/host.yaml" run "$place/lost.yaml" >"$place/lost.out" 2>&1 </dev/null &
+launcher=$!
+wait_for 20 grep -q 'power button' "$place/lost.out" || fail "lost does not start" "$(cat "$place/lost.out")"
+mapfile -t groups < <(groups_of lost)
+mapfile -t pids < <(children $launcher)
+rm -r "$place/run"
+there() { ls -d "${groups[@]}" 2>/dev/null; }
+if [ ${#groups[@]} = 0 ]; then
+	skip "a control group that is left: none can be had here"
+	kill -9 $launcher
+else
+	cf ps >/dev/null
+	if [ "$(there | wc -l)" = ${#groups[@]} ]; then pass "a running VM keeps it"; else fail "a running VM has lost it" "$(there)"; fi
+	kill -9 $launcher
+	wait $launcher 2>/dev/null
+	for pid in "${pids[@]}"; do wait_for 20 gone "$pid" || fail "process $pid outlives its launcher"; done
+	if [ "$(there | wc -l)" = ${#groups[@]} ]; then pass "it is left by a launcher that was killed"; else fail "who has removed it?" "$(there)"; fi
+	cf ps >/dev/null
+	if [ -z "$(there)" ]; then pass "the next command removes it"; else fail "the next command leaves it" "$(there)"; fi
+fi
+
 echo "- what is bound to go wrong"
 head -c 4096 /dev/zero >"$place/zeros"
 policy linux 'kernel: {path: zeros}' >/dev/null

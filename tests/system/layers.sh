@@ -127,6 +127,7 @@ for n in $(seq $many); do
 	launchers+=($!)
 done
 uids_of() { for p in $(children_of "$@"); do sed -n 's/^Uid:\t\([0-9]*\).*/\1/p' "/proc/$p/status"; done; }
+# Who writes the host's log is a child of the launcher's as well.
 children_of() { local IFS=,; ps -o pid=,args= --ppid "$*" | sed -n 's/^ *\([0-9]*\) cofferdam-.*/\1/p'; }
 all_locked() { [ "$(cat "$place"/log/many*.jsonl 2>/dev/null | grep -c '"event_code":"process_started"')" = $((6 * many)) ]; }
 if wait_for 120 all_locked; then
@@ -134,6 +135,13 @@ if wait_for 120 all_locked; then
 	if [ "$distinct" = $((6 * many)) ]; then pass "$many VMs started at once: every process has a uid of its own"; else
 		fail "$((6 * many)) processes of $many VMs have $distinct uids"
 	fi
+	mapfile -t pids < <(children_of "${launchers[@]}")
+	for kind in user mnt net ipc uts cgroup pid; do
+		distinct=$(readlink $(printf "/proc/%s/ns/$kind " "${pids[@]}") | sort -u | grep -vcxF "$(readlink "/proc/self/ns/$kind")")
+		if [ "$distinct" = $many ]; then pass "each has a $kind namespace of its own"; else
+			fail "$many VMs have $distinct $kind namespaces beside the host's"
+		fi
+	done
 else
 	fail "$many VMs at once do not start" "$(cat "$place"/many*.err)"
 fi

@@ -294,6 +294,10 @@ def inspected(case, pids):
         check(f"{name}: states", {layer["state"] for key, layer in layers.items() if key not in optional},
               {"verified", "in force"} if case["cgroup"] else {"verified"})
         check(f"{name}: uid", layers["ids"]["detail"].split(",")[0], "uid " + status(pids[name])["Uid"][0])
+        if case["user"] is None:  # who has another uid than a process is not told its namespaces
+            check(f"{name}: namespaces", layers["namespaces"]["detail"],
+                  f"{len(NAMESPACES) - (name == 'auditor')} apart from the launcher's")
+        check(f"{name}: root", layers["root"]["detail"].startswith("one mount: ro,nosuid,nodev,noexec"), True)
         check(f"{name}: Landlock", int(layers["landlock"]["detail"].split()[1]) >= 1, True)
         check(f"{name}: filters", len(re.findall(r"(main|vcpu) [1-9]", layers["seccomp"]["detail"])),
               2 if name == "monitor" else 1)
@@ -365,6 +369,8 @@ def one(case):
         for pid in auditors:
             host_auditor(pid, case, launcher.pid)
         namespaces(pids)
+        for kind in ("CapInh", "CapPrm", "CapEff", "CapAmb"):
+            check(f"{case['name']}: the launcher's {kind}", int(status(launcher.pid)[kind][0], 16), 0)
         inspected(case, pids)
         group_files(case, launcher.pid, pids["monitor"])
         launcher.terminate()

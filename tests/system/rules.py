@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Each rule of each system call filter is needed: with the rule left out, a VM that does all that a VM does falls over
 that very call. Runs real VMs with build/trial/cofferdam, the launcher of a test's build; needs a usable /dev/kvm and
-root (one process is held still while another is killed). Every wait is bounded. B: build folder."""
+root (one process is held still while another is killed). Every wait is bounded. B: build folder. With an argument: only the
+rules that have it in role, thread, call or condition."""
 import concurrent.futures
 import ctypes
 import fcntl
@@ -20,12 +21,15 @@ import tempfile
 import termios
 import time
 
+import network
 import vsock
 from events import are_events
 
 BUILD = os.path.abspath(os.environ.get("B", "build"))
 COFFERDAM = os.path.join(BUILD, "trial", "cofferdam")
+CLOCK_SOURCE = "/sys/devices/system/clocksource/clocksource0/current_clocksource"
 WAIT_S = 20
+SLOW_WAIT_S = 120  # where there is no clock that the vDSO can read, the machine is an emulated one
 ANSWER_S = 60  # LINK_ANSWER_S
 TRIES = 10
 no_events = []  # what tests/ocsf has said of the logs of those trials of which not every line is an event
@@ -52,24 +56,28 @@ ELSEWHERE = [
 
 def not_tried(call):
     """Why a rule cannot be tried on this host; None: it can."""
-    with open("/sys/devices/system/clocksource/clocksource0/current_clocksource", encoding="ascii") as file:
-        clock = file.read().strip()
-    if call == "clock_gettime" and clock in ("tsc", "kvm-clock", "hyperv_clocksource_tsc_page"):
-        return f"clock_gettime: the vDSO can read this host's clock ({clock})"
+    if call == "clock_gettime" and vdso_has_the_clock():
+        return "clock_gettime: the vDSO can read this host's clock; the nested host's it cannot"
     return None
 
 
+def vdso_has_the_clock():
+    with open(CLOCK_SOURCE, encoding="ascii") as file:
+        return file.read().strip() in ("tsc", "kvm-clock", "hyperv_clocksource_tsc_page")
+
+
 class Run:
-    """One VM, with at most one rule left out, in a folder of its own, on a tap of its own."""
+    """One VM, with at most one rule left out, in a folder of its own, on a tap or a passt of its own."""
     numbers = itertools.cycle(range(1, 255))
 
-    def __init__(self, trial, rule=None):
+    def __init__(self, trial, rule=None, with_passt=False):
         self.folder = tempfile.mkdtemp(prefix="cofferdam-test-")
         self.name = "rules-" + os.path.basename(self.folder)[-8:].lower().replace("_", "-") + "x"
         self.rule = rule
         self.number = next(Run.numbers)
         self.output = b""
         self.trial = trial
+        self.with_passt = with_passt
         self.process = None
         self.host_side = None
 
@@ -82,6 +90,10 @@ class Run:
 
     def prepare(self, cmdline="", extra="", kernel="builtin"):
         """Writes the host file, two images that are all hole, and the policy, whose path it returns."""
+        way = (f"passt: on, addresses: [10.7.{self.number}.7], egress: [{{to: {network.OUTER}/32, udp: [7]}}]"
+               if self.with_passt else
+               f"tap: cft{self.number}, create: {{address: 10.7.{self.number}.1}}, addresses: [10.7.{self.number}.7], "
+               "egress: [{to: 10.7.0.0/16, icmp: on}]")
         os.truncate(self.write("disk.raw", ""), 1 << 20)
         os.truncate(self.write("base.raw", ""), 1 << 20)
         self.host = self.write("host.yaml", "cofferdam: 1\nfolders:\n"
@@ -90,8 +102,7 @@ class Run:
                             f'kernel: {kernel}\ncmdline: "{cmdline}"\nmachine: {{vcpus: 2, memory: 64MiB}}\nballoon: {{minimum: 32MiB}}\n'
                             f'vsock: {{cid: {secrets.randbelow(1 << 31) + 3}, path: v, guest_may_connect: [5000-5003]}}\n'
                             "disks: [{name: scratch, path: disk.raw, access: read-write, limits: {growth: 512KiB}}, {name: kept, path: base.raw, overlay: keep}]\n"
-                            f"networks: [{{name: eth0, tap: cft{self.number}, create: {{address: 10.7.{self.number}.1}}, "
-                            f"addresses: [10.7.{self.number}.7], egress: [{{to: 10.7.0.0/16, icmp: on}}]}}]\n"
+                            f"networks: [{{name: eth0, {way}}}]\n"
                             f"console: {{input: stdin}}\ncontrol: {{grace: 5s}}\n{extra}")
 
     def start(self, cmdline="", extra="", kernel="builtin", terminal=None):
@@ -210,8 +221,8 @@ class Run:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def wait_until(condition, seconds=WAIT_S):
-    end = time.monotonic() + seconds
+def wait_until(condition, seconds=None):
+    end = time.monotonic() + (seconds or WAIT_S)
     while not condition() and time.monotonic() < end:
         select.select([], [], [], 0.01)
     return condition()
@@ -243,6 +254,11 @@ def work(run):
     for words in (*(["set", run.name, limit] for limit in limits), ["ps"], ["stats", run.name], ["inspect", run.name], ["pause", run.name], ["resume", run.name], ["audit", "rotate", run.name], ["stop", run.name]) if good else ():
         good = run.command(*words) and good
     return run.end() == 0 and good
+
+
+def work_by_passt(run):
+    run.start(f"network ip=10.7.{run.number}.7 peer={network.OUTER} udp=7")
+    return run.end() == 0 and b"UDP port 7 answered" in run.output
 
 
 def bad_kernel(run):
@@ -293,9 +309,19 @@ def orphan_terminal(run):
     return good
 
 
-def all_rules():
-    """role, thread, call, condition of each rule of a VM that has everything."""
-    run = Run(None)
+def all_rules(by_passt):
+    """role, thread, call, condition, whether there is a passt: of each rule of a VM that has everything, with a tap; then,
+    where there can be a passt, of those that a VM has because of that."""
+    seen = set()
+    for with_passt in (False, True) if by_passt else (False,):
+        for rule in rules_of(with_passt):
+            if rule not in seen:
+                seen.add(rule)
+                yield *rule, with_passt
+
+
+def rules_of(with_passt):
+    run = Run(None, with_passt=with_passt)
     policy = run.prepare()
     text = subprocess.run([COFFERDAM, "--host", run.host, "plan", "--json", policy], check=True, timeout=WAIT_S,
                           stdout=subprocess.PIPE).stdout
@@ -306,7 +332,9 @@ def all_rules():
                 yield process["id"], thread["thread"], rule["call"], rule["condition"]
 
 
-def trial_of(role, thread, call, condition):
+def trial_of(role, thread, call, condition, with_passt):
+    if with_passt:
+        return work_by_passt
     for entry in ELSEWHERE:
         if entry[:3] == (role, thread, call) and condition.startswith(entry[3]):
             return globals()[entry[4]]
@@ -324,9 +352,9 @@ def is_needed(rule):
 
 
 def try_without(rule):
-    role, thread, call, condition = rule
+    role, thread, call, condition, with_passt = rule
     name = f"{role} {thread} {call} {condition}"
-    run = Run(trial_of(*rule), name)
+    run = Run(trial_of(*rule), name, with_passt)
     try:
         good = run.trial(run)
         found = run.violations()
@@ -339,7 +367,20 @@ def try_without(rule):
         run.remove()
 
 
+def make_way_out():
+    """For passt, with somebody who answers at its end. False: there can be none."""
+    if not os.path.exists("/usr/bin/passt"):
+        return False
+    network.interface("lo", network.SIOCSIFFLAGS, network.IFF_UP)
+    network.make_tap("cfp9")
+    for words in (f"addr add {network.OUTER}/24 dev cfp9", "link set cfp9 up", "route add default via 10.9.0.2"):
+        subprocess.run(["ip", *words.split()], check=True)
+    network.Echo(7)
+    return True
+
+
 def main():
+    global WAIT_S
     if not os.access("/dev/kvm", os.W_OK) or os.geteuid() != 0:
         print("  skipped: needs a usable /dev/kvm and root\n0 passed, 0 failed, 1 skipped")
         return 0
@@ -347,16 +388,21 @@ def main():
         print("  FAILED: no network namespace of its own\n0 passed, 1 failed, 0 skipped")
         return 1
     passed = failed = skipped = 0
-    for trial in (work, bad_kernel, silent_device, orphan_devices, orphan_terminal):
-        run = Run(trial)
+    WAIT_S = WAIT_S if vdso_has_the_clock() else SLOW_WAIT_S
+    by_passt = make_way_out()
+    if not by_passt:
+        skipped += 1
+        print("  skipped: passt's rules: there is no passt here")
+    rules = [rule for rule in all_rules(by_passt) if len(sys.argv) < 2 or sys.argv[1] in " ".join(map(str, rule))]
+    tried = [rule for rule in rules if not_tried(rule[2]) is None]
+    for trial in dict.fromkeys(trial_of(*rule) for rule in tried):
+        run = Run(trial, with_passt=trial is work_by_passt)
         if trial(run) and not run.violations():
             passed += 1
         else:
             failed += 1
             print(f"  FAILED: {trial.__name__} with every rule: {run.violations()} {run.output[-500:]!r}")
         run.remove()
-    rules = [rule for rule in all_rules() if len(sys.argv) < 2 or sys.argv[1] in " ".join(map(str, rule))]
-    tried = [rule for rule in rules if not_tried(rule[2]) is None]
     for reason in sorted({not_tried(rule[2]) for rule in rules} - {None}):
         skipped += 1
         print(f"  skipped: {reason}")

@@ -1,14 +1,18 @@
 /* Promises of monitor/command/claims.c: a tap, a cid, a socket is one VM's while it runs, however its path is written,
- * and free again when that VM is gone. */
+ * and free again when that VM is gone; and so is its control group, which is then removed. */
+#include "jail/outside/cgroup.h"
 #include "monitor/command/claims.h"
 #include "monitor/command/command.h"
 #include "tests/unit/fake_policy.h"
 #include "tests/unit/run_suite.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static struct host host;
@@ -137,6 +141,126 @@ START_TEST(a_socket_lies_beneath_the_policys_folder)
 }
 END_TEST
 
+/* ---- control groups ---- */
+
+static char group[JAIL_GROUP_SIZE];
+
+/* A VM as far as its control group, in a process of its own, which is its launcher. False: there can be none here. */
+static bool start_vm(pid_t *launcher)
+{
+	const struct jail_caps caps = {.tasks = 4};
+	struct runtime runtime = RUNTIME_NONE;
+	char name[32];
+	int made[2];
+	if (geteuid() != 0 || jail_cgroup_check(&caps, why) != 0) {
+		cannot_run("needs root and the pids controller");
+		return false;
+	}
+	ck_assert_int_eq(pipe(made), 0);
+	*launcher = fork();
+	if (*launcher == 0) {
+		snprintf(name, sizeof(name), "test-%d", (int)getpid());
+		if (runtime_claim(&runtime, &host, name, why) != 0 || claims_take_group(&runtime, &host, why) != 0 ||
+		    jail_cgroup_create(runtime.group, &caps, why) == NULL)
+			_exit(1);
+		(void)!write(made[1], runtime.group, sizeof(runtime.group));
+		for (;;)
+			pause();
+	}
+	close(made[1]);
+	ck_assert_int_eq(read(made[0], group, sizeof(group)), sizeof(group));
+	close(made[0]);
+	return true;
+}
+
+static void end(pid_t process)
+{
+	kill(process, SIGKILL);
+	ck_assert_int_eq(waitpid(process, NULL, 0), process);
+}
+
+static void look_at(const char *name, void *found)
+{
+	*(bool *)found |= strcmp(name, group) == 0;
+}
+
+static bool is_there(void)
+{
+	bool found = false;
+	jail_cgroup_each(look_at, &found);
+	return found;
+}
+
+static void remove_runtime_folder(void)
+{
+	ck_assert_int_eq(system("rm -r run && mkdir -m 700 run"), 0);
+}
+
+/* It has no process yet, and no runtime folder: the launcher's claim alone says that it is somebody's. */
+START_TEST(a_group_without_runtime_folder_goes_with_its_launcher)
+{
+	pid_t launcher;
+	if (!start_vm(&launcher))
+		return;
+	remove_runtime_folder();
+	claims_collect_groups(&host);
+	ck_assert(is_there());
+	end(launcher);
+	runtime_collect(&host);
+	ck_assert(is_there());
+	claims_collect_groups(&host);
+	ck_assert(!is_there());
+}
+END_TEST
+
+START_TEST(a_group_with_a_process_stays)
+{
+	pid_t launcher;
+	if (!start_vm(&launcher))
+		return;
+	pid_t process = fork();
+	if (process == 0)
+		for (;;)
+			pause();
+	const struct cgroup_places *places = cgroup_places();
+	bool unified = places->in_unified[CONTROLLER_PIDS];
+	char path[CGROUP_GROUP_SIZE], pid[16];
+	snprintf(path, sizeof(path), "%s/cofferdam/%s", unified ? places->unified : places->own_mount[CONTROLLER_PIDS],
+		 group);
+	snprintf(pid, sizeof(pid), "%d", (int)process);
+	ck_assert_int_eq(cgroup_write(path, "cgroup.procs", pid), 0);
+	end(launcher);
+	claims_collect_groups(&host);
+	ck_assert(is_there());
+	end(process);
+	claims_collect_groups(&host);
+	ck_assert(!is_there());
+}
+END_TEST
+
+/* One that is not named as a VM's is somebody else's. */
+START_TEST(a_stranger_s_group_stays)
+{
+	const struct cgroup_places *places = cgroup_places();
+	const char *place = places->unified[0] != 0 ? places->unified : places->own_mount[CONTROLLER_PIDS];
+	static const char *const names[] = {"", ".1", ".1-", ".-1", ".1-g", ".1-2.x"};
+	char path[CGROUP_PATH_SIZE + 64];
+	pid_t launcher;
+	if (!start_vm(&launcher)) /* makes the folder of our groups as well */
+		return;
+	end(launcher);
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		snprintf(path, sizeof(path), "%s/cofferdam", place);
+		ck_assert(mkdir(path, 0755) == 0 || errno == EEXIST);
+		snprintf(path, sizeof(path), "%s/cofferdam/test-%d%s", place, (int)getpid(), names[i]);
+		ck_assert_int_eq(mkdir(path, 0755), 0);
+		claims_collect_groups(&host);
+		ck_assert_msg(rmdir(path) == 0, "%s is gone", path);
+	}
+	ck_assert(!is_there());
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("claims");
@@ -146,6 +270,9 @@ int main(void)
 	tcase_add_test(claims, the_same_name_is_refused);
 	tcase_add_test(claims, a_socket_is_the_same_by_whatever_path);
 	tcase_add_test(claims, a_socket_lies_beneath_the_policys_folder);
+	tcase_add_test(claims, a_group_without_runtime_folder_goes_with_its_launcher);
+	tcase_add_test(claims, a_group_with_a_process_stays);
+	tcase_add_test(claims, a_stranger_s_group_stays);
 	suite_add_tcase(suite, claims);
 	return run_suite(suite);
 }

@@ -1,6 +1,7 @@
 /* Golden files: reading, writing and comparing them, and a process in which what is shown can go wrong. */
 #include "tests/unit/fake_golden.h"
 #include "tests/unit/fake_policy.h"
+#include "tests/unit/run_suite.h"
 
 #include <check.h>
 #include <fcntl.h>
@@ -61,8 +62,9 @@ void golden_compare(const char *name, const char *text, size_t length)
 	free(expected);
 }
 
-void golden_skip(void)
+void golden_skip(const char *reason)
 {
+	cannot_run(reason);
 	_exit(EXIT_SKIPPED);
 }
 

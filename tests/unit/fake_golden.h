@@ -19,8 +19,8 @@ void golden_compare(const char *name, const char *text, size_t length);
  * likes. */
 void golden_show(const char *name, void (*show)(const void *of, FILE *out), const void *of);
 
-/* For `show`: here it cannot go wrong that way, so nothing is compared. */
-void golden_skip(void) __attribute__((noreturn));
+/* For `show`: here it cannot go wrong that way, for this reason, so nothing is compared. */
+void golden_skip(const char *reason) __attribute__((noreturn));
 
 /* From here on this process's system call `number` fails with `error`, if its argument at `index` has one of `bits` (0:
  * whatever it has). */

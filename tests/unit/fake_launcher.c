@@ -1,5 +1,6 @@
 /* See fake_launcher.h. */
 #include "tests/unit/fake_launcher.h"
+#include "tests/unit/run_suite.h"
 
 #include <check.h>
 #include <errno.h>
@@ -18,7 +19,7 @@ bool fake_may_jail(void)
 {
 	if (geteuid() == 0)
 		return true;
-	fputs("skipped: starting a jail directly needs root\n", stderr);
+	cannot_run("to start a jail directly needs root");
 	return false;
 }
 

@@ -17,7 +17,7 @@ struct fake_vm {
 	char why[JAIL_WHY_SIZE];
 };
 
-/* Whether this machine lets us start jails directly (root); says why not on stderr. */
+/* Whether this machine lets us start jails directly (root); if not, the test case has said that it cannot run. */
 bool fake_may_jail(void);
 
 /* Everything up to jail_start; each program's deed is "hold". Fails the test when it cannot. */

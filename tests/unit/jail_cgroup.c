@@ -40,7 +40,7 @@ static bool may_cap(void)
 {
 	for (int i = 0; i < CONTROLLERS; i++)
 		if (geteuid() != 0 || (!places.in_unified[i] && places.own_mount[i][0] == 0)) {
-			fprintf(stderr, "skipped: needs root and the %s controller\n", controller_names[i]);
+			cannot_run("needs root and the controllers memory, pids, cpu and cpuset");
 			return false;
 		}
 	return true;
@@ -90,6 +90,8 @@ START_TEST(the_caps_are_set)
 	if (places.in_unified[CONTROLLER_MEMORY]) {
 		ck_assert_str_eq(value(CONTROLLER_MEMORY, "memory.swap.max", ""), "0");
 		ck_assert_str_eq(value(CONTROLLER_MEMORY, "memory.oom.group", ""), "1");
+	} else {
+		ck_assert_str_eq(value(CONTROLLER_MEMORY, "", "memory.memsw.limit_in_bytes"), "67108864");
 	}
 	jail_cgroup_remove(cgroup);
 }

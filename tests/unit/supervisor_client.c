@@ -229,10 +229,13 @@ START_TEST(what_the_kernel_does_not_confirm_differs)
 {
 	pid_t server = serve("web-7",
 			     "{\"ok\":true,\"name\":\"web-7\",\"devices\":[],\"processes\":[{\"process\":\"monitor\","
-			     "\"locked\":true,\"layers\":1152,\"absent\":0,\"filter_main\":12}]}\n",
+			     "\"locked\":true,\"layers\":1155,\"absent\":0,\"filter_main\":12}]}\n",
 			     HANG_UP);
 	pid_t child = impostor();
 	ck_assert_int_eq(run(command_inspect, "web-7", NULL, NULL, NULL), 1);
+	ck_assert_ptr_nonnull(
+	    strstr(output, "    namespaces      differs  0 apart from the launcher's, not: user mnt pid "));
+	ck_assert_ptr_nonnull(strstr(output, "    root            differs  "));
 	ck_assert_ptr_nonnull(strstr(output, "    no_new_privs    differs  not set\n"));
 	ck_assert_ptr_nonnull(strstr(output, "    seccomp         differs  "));
 	ck_assert_ptr_nonnull(strstr(output, "    cgroup          missing  none of the VM's own\n"));
