@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 enum {
-	PROBER_ATTEMPTS_MAX = 480,
+	PROBER_ATTEMPTS_MAX = 680,
 	PROBER_EXECUTED = 99, /* exit status of a process that ran what an attempt gave it to run */
 };
 

@@ -12,7 +12,7 @@
 enum {
 	PROBE_PROCESSES = VM_PROGRAM_DEVICE + 7, /* the device processes of the policy that is probed */
 	PROBE_JAILS = PROBE_PROCESSES + 1,       /* the monitor's vCPU thread has a filter of its own */
-	PROBE_NAMES_SIZE = 32768,
+	PROBE_NAMES_SIZE = 65536,
 	PROBE_NAME_SIZE = 24,
 };
 

@@ -6,6 +6,19 @@
 echo "- without a jail every attempt succeeds, with a single layer those that it is for do not"
 expect_status "control" 0 ' 0 wrong|skipped' timeout -k 5 900 "$B/jail-control"
 expect_status "layers" 0 'layers: each by itself; 0 wrong|skipped' timeout -k 5 900 "$B/jail-layers"
+
+echo "- each request of KVM that this machine's headers know is among the attempts"
+header=/usr/include/linux/kvm.h
+sed -e :join -e '/\\$/{N;s/\\\n//;b join' -e '}' $header | sed -nE 's/^#define[[:space:]]+(KVM_[A-Z0-9_]+)[[:space:]]+_IO[WR]*\(KVMIO.*/\1/p' | sort -u >"$place/requests"
+"$B/cofferdam-prober" --list | sed -n 's/^kvm requests\t//p' | sort -u >"$place/attempted"
+untried=$(comm -23 "$place/requests" "$place/attempted")
+if [ "$(wc -l <"$place/requests")" -lt 100 ]; then
+	fail "$header has fewer requests than it should" "$(cat "$place/requests")"
+elif [ -n "$untried" ]; then
+	fail "no attempt at these requests of KVM" "$untried"
+else
+	pass "$(wc -l <"$place/attempted") requests"
+fi
 if ! [ -w /dev/kvm ]; then
 	skip "no usable /dev/kvm"
 	finish
