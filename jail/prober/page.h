@@ -2,12 +2,12 @@
 #ifndef JAIL_PROBER_PAGE_H
 #define JAIL_PROBER_PAGE_H
 
-#include "jail/lockdown.h"
-
 #include <stdint.h>
 
 enum {
 	PROBER_ATTEMPTS_MAX = 680,
+	PROBER_VCPUS = 2, /* of the VM that is probed: each thread can reach for another's */
+	PROBER_THREADS = 1 + PROBER_VCPUS,
 	PROBER_EXECUTED = 99, /* exit status of a process that ran what an attempt gave it to run */
 };
 
@@ -22,12 +22,12 @@ enum prober_state {
 
 /* FD_REPORT's page, in place of struct violation. The launcher fills in `first` before the start. */
 struct prober_page {
-	uint32_t first[THREAD_KINDS]; /* those before were made by a process that ended in the last of them */
-	uint32_t count;               /* of attempts; written by the prober, as all that follows */
+	uint32_t first[PROBER_THREADS]; /* those before were made by a process that ended in the last of them */
+	uint32_t count;                 /* of attempts; written by the prober, as all that follows */
 	struct {
 		uint8_t state; /* enum prober_state */
 		uint8_t error;
-	} results[THREAD_KINDS][PROBER_ATTEMPTS_MAX];
+	} results[PROBER_THREADS][PROBER_ATTEMPTS_MAX];
 };
 _Static_assert(sizeof(struct prober_page) <= 4096, "the report is one page");
 

@@ -21,7 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { RUN_SECONDS = 60, RUNS_MAX = 24, RUNS_IN_VAIN = 4, EXIT_NO_PROGRAM = 127 };
+enum { RUN_SECONDS = 60, RUNS_MAX = 32, RUNS_IN_VAIN = 4, EXIT_NO_PROGRAM = 127 };
 
 static int open_prober(const struct host *host, char *why)
 {
@@ -75,7 +75,7 @@ static int list_attempts(struct probe *probe, int program, char *why)
 
 static size_t jails_of(const struct vm *vm, size_t program)
 {
-	return vm->programs[program].role == ROLE_MONITOR ? THREAD_KINDS : 1;
+	return vm->programs[program].role == ROLE_MONITOR ? THREAD_VCPU + vm->plan.vcpus : 1;
 }
 
 static void name_jails(struct probe *probe, const struct vm *vm)
@@ -85,8 +85,8 @@ static void name_jails(struct probe *probe, const struct vm *vm)
 	for (size_t i = 0; i < vm->program_count; i++) {
 		const char *name = i < VM_PROGRAM_DEVICE ? names[i] : vm->plan.devices[i - VM_PROGRAM_DEVICE].name;
 		snprintf(probe->jail[probe->jails++], PROBE_NAME_SIZE, "%.20s", name);
-		if (jails_of(vm, i) > 1)
-			snprintf(probe->jail[probe->jails++], PROBE_NAME_SIZE, "vcpu");
+		for (size_t vcpu = 0; vcpu + THREAD_VCPU < jails_of(vm, i); vcpu++)
+			snprintf(probe->jail[probe->jails++], PROBE_NAME_SIZE, "vcpu-%zu", vcpu);
 	}
 }
 

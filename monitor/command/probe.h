@@ -10,8 +10,8 @@
 #include <jansson.h>
 
 enum {
-	PROBE_PROCESSES = VM_PROGRAM_DEVICE + 7, /* the device processes of the policy that is probed */
-	PROBE_JAILS = PROBE_PROCESSES + 1,       /* the monitor's vCPU thread has a filter of its own */
+	PROBE_PROCESSES = VM_PROGRAM_DEVICE + 7,      /* the device processes of the policy that is probed */
+	PROBE_JAILS = PROBE_PROCESSES + PROBER_VCPUS, /* the monitor's vCPU threads have filters of their own */
 	PROBE_NAMES_SIZE = 65536,
 	PROBE_NAME_SIZE = 24,
 };

@@ -278,11 +278,11 @@ static int write_attacked(const struct place *place)
 			return -1;
 	}
 	snprintf(text, sizeof(text),
-		 "cofferdam: 1\nname: selftest-%d\nkernel: builtin\nmachine: {vcpus: 1, memory: 64MiB}\n"
+		 "cofferdam: 1\nname: selftest-%d\nkernel: builtin\nmachine: {vcpus: %d, memory: 64MiB}\n"
 		 "console: {input: stdin}\nballoon: {minimum: 16MiB}\nvsock: {cid: %d, path: vsock}\ndisks:\n"
 		 "  - {name: data, path: data.img, access: read-write}\n"
 		 "  - {name: image, path: image.img, access: read-only}\n%s",
-		 (int)getpid(), 3 + (int)getpid(), has_tap() ? attacked_network : "");
+		 (int)getpid(), (int)PROBER_VCPUS, 3 + (int)getpid(), has_tap() ? attacked_network : "");
 	return write_file(place, "policy.yaml", text);
 }
 

@@ -25,8 +25,8 @@ if ! [ -w /dev/kvm ]; then
 	exit
 fi
 
-jails=10
-[ "$(id -u)" = 0 ] && [ -w /dev/net/tun ] && jails=11 # a network's as well
+jails=11
+[ "$(id -u)" = 0 ] && [ -w /dev/net/tun ] && jails=12 # a network's as well
 echo "- in the jails none does"
 expect_status "selftest" 0 "^[0-9]+ attempts to get out of $jails jails, 0 not refused" cf selftest
 cf selftest --json >"$place/evidence.json" 2>"$place/said" || fail "selftest --json" "$(cat "$place/said")"
@@ -37,7 +37,7 @@ attempts = evidence["attempts"]
 assert evidence["passed"] and all(a["refused"] and a["stopped_by"] for a in attempts), "not all refused"
 assert len({(a["class"], a["attempt"]) for a in attempts}) == len(attempts), "two of the same name"
 jails = {jail for a in attempts for jail in a["stopped_by"]}
-assert jails - {"eth0"} == {"auditor", "supervisor", "monitor", "vcpu", "console", "entropy", "balloon", "vsock", "data", "image"} and len(jails) == int(sys.argv[2]), jails
+assert jails - {"eth0"} == {"auditor", "supervisor", "monitor", "vcpu-0", "vcpu-1", "console", "entropy", "balloon", "vsock", "data", "image"} and len(jails) == int(sys.argv[2]), jails
 print(len(attempts))' "$place/evidence.json" "$jails"; }
 if [ "$(count)" -ge 120 ]; then pass "evidence: $(count) different attempts, all refused"; else fail "evidence"; fi
 expect_status "--verbose shows each" 0 "files: openat / +seccomp $jails" cf selftest --verbose
@@ -48,7 +48,7 @@ mkdir -p "$programs"
 cp "$B"/cofferdam-{supervisor,auditor,monitor,device} "$B/holed/cofferdam-prober" "$programs"
 sed "/^folders:/a\  programs: \"$programs\"" "$place/host.yaml" >"$place/holed.yaml"
 expect_status "holes fail the selftest" 1 "$((2 * jails)) not refused" "$cofferdam" --host "$place/holed.yaml" selftest
-expect_status "and are named" 1 'holes: an allowed call, in the jail of vcpu: NOT STOPPED' "$cofferdam" --host "$place/holed.yaml" selftest
+expect_status "and are named" 1 'holes: an allowed call, in the jail of vcpu-1: NOT STOPPED' "$cofferdam" --host "$place/holed.yaml" selftest
 expect_status "so is a program that ran" 1 'holes: a program, in the jail of entropy: NOT STOPPED: it was executed' "$cofferdam" --host "$place/holed.yaml" selftest
 rm "$programs/cofferdam-prober"
 expect_status "no prober, no selftest" 1 'FAILED getting out: cannot open the program' "$cofferdam" --host "$place/holed.yaml" selftest
