@@ -3,8 +3,8 @@
 
 #include <errno.h>
 
-static const struct attempts *const lists[] = {&attempts_outside, &attempts_own, &attempts_kvm, &attempts_requests,
-					       &attempts_fatal};
+static const struct attempts *const lists[] = {&attempts_outside, &attempts_own,      &attempts_further,
+					       &attempts_kvm,     &attempts_requests, &attempts_fatal};
 enum { LISTS = sizeof(lists) / sizeof(lists[0]) };
 
 const struct attempt *attempt_at(size_t index)

@@ -40,15 +40,16 @@ static uint32_t turn, finished; /* which turn it is, and the last that is over *
 
 static void make_one(unsigned thread, const struct prober *as, size_t index, const struct attempt *attempt)
 {
-	volatile uint8_t *state = &page->results[thread][index].state;
+	volatile uint8_t *state = &page->results[thread][index];
 	if (!attempt_is_for(attempt, as)) {
 		*state = PROBER_NOT_HIS;
 		return;
 	}
 	*state = PROBER_TRYING;
 	int answer = attempt_make(attempt, as);
-	page->results[thread][index].error = (uint8_t)(answer == PROBER_TRAPPED ? 0 : answer);
-	*state = answer == 0 ? PROBER_SUCCEEDED : answer == PROBER_TRAPPED ? PROBER_BY_FILTER : PROBER_BY_KERNEL;
+	*state = answer == 0                ? PROBER_SUCCEEDED
+		 : answer == PROBER_TRAPPED ? PROBER_BY_FILTER
+					    : (uint8_t)(PROBER_BY_KERNEL + answer);
 }
 
 static void make_all(unsigned thread, const struct prober *as, bool fatal)
@@ -203,6 +204,8 @@ static _Noreturn void finish(void)
 static int list(void)
 {
 	const struct attempt *attempt;
+	if (attempt_at(PROBER_ATTEMPTS_MAX) != NULL) /* the page has no room for them */
+		return 125;
 	for (size_t i = 0; (attempt = attempt_at(i)) != NULL; i++)
 		printf("%s\t%s\n", attempt->class, attempt->name);
 	return fflush(stdout) == 0 ? 0 : 125;

@@ -77,6 +77,8 @@ void trap_install(void);
 long try(const long call[static 7]);
 /* The same for calls that make a task: the new one ends at once. */
 long try_spawn(const long call[static 7]);
+/* A call of the code there, which is not ours; -EFAULT when nothing is there. */
+long try_jump(long address);
 #define TRY(...) try((const long[7]){__VA_ARGS__})
 #define AS_LONG(pointer) ((long)(uintptr_t)(pointer))
 

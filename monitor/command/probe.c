@@ -183,13 +183,15 @@ static uint32_t collect(struct probe *probe, size_t jail, const struct prober_pa
 {
 	uint32_t from = probe->next[jail], at = from;
 	for (; at < probe->count; at++) {
-		uint8_t state = page->results[thread][at].state;
-		if (state < PROBER_BY_FILTER || state > PROBER_NOT_HIS)
+		uint8_t state = page->results[thread][at];
+		if (state < PROBER_BY_FILTER)
 			break;
-		probe->answers[jail][at] =
-		    (struct probe_answer){.state = state, .error = page->results[thread][at].error};
+		probe->answers[jail][at] = state < PROBER_BY_KERNEL
+					       ? (struct probe_answer){.state = state}
+					       : (struct probe_answer){.state = PROBER_BY_KERNEL,
+								       .error = (uint8_t)(state - PROBER_BY_KERNEL)};
 	}
-	bool tried = at < probe->count && page->results[thread][at].state == PROBER_TRYING;
+	bool tried = at < probe->count && page->results[thread][at] == PROBER_TRYING;
 	if (tried && ended != SIGKILL) { /* that is how the supervisor's end takes the others: they try again */
 		probe->answers[jail][at] = (struct probe_answer){.state = PROBER_TRYING, .ended = ended};
 		at++;
