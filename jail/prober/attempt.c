@@ -3,7 +3,8 @@
 
 #include <errno.h>
 
-static const struct attempts *const lists[] = {&attempts_outside, &attempts_own, &attempts_kvm, &attempts_fatal};
+static const struct attempts *const lists[] = {&attempts_outside, &attempts_own,      &attempts_further,
+					       &attempts_kvm,     &attempts_requests, &attempts_fatal};
 enum { LISTS = sizeof(lists) / sizeof(lists[0]) };
 
 const struct attempt *attempt_at(size_t index)
@@ -36,12 +37,13 @@ static long call_with(const struct attempt *attempt, const struct prober *prober
 	long call[7];
 	for (int i = 0; i < 7; i++) {
 		long given = attempt->call[i];
-		call[i] = given == EACH       ? each
-			  : given == EACH_TOO ? each_too
-			  : given == VICTIM   ? prober->victim
-			  : given == VM       ? prober->vm
-			  : given == VCPU     ? prober->vcpu
-					      : given;
+		call[i] = given == EACH         ? each
+			  : given == EACH_TOO   ? each_too
+			  : given == VICTIM     ? prober->victim
+			  : given == VM         ? prober->vm
+			  : given == VCPU       ? prober->vcpu
+			  : given == OTHER_VCPU ? prober->other
+						: given;
 	}
 	return try(call);
 }

@@ -11,7 +11,9 @@ struct attempts {
 
 extern const struct attempts attempts_outside; /* what lies outside the jail */
 extern const struct attempts attempts_own;     /* more than the process has, and its layers undone */
+extern const struct attempts attempts_further; /* the same by other calls, and what these leave out */
 extern const struct attempts attempts_kvm;
-extern const struct attempts attempts_fatal; /* end the process even when they are refused */
+extern const struct attempts attempts_requests; /* of KVM, all there are */
+extern const struct attempts attempts_fatal;    /* end the process even when they are refused */
 
 #endif

@@ -86,6 +86,8 @@ static const struct attempt list[] = {
     ON(VCPU, "KVM_SET_SIGNAL_MASK", WITH_KVM, 0, KVM_SET_SIGNAL_MASK, 0),
     ON(VCPU, "KVM_TRANSLATE", WITH_KVM, 0, KVM_TRANSLATE, P(space)),
     ON(VCPU, "KVM_ENABLE_CAP of the vCPU", HOST_HAS, 0, KVM_ENABLE_CAP, P(&capability)),
+    ON(OTHER_VCPU, "KVM_RUN of another thread's vCPU", WITH_KVM, EINTR, KVM_RUN, 0),
+    ON(OTHER_VCPU, "KVM_KVMCLOCK_CTRL of another thread's vCPU", WITH_KVM, EINVAL, KVM_KVMCLOCK_CTRL, 0),
     ON(VCPU, "KVM_RUN with an argument", NOBODY, 0, KVM_RUN, 1),
 };
 

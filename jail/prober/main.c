@@ -29,60 +29,82 @@
 enum { PAGE = 4096, FIRST_PROCESS = 1, SECOND_PROCESS = 2, RAM_AT_MOST = 16 << 20 };
 
 static struct prober_page *page;
-static struct prober prober = {.vm = -1, .vcpu = -1};
-static uint32_t turn; /* of the vCPU's thread: 0 before its filter, 1 locked, 2 may go on, 3 through, 4 and 5 the same
-			 for the fatal ones */
+static struct prober prober = {.vm = -1, .vcpu = -1, .other = -1};
+
+/* The vCPUs' threads have turns, one after the other, so that what ends the process is one attempt of one thread. */
+enum stage { STAGE_LOCKDOWN, STAGE_USUAL, STAGE_FATAL };
+static unsigned vcpus;
+static uint32_t turn, finished; /* which turn it is, and the last that is over */
 
 /* ---- attempts ---- */
 
-static void make_one(enum lockdown_thread thread, size_t index, const struct attempt *attempt)
+static void make_one(unsigned thread, const struct prober *as, size_t index, const struct attempt *attempt)
 {
-	volatile uint8_t *state = &page->results[thread][index].state;
-	if (!attempt_is_for(attempt, &prober)) {
+	volatile uint8_t *state = &page->results[thread][index];
+	if (!attempt_is_for(attempt, as)) {
 		*state = PROBER_NOT_HIS;
 		return;
 	}
 	*state = PROBER_TRYING;
-	int answer = attempt_make(attempt, &prober);
-	page->results[thread][index].error = (uint8_t)(answer == PROBER_TRAPPED ? 0 : answer);
-	*state = answer == 0 ? PROBER_SUCCEEDED : answer == PROBER_TRAPPED ? PROBER_BY_FILTER : PROBER_BY_KERNEL;
+	int answer = attempt_make(attempt, as);
+	*state = answer == 0                ? PROBER_SUCCEEDED
+		 : answer == PROBER_TRAPPED ? PROBER_BY_FILTER
+					    : (uint8_t)(PROBER_BY_KERNEL + answer);
 }
 
-static void make_all(enum lockdown_thread thread, bool fatal)
+static void make_all(unsigned thread, const struct prober *as, bool fatal)
 {
 	const struct attempt *attempt;
 	for (size_t i = 0; (attempt = attempt_at(i)) != NULL; i++)
 		if (attempt_is_fatal(attempt) == fatal && i >= page->first[thread])
-			make_one(thread, i, attempt);
+			make_one(thread, as, i, attempt);
 }
 
-/* ---- the monitor's second thread ---- */
+/* ---- the monitor's other threads ---- */
 
-static void turn_set(uint32_t value)
+static void set(uint32_t *number, uint32_t value)
 {
-	__atomic_store_n(&turn, value, __ATOMIC_RELEASE);
-	syscall(SYS_futex, &turn, FUTEX_WAKE_PRIVATE, 1, 0, 0, 0);
+	__atomic_store_n(number, value, __ATOMIC_RELEASE);
+	syscall(SYS_futex, number, FUTEX_WAKE_PRIVATE, INT_MAX, 0, 0, 0);
 }
 
-static void turn_wait(uint32_t value)
+static void wait_until(const uint32_t *number, uint32_t value)
 {
 	uint32_t now;
-	while ((now = __atomic_load_n(&turn, __ATOMIC_ACQUIRE)) < value)
-		syscall(SYS_futex, &turn, FUTEX_WAIT_PRIVATE, now, 0, 0, 0);
+	while ((now = __atomic_load_n(number, __ATOMIC_ACQUIRE)) < value)
+		syscall(SYS_futex, number, FUTEX_WAIT_PRIVATE, now, 0, 0, 0);
 }
 
-static void *vcpu_main(void *unused)
+static uint32_t turn_of(enum stage stage, unsigned vcpu)
 {
-	lockdown_thread(THREAD_VCPU);
-	turn_set(1);
-	turn_wait(2);
-	make_all(THREAD_VCPU, false);
-	turn_set(3);
-	turn_wait(4);
-	make_all(THREAD_VCPU, true);
-	turn_set(5);
-	turn_wait(UINT32_MAX);
-	return unused;
+	return 1 + (uint32_t)stage * vcpus + vcpu;
+}
+
+/* In the main thread. A process that is no monitor has none of these threads. */
+static void let_vcpus(enum stage stage)
+{
+	for (unsigned i = 0; i < vcpus; i++) {
+		set(&turn, turn_of(stage, i));
+		wait_until(&finished, turn_of(stage, i));
+	}
+}
+
+static void *vcpu_main(void *argument)
+{
+	unsigned index = (unsigned)(uintptr_t)argument;
+	struct prober own = prober;
+	own.vcpu = prober.vcpu + (int)index;
+	own.other = prober.vcpu + (int)((index + 1) % vcpus);
+	for (enum stage stage = STAGE_LOCKDOWN; stage <= STAGE_FATAL; stage++) {
+		wait_until(&turn, turn_of(stage, index));
+		if (stage == STAGE_LOCKDOWN)
+			lockdown_thread(THREAD_VCPU + index);
+		else
+			make_all(THREAD_VCPU + index, &own, stage == STAGE_FATAL);
+		set(&finished, turn_of(stage, index));
+	}
+	wait_until(&turn, UINT32_MAX);
+	return NULL;
 }
 
 static int need(long result, enum failure failure, uint64_t detail)
@@ -101,22 +123,43 @@ static int place(int descriptor, int number)
 	return number;
 }
 
-/* What the monitor has when its filters go in: the event, the VM, the vCPUs, at the numbers that the filters name. */
+/* Made so that KVM_RUN comes back at once, should a hole let it through. */
+static void make_vcpu(unsigned index, int number)
+{
+	int made = need(syscall(SYS_ioctl, prober.vm, KVM_CREATE_VCPU, index), FAILURE_KVM, KVM_CREATE_VCPU);
+	size_t size = (size_t)need(syscall(SYS_ioctl, MONITOR_FD_KVM, KVM_GET_VCPU_MMAP_SIZE, 0), FAILURE_KVM,
+				   KVM_GET_VCPU_MMAP_SIZE);
+	place(made, number);
+	struct kvm_run *run = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, number, 0);
+	if (run == MAP_FAILED)
+		lockdown_fail(FAILURE_MEMORY, errno, (uint64_t)number);
+	run->immediate_exit = 1;
+}
+
+/* What the monitor has when its filters go in: the event, the VM, the vCPUs, at the numbers that the filters name; and
+   /dev/kvm, which the monitor has closed by then: were it still there, it would be of no use. */
 static void prepare_monitor(const struct plan *plan)
 {
 	int given = (int)descriptors_given(ROLE_MONITOR, plan);
 	pthread_t thread;
+	if (plan->vcpus > PROBER_VCPUS)
+		lockdown_fail(FAILURE_PLAN, 0, plan->vcpus);
+	vcpus = plan->vcpus;
 	place(need(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), FAILURE_DESCRIPTORS, MONITOR_FD_EVENT), MONITOR_FD_EVENT);
 	int vm = need(syscall(SYS_ioctl, MONITOR_FD_KVM, KVM_CREATE_VM, 0), FAILURE_KVM, KVM_CREATE_VM);
 	prober.vm = place(vm, given);
 	need(syscall(SYS_ioctl, prober.vm, KVM_CREATE_IRQCHIP, 0), FAILURE_KVM, KVM_CREATE_IRQCHIP);
-	int vcpu = need(syscall(SYS_ioctl, prober.vm, KVM_CREATE_VCPU, 0), FAILURE_KVM, KVM_CREATE_VCPU);
-	prober.vcpu = place(vcpu, given + 1);
-	int error = pthread_create(&thread, NULL, vcpu_main, NULL);
-	if (error != 0)
-		lockdown_fail(FAILURE_THREAD, error, 0);
-	prober.holds |= UINT64_C(1) << MONITOR_FD_EVENT | UINT64_C(3) << given;
-	turn_wait(1);
+	for (unsigned i = 0; i < vcpus; i++)
+		make_vcpu(i, given + 1 + (int)i);
+	prober.vcpu = given + 1;
+	prober.other = given + (int)vcpus;
+	prober.holds |= UINT64_C(1) << MONITOR_FD_EVENT | ((UINT64_C(2) << vcpus) - 1) << given;
+	for (unsigned i = 0; i < vcpus; i++) {
+		int error = pthread_create(&thread, NULL, vcpu_main, (void *)(uintptr_t)i);
+		if (error != 0)
+			lockdown_fail(FAILURE_THREAD, error, i);
+	}
+	let_vcpus(STAGE_LOCKDOWN);
 }
 
 /* ---- ends ---- */
@@ -161,6 +204,8 @@ static _Noreturn void finish(void)
 static int list(void)
 {
 	const struct attempt *attempt;
+	if (attempt_at(PROBER_ATTEMPTS_MAX) != NULL) /* the page has no room for them */
+		return 125;
 	for (size_t i = 0; (attempt = attempt_at(i)) != NULL; i++)
 		printf("%s\t%s\n", attempt->class, attempt->name);
 	return fflush(stdout) == 0 ? 0 : 125;
@@ -202,17 +247,11 @@ int main(int argc, char **argv)
 
 	while (attempt_at(page->count) != NULL)
 		page->count++;
-	make_all(THREAD_MAIN, false);
-	if (prober.role == ROLE_MONITOR) {
-		turn_set(2);
-		turn_wait(3);
-	}
+	make_all(THREAD_MAIN, &prober, false);
+	let_vcpus(STAGE_USUAL);
 	if (prober.role == ROLE_SUPERVISOR)
 		wait_for_members(plan);
-	make_all(THREAD_MAIN, true);
-	if (prober.role == ROLE_MONITOR) {
-		turn_set(4);
-		turn_wait(5);
-	}
+	make_all(THREAD_MAIN, &prober, true);
+	let_vcpus(STAGE_FATAL);
 	finish();
 }

@@ -7,6 +7,7 @@
 #ifndef JAIL_PROBER_PROBER_H
 #define JAIL_PROBER_PROBER_H
 
+#include "jail/lockdown.h"
 #include "jail/prober/page.h"
 
 #include <limits.h>
@@ -34,7 +35,8 @@ struct prober {
 	unsigned role;
 	unsigned kind;  /* a device's: enum device_kind */
 	int victim;     /* a process of another uid */
-	int vm, vcpu;   /* monitor: its descriptors */
+	int vm, vcpu;   /* monitor: its descriptors; the vCPU is the thread's own, or the first one's */
+	int other;      /* monitor: another thread's vCPU, which does not enter its guest */
 	uint8_t *ram;   /* monitor, devices: the first page of guest RAM; else NULL */
 	uint64_t holds; /* a bit for each descriptor number that the role should have open */
 };
@@ -45,6 +47,7 @@ struct prober {
 #define VICTIM (LONG_MIN + 2)
 #define VM (LONG_MIN + 3)
 #define VCPU (LONG_MIN + 4)
+#define OTHER_VCPU (LONG_MIN + 5)
 
 enum { KINDS = 16 }; /* those below this can be left out */
 #define NOT_OF(kind) (1U << (16 + (kind)))
@@ -74,6 +77,8 @@ void trap_install(void);
 long try(const long call[static 7]);
 /* The same for calls that make a task: the new one ends at once. */
 long try_spawn(const long call[static 7]);
+/* A call of the code there, which is not ours; -EFAULT when nothing is there. */
+long try_jump(long address);
 #define TRY(...) try((const long[7]){__VA_ARGS__})
 #define AS_LONG(pointer) ((long)(uintptr_t)(pointer))
 

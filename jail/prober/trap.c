@@ -7,6 +7,7 @@
  */
 #include "jail/prober/prober.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <sys/syscall.h>
@@ -14,7 +15,7 @@
 enum { EXIT_LOST = 98 };
 
 static _Thread_local jmp_buf before;
-static _Thread_local volatile bool trying;
+static _Thread_local volatile bool trying, jumping;
 
 static long call_kernel(const long call[static 7])
 {
@@ -50,19 +51,19 @@ static long call_kernel_for_task(const long call[static 7], long end)
 	return result;
 }
 
-/* A call that nobody tried: the prober's own mistake. */
+/* A call that nobody tried, or a fault where none is expected: the prober's own mistake. */
 static void on_trap(int signal)
 {
-	(void)signal;
-	if (!trying)
+	if (signal == SIGSYS ? !trying : !jumping)
 		call_kernel((const long[7]){SYS_exit_group, EXIT_LOST});
-	longjmp(before, 1);
+	longjmp(before, signal);
 }
 
 void trap_install(void)
 {
 	struct sigaction action = {.sa_handler = on_trap, .sa_flags = SA_ONSTACK | SA_NODEFER};
 	sigaction(SIGSYS, &action, NULL);
+	sigaction(SIGSEGV, &action, NULL);
 }
 
 long try(const long call[static 7])
@@ -87,5 +88,20 @@ long try_spawn(const long call[static 7])
 	trying = true;
 	long result = call_kernel_for_task(call, call[6] != 0 ? SYS_exit : SYS_exit_group);
 	trying = false;
+	return result;
+}
+
+/* The kernel's old page of system calls answers at fixed addresses, or is not there. */
+long try_jump(long address)
+{
+	long (*const code)(long *) = (long (*)(long *))(uintptr_t)address;
+	int signal = setjmp(before);
+	if (signal != 0) {
+		trying = jumping = false;
+		return signal == SIGSYS ? -PROBER_TRAPPED : -EFAULT;
+	}
+	trying = jumping = true;
+	long result = code(NULL);
+	trying = jumping = false;
 	return result;
 }

@@ -276,6 +276,8 @@ static int open_network(struct vm *vm, uint32_t index, char *why)
 	const struct policy_network *network = &vm->policy->networks[index];
 	bool is_passt = network->tap.text[0] == 0;
 	record(vm, network->name.text, is_passt ? "passt" : network->tap.text);
+	if (is_passt && vm->lent > 0)
+		return vm->lent;
 	if (is_passt)
 		return vm_hold(vm, passt_start(&vm->ids, network, index, &vm->passts[index], why));
 	return vm_hold(vm, network_open_tap(vm->policy, vm->host, network, why));

@@ -1,7 +1,8 @@
 /* Runs the prober: the launcher's own steps, with another program in place of each of the VM's.
  *
  * Nothing of the jail is made differently; only the backends of the console are a terminal of our own, so that there is
- * one to attack. Trusts the report pages no further than that they are read field by field.
+ * one to attack, and what would lead to passt is a stream that leads to us. Trusts the report pages no further than
+ * that they are read field by field.
  */
 #include "monitor/command/probe.h"
 
@@ -21,7 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { RUN_SECONDS = 60, RUNS_MAX = 24, RUNS_IN_VAIN = 4, EXIT_NO_PROGRAM = 127 };
+enum { RUN_SECONDS = 60, RUNS_MAX = 32, RUNS_IN_VAIN = 4, EXIT_NO_PROGRAM = 127 };
 
 static int open_prober(const struct host *host, char *why)
 {
@@ -75,18 +76,19 @@ static int list_attempts(struct probe *probe, int program, char *why)
 
 static size_t jails_of(const struct vm *vm, size_t program)
 {
-	return vm->programs[program].role == ROLE_MONITOR ? THREAD_KINDS : 1;
+	return vm->programs[program].role == ROLE_MONITOR ? THREAD_VCPU + vm->plan.vcpus : 1;
 }
 
 static void name_jails(struct probe *probe, const struct vm *vm)
 {
 	static const char *const names[] = {"auditor", "supervisor", "monitor"};
-	probe->jails = 0;
+	const char *how = vm->ids.single ? " (single uid)" : "";
+	probe->jails = probe->first;
 	for (size_t i = 0; i < vm->program_count; i++) {
 		const char *name = i < VM_PROGRAM_DEVICE ? names[i] : vm->plan.devices[i - VM_PROGRAM_DEVICE].name;
-		snprintf(probe->jail[probe->jails++], PROBE_NAME_SIZE, "%.20s", name);
-		if (jails_of(vm, i) > 1)
-			snprintf(probe->jail[probe->jails++], PROBE_NAME_SIZE, "vcpu");
+		snprintf(probe->jail[probe->jails++], PROBE_NAME_SIZE, "%.20s%s", name, how);
+		for (size_t vcpu = 0; vcpu + THREAD_VCPU < jails_of(vm, i); vcpu++)
+			snprintf(probe->jail[probe->jails++], PROBE_NAME_SIZE, "vcpu-%zu%s", vcpu, how);
 	}
 }
 
@@ -106,18 +108,47 @@ static int lend_terminal(struct vm *vm, int *ours, char *why)
 	return terminal;
 }
 
-static int start(struct vm *vm, const struct probe *probe, int program, int *terminal, char *why)
+/* One end for passt's network, the other ours. */
+static int lend_stream(struct vm *vm, int *ours, char *why)
 {
-	if (vm_claim(vm, why) != 0 || vm_cap(vm, why) != 0)
+	int pair[2];
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0)
+		return because(why, errno, "cannot make a socket pair");
+	vm->lent = vm_hold(vm, pair[0]);
+	*ours = pair[1];
+	return 0;
+}
+
+/* A single uid: as a user has it who has no range of ids. */
+static int claim(struct vm *vm, struct probe *probe, char *why)
+{
+	if (vm_claim(vm, why) != 0)
+		return -1;
+	if (probe->single) {
+		vm->ids = (struct jail_ids){.first = geteuid(), .single = true};
+		vm->plan.jail |= PLAN_JAIL_SINGLE_ID;
+	}
+	probe->single = vm->ids.single;
+	return 0;
+}
+
+/* Our ends of what is lent, to be closed when all have ended. */
+struct ends {
+	int terminal, stream;
+};
+
+static int start(struct vm *vm, struct probe *probe, int program, struct ends *ours, char *why)
+{
+	if (claim(vm, probe, why) != 0 || vm_cap(vm, why) != 0)
 		return -1;
 	vm->stage = jail_stage(&vm->ids, vm->cgroup, why);
-	if (vm->stage == NULL || vm_prepare(vm, why) != 0)
+	if (vm->stage == NULL || lend_stream(vm, &ours->stream, why) != 0 || vm_prepare(vm, why) != 0)
 		return -1;
-	int lent = lend_terminal(vm, terminal, why);
+	int lent = lend_terminal(vm, &ours->terminal, why);
 	if (lent < 0 || vm_assemble(vm, why) != 0)
 		return -1;
 	vm->descriptors[VM_PROGRAM_SUPERVISOR][SUPERVISOR_FD_TERMINAL] = lent;
-	for (size_t i = 0, jail = 0; i < vm->program_count; jail += jails_of(vm, i++)) {
+	for (size_t i = 0, jail = probe->first; i < vm->program_count; jail += jails_of(vm, i++)) {
 		size_t size = jails_of(vm, i) * sizeof(probe->next[0]);
 		vm->programs[i].program = program;
 		vm->programs[i].name = "cofferdam-prober";
@@ -183,13 +214,13 @@ static uint32_t collect(struct probe *probe, size_t jail, const struct prober_pa
 {
 	uint32_t from = probe->next[jail], at = from;
 	for (; at < probe->count; at++) {
-		uint8_t state = page->results[thread][at].state;
-		if (state < PROBER_BY_FILTER || state > PROBER_NOT_HIS)
+		uint8_t state = page->results[thread][at];
+		if (state < PROBER_BY_FILTER)
 			break;
-		probe->answers[jail][at] =
-		    (struct probe_answer){.state = state, .error = page->results[thread][at].error};
+		uint8_t kind = state < PROBER_BY_KERNEL ? state : (uint8_t)PROBER_BY_KERNEL;
+		probe->answers[jail][at] = (struct probe_answer){.state = kind, .error = (uint8_t)(state - kind)};
 	}
-	bool tried = at < probe->count && page->results[thread][at].state == PROBER_TRYING;
+	bool tried = at < probe->count && page->results[thread][at] == PROBER_TRYING;
 	if (tried && ended != SIGKILL) { /* that is how the supervisor's end takes the others: they try again */
 		probe->answers[jail][at] = (struct probe_answer){.state = PROBER_TRYING, .ended = ended};
 		at++;
@@ -201,8 +232,9 @@ static uint32_t collect(struct probe *probe, size_t jail, const struct prober_pa
 /* Returns how many attempts were made; 0: its end took all of them before they could be; -1 with why. */
 static int run_once(struct probe *probe, struct vm *vm, int program, char *why)
 {
-	int ended[VM_PROGRAMS_MAX] = {0}, terminal = -1;
-	int result = start(vm, probe, program, &terminal, why);
+	int ended[VM_PROGRAMS_MAX] = {0};
+	struct ends ours = {-1, -1};
+	int result = start(vm, probe, program, &ours, why);
 	if (result == 0) {
 		name_jails(probe, vm);
 		result = reap_all(vm, ended, why);
@@ -210,10 +242,11 @@ static int run_once(struct probe *probe, struct vm *vm, int program, char *why)
 	if (result == 0)
 		result = find_failure(vm, why);
 	int made = 0;
-	for (size_t i = 0, jail = 0; result == 0 && i < vm->program_count; i++)
+	for (size_t i = 0, jail = probe->first; result == 0 && i < vm->program_count; i++)
 		for (size_t thread = 0; thread < jails_of(vm, i); thread++)
 			made += (int)collect(probe, jail++, (const void *)vm->reports[i], thread, ended[i]);
-	close_descriptor(&terminal);
+	close_descriptor(&ours.terminal);
+	close_descriptor(&ours.stream);
 	unlink(vm->log_path);
 	vm_close(vm);
 	return result == 0 ? made : -1;
@@ -221,7 +254,7 @@ static int run_once(struct probe *probe, struct vm *vm, int program, char *why)
 
 static bool is_through(const struct probe *probe)
 {
-	for (size_t i = 0; i < probe->jails; i++)
+	for (size_t i = probe->first; i < probe->jails; i++)
 		if (probe->next[i] < probe->count)
 			return false;
 	return true;
@@ -232,8 +265,9 @@ int probe_run(struct probe *probe, const struct policy *policy, const char *poli
 {
 	static struct vm vm;
 	AUTO_CLOSE int program = open_prober(host, why);
-	if (program < 0 || list_attempts(probe, program, why) != 0)
+	if (program < 0 || (probe->count == 0 && list_attempts(probe, program, why) != 0))
 		return -1;
+	probe->first = probe->jails;
 	for (int run = 0, vain = 0; run < RUNS_MAX; run++) {
 		vm = (struct vm){.policy = policy,
 				 .policy_path = policy_path,

@@ -48,6 +48,18 @@ size_t probe_holes(const struct probe *probe)
 	return holes;
 }
 
+/* Of the attempts made in a jail, how many; *holes: that were not refused. */
+static size_t made_in(const struct probe *probe, size_t jail, size_t *holes)
+{
+	size_t made = 0;
+	*holes = 0;
+	for (size_t i = 0; i < probe->count; i++) {
+		made += probe->answers[jail][i].state != PROBER_NOT_HIS;
+		*holes += is_hole(&probe->answers[jail][i]);
+	}
+	return made;
+}
+
 /* Answers of one class, or of one attempt, counted by kind. */
 struct tally {
 	size_t kinds, made, holes;
@@ -93,6 +105,15 @@ static void print_holes(const struct probe *probe, size_t attempt)
 			       answer_text(&probe->answers[i][attempt], space));
 }
 
+static void print_jails(const struct probe *probe)
+{
+	for (size_t i = 0; i < probe->jails; i++) {
+		size_t holes, made = made_in(probe, i, &holes);
+		printf("%-6s in the jail of %s: %zu attempts, %zu not refused\n", holes == 0 ? "passed" : "FAILED",
+		       probe->jail[i], made, holes);
+	}
+}
+
 void probe_print(const struct probe *probe, bool each)
 {
 	char name[2 * TEXT_SIZE];
@@ -111,6 +132,8 @@ void probe_print(const struct probe *probe, bool each)
 		for (size_t i = from; tally.holes > 0 && i < to; i++)
 			print_holes(probe, i);
 	}
+	if (each)
+		print_jails(probe);
 }
 
 json_t *probe_json(const struct probe *probe)
@@ -132,4 +155,16 @@ json_t *probe_json(const struct probe *probe)
 						probe->attempts[i].name, "refused", refused, "stopped_by", stopped));
 	}
 	return list;
+}
+
+json_t *probe_jails_json(const struct probe *probe)
+{
+	json_t *jails = json_object();
+	for (size_t i = 0; i < probe->jails; i++) {
+		size_t holes, made = made_in(probe, i, &holes);
+		json_object_set_new(
+		    jails, probe->jail[i],
+		    json_pack("{s:I, s:I}", "attempts", (json_int_t)made, "not_refused", (json_int_t)holes));
+	}
+	return jails;
 }

@@ -55,6 +55,7 @@ struct vm {
 	int backend_in[PLAN_DEVICES_MAX], backend_out[PLAN_DEVICES_MAX];
 
 	struct passt passts[PLAN_NETWORKS_MAX];
+	int lent; /* the prober's own stream, held, in place of every passt's; not above 0: they are started */
 
 	struct vm_image images[2 * PLAN_DEVICES_MAX + 2]; /* a disk's overlay is one; no device has more than two */
 	size_t image_count;

@@ -35,6 +35,7 @@ enum {
 	KVM_MINOR = 232,
 	VM_AT = 50,
 	VCPU_AT = 51,
+	OTHER_VCPU_AT = 52,
 	FIRST_FREE = 64,
 	ERRORS = 100
 };
@@ -245,8 +246,13 @@ static void make_vm(struct prober *prober)
 	put(high(ioctl(prober->role == ROLE_MONITOR ? MONITOR_FD_KVM : MONITOR_FD_RAM, KVM_CREATE_VM, 0), "VM"), VM_AT);
 	need(ioctl(VM_AT, KVM_CREATE_IRQCHIP, 0) == 0, "irqchip");
 	put(high(ioctl(VM_AT, KVM_CREATE_VCPU, 0), "vCPU"), VCPU_AT);
+	put(high(ioctl(VM_AT, KVM_CREATE_VCPU, 1), "vCPU"), OTHER_VCPU_AT);
+	struct kvm_run *run = mmap(NULL, sizeof(*run), PROT_READ | PROT_WRITE, MAP_SHARED, OTHER_VCPU_AT, 0);
+	need(run != MAP_FAILED, "vCPU");
+	run->immediate_exit = 1;
 	prober->vm = VM_AT;
 	prober->vcpu = VCPU_AT;
+	prober->other = OTHER_VCPU_AT;
 }
 
 static void make_descriptors(struct prober *prober)
@@ -300,7 +306,8 @@ static bool is_the_monitors(const struct attempt *attempt)
 static _Noreturn void attempt_here(const struct attempt *attempt, const struct place_step *step, bool layer, int victim)
 {
 	const bool monitor = is_the_monitors(attempt);
-	struct prober prober = {.role = monitor ? ROLE_MONITOR : ROLE_DEVICE, .victim = victim, .vm = -1, .vcpu = -1};
+	struct prober prober = {
+	    .role = monitor ? ROLE_MONITOR : ROLE_DEVICE, .victim = victim, .vm = -1, .vcpu = -1, .other = -1};
 	wants_tap = strcmp(attempt->class, "taps") == 0;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	alarm(SECONDS);
