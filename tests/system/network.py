@@ -297,7 +297,7 @@ def given(place):
     result = place.run("elsewhere", "network", elsewhere)
     check("a tap of another namespace, which the policy does not name", result.returncode == 125 and
           "there is no tap cft1" in result.stdout and not exists("cft1"), result.stdout)
-    result = place.run("remade", "network", network.replace("netns", "create: {address: 10.7.0.1}, netns"))
+    result = place.run("remade", "network", network.replace("netns: ", "create: {address: 10.7.0.1}, netns: "))
     check("nor is one made where there is one", result.returncode == 125 and
           "there is an interface cft1 already" in result.stdout, result.stdout)
     make_tap("cft1")

@@ -94,7 +94,8 @@ def with_passt_over_ip6(place):
         skip("this kernel has no IPv6")
         return
     make_way_out()
-    for words in (f"addr add {OUTER6}/64 dev cft9 nodad", "route add default via fd01::2 dev cft9"):
+    # passt wants a link-local address too, which an interface without a carrier does not give itself.
+    for words in (f"addr add {OUTER6}/64 dev cft9 nodad", "addr add fe80::9/64 dev cft9 nodad", "route add default via fd01::2 dev cft9"):
         subprocess.run(["ip", "-6", *words.split()], check=True)
     closed = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
     closed.bind((OUTER6, 8))

@@ -296,7 +296,7 @@ def inspected(case, pids):
         check(f"{name}: uid", layers["ids"]["detail"].split(",")[0], "uid " + status(pids[name])["Uid"][0])
         if case["user"] is None:  # who has another uid than a process is not told its namespaces
             check(f"{name}: namespaces", layers["namespaces"]["detail"],
-                  f"{len(NAMESPACES) - (name == 'auditor')} apart from the launcher's")
+                  f"{len(NAMESPACES)} apart from the launcher's")
         check(f"{name}: root", layers["root"]["detail"].startswith("one mount: ro,nosuid,nodev,noexec"), True)
         check(f"{name}: Landlock", int(layers["landlock"]["detail"].split()[1]) >= 1, True)
         check(f"{name}: filters", len(re.findall(r"(main|vcpu) [1-9]", layers["seccomp"]["detail"])),
