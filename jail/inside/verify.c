@@ -262,7 +262,8 @@ void verify_speculation(void)
 {
 	static const unsigned long all[] = {PR_SPEC_STORE_BYPASS, PR_SPEC_INDIRECT_BRANCH};
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
-		inside_require(prctl(PR_SET_SPECULATION_CTRL, all[i], PR_SPEC_ENABLE, 0, 0) == -1, LAYER_SPECULATION);
+		/* Where the processor does not have the flaw this may answer that it is done. */
+		prctl(PR_SET_SPECULATION_CTRL, all[i], PR_SPEC_ENABLE, 0, 0);
 		inside_require(speculation_is_off(all[i]), LAYER_SPECULATION);
 	}
 }

@@ -132,7 +132,7 @@ if [ -w $groups/cgroup.subtree_control ] && grep -qw memory $groups/cgroup.contr
 	expect_status "doctor with a delegated group" 0 'good +control group' delegated '' "$cofferdam" doctor
 	expect_status "plan with a delegated group" 0 'memory: v2' delegated '' "$cofferdam" plan "$place/user.yaml"
 	expect_status "run with a delegated group" 0 'all well' delegated '' "$cofferdam" run "$place/user.yaml"
-	expect_status "selftest with a delegated group" 0 'attempts to get out of 10 jails, 0 not refused' delegated '' "$cofferdam" selftest
+	expect_status "selftest with a delegated group" 0 'attempts to get out of [0-9]+ jails, 0 not refused' delegated '' "$cofferdam" selftest
 	expect_status "newuidmap lacks, run" 125 'cannot run /usr/bin/newuidmap' delegated newuidmap "$cofferdam" run "$place/user.yaml"
 	rmdir "$group/cofferdam" "$group/session" "$group"
 else
