@@ -3,6 +3,7 @@
  */
 #include "monitor/command/host_auditor.h"
 
+#include "monitor/audit/note.h"
 #include "monitor/command/command.h"
 #include "monitor/command/host_log.h"
 #include "monitor/command/shrink.h"
@@ -10,6 +11,8 @@
 #include <cap-ng.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/landlock.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -31,14 +34,27 @@ struct answer_message {
 	char why[WHY_SIZE];
 };
 
-#define HOST_AUDITOR "host-auditor"   /* what ps calls it */
+#define HOST_AUDITOR "host-auditor" /* what ps calls it */
+enum { SETTLE_MS = 20 };
 enum { CHANNEL = STDERR_FILENO + 1 }; /* its only descriptor but three that lead nowhere */
+
+/* The key is read while no byte of the guest's was run. The rest can wait until the guest's first steps, which have the
+   processors to themselves, or until it has ended. */
+static int note_start(const struct vm *vm, char *why)
+{
+	char key[NOTE_KEY_TEXT_SIZE];
+	struct pollfd next = {.fd = CHANNEL, .events = POLLIN};
+	if (host_log_first_key(vm, key, why) != 0)
+		return -1;
+	poll(&next, 1, SETTLE_MS);
+	return host_log_started_with(vm, key, why);
+}
 
 static int answer(const struct vm *vm, enum question question, const char *reason, char *why)
 {
 	switch (question) {
 	case QUESTION_STARTED:
-		return host_log_started(vm, why);
+		return note_start(vm, why);
 	case QUESTION_ENDED:
 		return host_log_settle(vm->host, why);
 	case QUESTION_REFUSED:
@@ -65,6 +81,25 @@ static int keep_only(const struct vm *vm, int channel, char *why)
 	return 0;
 }
 
+/* What it reads there was written by processes that a guest faces. A host without Landlock is named in the VM's log. */
+static int keep_folder(const char *path, char *why)
+{
+	static const uint64_t rights[] = {(1U << 13) - 1, (1U << 14) - 1, (1U << 15) - 1}; /* that a version knows */
+	long version = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+	if (version < 1)
+		return 0;
+	const struct landlock_ruleset_attr all = {.handled_access_fs = rights[version > 3 ? 2 : version - 1]};
+	AUTO_CLOSE int folder = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	AUTO_CLOSE int ruleset = (int)syscall(SYS_landlock_create_ruleset, &all, sizeof(all), 0);
+	const struct landlock_path_beneath_attr beneath = {.allowed_access = all.handled_access_fs,
+							   .parent_fd = folder};
+	if (folder >= 0 && ruleset >= 0 &&
+	    syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &beneath, 0) == 0 &&
+	    syscall(SYS_landlock_restrict_self, ruleset, 0) == 0)
+		return 0;
+	return because(why, errno, "cannot confine the host's auditor to %s", path);
+}
+
 /* The host's key is another uid's; so may be what earlier users left in the folder of the logs. */
 static int keep_capabilities(char *why)
 {
@@ -85,10 +120,10 @@ static int confine(const struct vm *vm, int channel, char *why)
 {
 	if (keep_only(vm, channel, why) != 0 || keep_capabilities(why) != 0)
 		return -1;
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_DUMPABLE, 0) == 0 &&
-	    prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && prctl(PR_SET_NAME, HOST_AUDITOR) == 0)
-		return 0;
-	return because(why, errno, "cannot confine the host's auditor");
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_DUMPABLE, 0) != 0 ||
+	    prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || prctl(PR_SET_NAME, HOST_AUDITOR) != 0)
+		return because(why, errno, "cannot confine the host's auditor");
+	return keep_folder(vm->host->folders.audit.text, why);
 }
 
 /* Where it cannot be confined it is not there, and no VM runs. */
@@ -98,13 +133,14 @@ static _Noreturn void be_auditor(const struct vm *vm, int channel, pid_t launche
 	struct answer_message said;
 	char why[WHY_SIZE];
 	bool asked[QUESTIONS] = {false};
+	host_log_speak_for(launcher);
 	if (confine(vm, channel, why) != 0) {
 		say("host's auditor: %s", why);
 		_exit(1);
 	}
-	host_log_speak_for(launcher);
 	while (getppid() == launcher && recv(CHANNEL, &message, sizeof(message), 0) == (ssize_t)sizeof(message)) {
-		if (message.question >= QUESTIONS || asked[message.question])
+		if (message.question >= QUESTIONS || asked[message.question] ||
+		    (message.question == QUESTION_REFUSED && asked[QUESTION_STARTED]))
 			break;
 		asked[message.question] = true;
 		message.reason[sizeof(message.reason) - 1] = 0;
@@ -127,11 +163,18 @@ static int put(struct vm *vm, enum question question, const char *reason, char *
 	return 0;
 }
 
-int host_auditor_answer(struct vm *vm, char *why)
+int host_auditor_answer(struct vm *vm, int ms, char *why)
 {
 	struct answer_message said;
 	ssize_t size;
+	struct pollfd said_it = {.fd = vm->host_auditor, .events = POLLIN};
 	vm->host_auditor_asked = false;
+	if (poll(&said_it, 1, ms) == 0)
+		return because(
+		    why, 0,
+		    "the host's log could not be written within %d s: another process holds host.lock beside "
+		    "it (`fuser` names it)",
+		    HOST_AUDITOR_MS / 1000);
 	while ((size = recv(vm->host_auditor, &said, sizeof(said), 0)) < 0 && errno == EINTR)
 		continue;
 	if (size != (ssize_t)sizeof(said))
@@ -171,14 +214,14 @@ static int ask(struct vm *vm, enum question question, const char *reason, char *
 {
 	if (vm->host_auditor <= 0)
 		return answer(vm, question, reason, why);
-	if (vm->host_auditor_asked && host_auditor_answer(vm, why) != 0)
+	if (vm->host_auditor_asked && host_auditor_answer(vm, HOST_AUDITOR_MS, why) != 0)
 		return -1;
-	return put(vm, question, reason, why) == 0 ? host_auditor_answer(vm, why) : -1;
+	return put(vm, question, reason, why) == 0 ? host_auditor_answer(vm, HOST_AUDITOR_MS, why) : -1;
 }
 
-int host_auditor_ended(struct vm *vm, bool is_started, char *why)
+int host_auditor_ended(struct vm *vm, char *why)
 {
-	return ask(vm, is_started ? QUESTION_ENDED : QUESTION_STARTED, "", why);
+	return ask(vm, QUESTION_ENDED, "", why);
 }
 
 int host_auditor_refused(struct vm *vm, const char *reason, char *why)

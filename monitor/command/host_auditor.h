@@ -3,23 +3,27 @@
  * host's key is a file that its uid does not own (monitor/command/host_store.h).
  *
  * It holds its channel and nothing else; of capabilities it keeps those to write what another uid owns. It answers each
- * question once, by what it knew before the VM's processes were started. It dies with its launcher.
+ * question once, by what it knew before the guest ran; of a file system it sees the folder of the logs alone. It dies
+ * with its launcher.
  */
 #ifndef MONITOR_COMMAND_HOST_AUDITOR_H
 #define MONITOR_COMMAND_HOST_AUDITOR_H
 
 #include "monitor/command/vm.h"
 
+/* The time that it has to answer, which may wait for another's session. */
+enum { HOST_AUDITOR_MS = 60000 };
+
 /* Forks it; vm->host_auditor is the channel to it. 0, or -1 with why. */
 int host_auditor_start(struct vm *vm, char *why);
-/* As host_log_started, but does not wait for the answer, unless there is no host's auditor: then it is written here. 0,
-   or -1 with why. */
+/* Before the guest is let go: as host_log_started, but does not wait for the answer, unless there is no host's auditor:
+   then it is written here. 0, or -1 with why. */
 int host_auditor_started(struct vm *vm, char *why);
-/* Waits for the answer to a question that waits for one (vm->host_auditor_asked). 0, or -1 with why. */
-int host_auditor_answer(struct vm *vm, char *why);
-/* The VM has ended: as host_log_settle, or as host_log_started if that was not asked yet; on disk when this returns. 0,
-   or -1 with why. */
-int host_auditor_ended(struct vm *vm, bool is_started, char *why);
+/* The answer to a question that waits for one (vm->host_auditor_asked), if it is there within `ms`: of the time that it
+   has, what is left. 0, or -1 with why. */
+int host_auditor_answer(struct vm *vm, int ms, char *why);
+/* The VM has ended: as host_log_settle; on disk when this returns. 0, or -1 with why. */
+int host_auditor_ended(struct vm *vm, char *why);
 /* As host_log_refused. */
 int host_auditor_refused(struct vm *vm, const char *reason, char *why);
 /* It ends, and has ended when this returns. */

@@ -47,14 +47,7 @@ struct errand {
 	const struct log_use *use; /* somebody reads a log: nothing is settled; NULL: nobody */
 };
 
-static pid_t speaks_for; /* 0: for the process that asks */
-
-void host_log_speak_for(pid_t command)
-{
-	speaks_for = command;
-}
-
-static void set_context(struct record_context *context)
+static void describe(struct record_context *context, pid_t command)
 {
 	char host[65] = "";
 	const struct passwd *user = getpwuid(getuid());
@@ -65,22 +58,38 @@ static void set_context(struct record_context *context)
 	context_keep(&context->log, HOST_LOG_FILE);
 	context->uid = getuid();
 	context->login_uid = login_uid(getpid());
-	context->pid = (uint64_t)(speaks_for != 0 ? speaks_for : getppid());
+	context->pid = (uint64_t)command;
 	host_boot_id(context->boot);
+}
+
+static struct record_context of_another; /* `pid` 0: the process that asks speaks for itself */
+
+void host_log_speak_for(pid_t command)
+{
+	host_store_has_owner();
+	describe(&of_another, command);
+}
+
+static void set_context(struct record_context *context)
+{
+	if (of_another.pid == 0) {
+		describe(context, getppid());
+		return;
+	}
+	memcpy(of_another.run, context->run, sizeof(of_another.run));
+	*context = of_another;
 }
 
 /* ---- sessions ---- */
 
 static int begin(struct session *session, const char *folder, char *why)
 {
-	char path[POLICY_PATH_SIZE + 16];
 	static char key[NOTE_KEY_TEXT_SIZE];
 	session->folder = folder;
 	session->running = -1;
 	if (host_store_open(&session->store, folder, why) != 0)
 		return -1;
-	snprintf(path, sizeof(path), "%s/running", folder);
-	session->running = runtime_folder(path, 0700, why);
+	session->running = host_store_marks(folder, why);
 	set_context(&session->store.context);
 	struct audit_view view = {.event = AUDIT_LOG_OPENED};
 	note_key_text(key, session->store.signer.log, session->store.signer.key.public_key);
@@ -271,25 +280,33 @@ int host_log_announce(const struct vm *vm, char *why)
 {
 	static struct session session; /* large, and most of it never touched */
 	struct run run;
-	char path[POLICY_PATH_SIZE + 16];
 	session.folder = vm->host->folders.audit.text;
 	run_of(vm, &run);
-	snprintf(path, sizeof(path), "%s/running", session.folder);
-	session.running = runtime_folder(path, 0700, why);
+	session.running = host_store_marks(session.folder, why);
 	int result = session.running < 0 ? -1 : runs_mark(&session, &run, why);
 	close_descriptor(&session.running);
 	return result;
 }
 
-int host_log_started(const struct vm *vm, char *why)
+int host_log_first_key(const struct vm *vm, char key[static NOTE_KEY_TEXT_SIZE], char *why)
+{
+	return runs_first_key(vm->log_path, key, why);
+}
+
+int host_log_started_with(const struct vm *vm, const char *key, char *why)
 {
 	struct run run;
 	const struct errand errand = {
 	    .started = &run, .policy = vm->policy, .is_signed = vm->host->policies.require_signed.value == POLICY_ON};
 	run_of(vm, &run);
-	if (runs_first_key(vm->log_path, run.key, why) != 0)
-		return -1;
+	snprintf(run.key, sizeof(run.key), "%s", key);
 	return hold_session_apart(vm->host->folders.audit.text, &errand, why);
+}
+
+int host_log_started(const struct vm *vm, char *why)
+{
+	char key[NOTE_KEY_TEXT_SIZE];
+	return host_log_first_key(vm, key, why) == 0 ? host_log_started_with(vm, key, why) : -1;
 }
 
 int host_log_refused(const struct vm *vm, const char *reason, char *why)
@@ -297,9 +314,15 @@ int host_log_refused(const struct vm *vm, const char *reason, char *why)
 	struct run run;
 	const struct errand errand = {.refused = &run, .reason = reason};
 	const struct timespec moment = {.tv_nsec = 5000000};
+	bool is_over = vm->log_path[0] == 0;
 	run_of(vm, &run);
-	for (int i = 0; run.log[0] != 0 && i < SEAL_TRIES && !runs_is_over(vm->log_path); i++)
-		nanosleep(&moment, NULL);
+	for (int i = 0; !is_over && i < SEAL_TRIES; i++) {
+		is_over = runs_is_over(vm->log_path);
+		if (!is_over)
+			nanosleep(&moment, NULL);
+	}
+	if (!is_over)
+		return because(why, 0, "the log of VM '%s' is being written: it was started", vm->plan.name);
 	return hold_session_apart(vm->host->folders.audit.text, &errand, why);
 }
 

@@ -12,6 +12,10 @@
 /* The run's log is open: its first key and its first signature go into the host's log, on disk when this returns; what
    ended meanwhile is settled. 0, or -1 with why. */
 int host_log_started(const struct vm *vm, char *why);
+/* The same in two steps: a key that was read before the guest ran is the log's, whoever has written to it since. 0, or
+   -1 with why. */
+int host_log_first_key(const struct vm *vm, char key[static 97], char *why);
+int host_log_started_with(const struct vm *vm, const char *key, char *why);
 /* The run's log is made, and nothing in it yet: notes it, so that it is not forgotten whatever becomes of the launcher.
    0, or -1 with why. */
 int host_log_announce(const struct vm *vm, char *why);
@@ -40,7 +44,8 @@ struct log_use {
 int host_log_use(const struct host *host, const struct log_use *use, char *why);
 /* Policies of this VM that are older than `revision` may run again: on disk when this returns. 0, or -1 with why. */
 int host_log_reset(const struct host *host, const char *vm, uint64_t revision, char *why);
-/* The command that the records of this process's sessions name, when it is not this process. */
+/* The command that the records of this process's sessions name, when it is not this process. What they say of the host
+   is read now, and no file outside the folder of the logs later. */
 void host_log_speak_for(pid_t command);
 /* Settles what has ended. `wait`: for a session of somebody else's. 0, or -1 with why. */
 int host_log_settle(const struct host *host, char *why);

@@ -136,7 +136,7 @@ static bool read_mark(const struct session *session, const char *digits, struct 
 	char text[MARK_SIZE], *at = text;
 	size_t used;
 	uint8_t log[NOTE_LOG_ID_SIZE], key[NOTE_KEY_SIZE];
-	AUTO_CLOSE int file = openat(session->running, digits, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	AUTO_CLOSE int file = openat(session->running, digits, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	ssize_t size = file < 0 ? -1 : read(file, text, sizeof(text) - 1);
 	if (size <= 0 || sodium_hex2bin(run->id, sizeof(run->id), digits, strlen(digits), NULL, &used, NULL) != 0 ||
 	    used != sizeof(run->id))

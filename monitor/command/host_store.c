@@ -14,9 +14,11 @@
 #include "monitor/command/runtime.h"
 #include "monitor/command/segment.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sodium.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -45,11 +47,68 @@ static const char magic[8] = "cofferd";
 
 /* ---- the key file ---- */
 
+/* Whether root can give a file to that uid. Asked before a process that can no more see /proc needs to know. */
+bool host_store_has_owner(void)
+{
+	static enum { UNKNOWN, YES, NO } known;
+	unsigned first, outside, count;
+	FILE *map = known == UNKNOWN && geteuid() == 0 ? fopen("/proc/self/uid_map", "re") : NULL;
+	if (known == UNKNOWN)
+		known = NO;
+	while (map != NULL && known == NO && fscanf(map, "%u %u %u", &first, &outside, &count) == 3)
+		if (KEY_OWNER >= first && KEY_OWNER - first < count)
+			known = YES;
+	if (map != NULL)
+		fclose(map);
+	return known == YES;
+}
+
+static bool is_empty(int folder)
+{
+	bool empty = true;
+	int copy = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *entries = copy < 0 ? NULL : fdopendir(copy);
+	for (const struct dirent *entry; entries != NULL && (entry = readdir(entries)) != NULL;)
+		empty &= strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0;
+	if (entries == NULL)
+		return false;
+	closedir(entries);
+	return empty;
+}
+
+/* What a root without capabilities put there would be believed. */
+int host_store_marks(const char *logs, char *why)
+{
+	struct stat status;
+	AUTO_CLOSE int above = runtime_folder(logs, 0750, why);
+	if (above < 0)
+		return -1;
+	if (mkdirat(above, "running", 0700) != 0 && errno != EEXIST)
+		return because(why, errno, "cannot make the folder %s/running", logs);
+	int marks = openat(above, "running", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (marks < 0 || fstat(marks, &status) != 0)
+		return because(why, errno, "cannot open the folder %s/running", logs);
+	uid_t owner = host_store_has_owner() ? KEY_OWNER : geteuid();
+	if (status.st_uid == owner)
+		return marks;
+	if (status.st_uid == geteuid() && fchown(marks, owner, (gid_t)-1) == 0) {
+		if (is_empty(marks)) /* and nobody else can put anything there now */
+			return marks;
+		(void)!fchown(marks, status.st_uid, (gid_t)-1);
+	}
+	close(marks);
+	return because(
+	    why, 0,
+	    "the folder %s/running is user %u's, and should be %u's: when no VM of another build of cofferdam "
+	    "runs, remove it",
+	    logs, (unsigned)status.st_uid, (unsigned)owner);
+}
+
 /* 1: read; 0: there is none; -1 with why. */
 static int read_state(int folder, const char *name, struct state *state, char *why)
 {
 	memset(state, 0, sizeof(*state));
-	AUTO_CLOSE int file = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	AUTO_CLOSE int file = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	if (file < 0)
 		return errno == ENOENT ? 0 : because(why, errno, "cannot open %s of the host's log", name);
 	if (read(file, state, sizeof(*state)) == (ssize_t)sizeof(*state) &&
@@ -64,8 +123,9 @@ static int read_state(int folder, const char *name, struct state *state, char *w
 
 static int write_state(int folder, const struct state *state, char *why)
 {
-	AUTO_CLOSE int file = openat(folder, next_file, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (file >= 0 && geteuid() == 0)
+	AUTO_CLOSE int file =
+	    openat(folder, next_file, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
+	if (file >= 0 && host_store_has_owner())
 		(void)!fchown(file, KEY_OWNER, (gid_t)-1); /* before there is a key in it */
 	if (file >= 0 && write(file, state, sizeof(*state)) == (ssize_t)sizeof(*state) && fdatasync(file) == 0)
 		return 0;
@@ -77,7 +137,7 @@ static int write_state(int folder, const struct state *state, char *why)
 static int promote(int folder, char *why)
 {
 	static const struct state nothing;
-	AUTO_CLOSE int old = openat(folder, key_file, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+	AUTO_CLOSE int old = openat(folder, key_file, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	if (renameat(folder, next_file, folder, key_file) != 0)
 		return because(why, errno, "cannot rename %s of the host's log", next_file);
 	if (fdatasync(folder) != 0)

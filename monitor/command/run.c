@@ -204,18 +204,21 @@ static int let_go(struct vm *vm, bool on_hold, char *why)
 		find_cause(vm, why);
 		return -1;
 	}
+	if (host_auditor_started(vm, why) != 0)
+		return -1;
 	if (send(vm->supervisor, &go, sizeof(go), MSG_NOSIGNAL) != (ssize_t)sizeof(go) && errno != EPIPE)
 		return because(why, errno, "cannot reach the supervisor");
 	return 0;
 }
 
-/* How the run ended, and that there was one when it ended before that was written. */
+/* How the run ended. */
 static void log_in_host(struct vm *vm, struct vm_end *end)
 {
 	char why[WHY_SIZE];
-	if (host_auditor_ended(vm, end->logged, why) == 0)
+	bool is_in = !vm->host_auditor_asked; /* or this waits for that first */
+	if (host_auditor_ended(vm, why) == 0)
 		return;
-	if (end->logged || end->outcome == OUTCOME_FAILURE) {
+	if (is_in || end->outcome == OUTCOME_FAILURE) {
 		say("%s", why);
 		return;
 	}

@@ -33,7 +33,7 @@
 enum {
 	FORCE_AFTER_MS = 2000, /* the supervisor has this long to do what it was told */
 	START_MS = 30000,      /* the guest runs by then */
-	SETTLE_MS = 20,        /* the guest's first steps have the processors to themselves */
+	SHRINK_MS = 20,        /* the guest's first steps have the processors to themselves */
 	REAP_MS = 10000,
 	ROOM_MS = 100,             /* for the supervisor to read what is on its way */
 	LOOK_MS = 10000,           /* how exactly it is known when the kernel held the VM to a cap … */
@@ -79,7 +79,8 @@ struct wait {
 	bool locked[VM_PROGRAMS_MAX]; /* said so already: once is a fact, again is noise for the log */
 	int64_t force_at;             /* when to kill the supervisor, NEVER */
 	int64_t start_by;             /* when it has taken too long, NEVER: it runs */
-	int64_t settle_at;            /* when to do what could wait for the guest to run, NEVER */
+	int64_t shrink_at;            /* when to let go of what is not needed while the guest runs, NEVER */
+	int64_t log_by;               /* when the host's log has the run, or the VM ends, NEVER: it has */
 	int64_t look_at;              /* when to look at the kernel's counts, NEVER: there are none */
 	int64_t look_ms;              /* how long after the look before */
 	int64_t tell_at;              /* when to say what has become of the log, NEVER: it was said */
@@ -203,21 +204,13 @@ static void signalled(struct wait *wait, int signals)
 }
 
 /* The host's log has the run, or the VM ends. */
-static void hold_to_host_log(struct wait *wait, int result)
+static void hold_to_host_log(struct wait *wait)
 {
-	if (result == 0)
+	wait->log_by = NEVER;
+	if (host_auditor_answer(wait->vm, 0, wait->end->reason) == 0)
 		return;
 	wait->end->outcome = OUTCOME_FAILURE;
 	close_descriptor(&wait->vm->supervisor);
-}
-
-/* Then this process is as small as it gets. */
-static void settle(struct wait *wait)
-{
-	wait->settle_at = NEVER;
-	wait->end->logged = true;
-	hold_to_host_log(wait, host_auditor_started(wait->vm, wait->end->reason));
-	shrink();
 }
 
 /* No process of the VM says why: all wait for each other, or none has had a turn. */
@@ -255,8 +248,8 @@ static void serve(struct wait *wait, int signals)
 		    {.fd = wait->vm->vsock.channel, .events = POLLIN},
 		    {.fd = wait->vm->host_auditor_asked ? wait->vm->host_auditor : -1, .events = POLLIN},
 		};
-		int64_t due = earlier(earlier(wait->start_by, wait->force_at), earlier(wait->settle_at, wait->look_at));
-		due = earlier(due, wait->tell_at);
+		int64_t due = earlier(earlier(wait->start_by, wait->force_at), earlier(wait->shrink_at, wait->look_at));
+		due = earlier(due, earlier(wait->tell_at, wait->log_by));
 		int ready = poll(polled, sizeof(polled) / sizeof(polled[0]), time_left(due));
 		if (wait->start_by != NEVER && monotonic_ms() >= wait->start_by)
 			give_up(wait);
@@ -264,8 +257,12 @@ static void serve(struct wait *wait, int signals)
 			kill_program(&wait->vm->programs[VM_PROGRAM_SUPERVISOR]);
 			wait->force_at = monotonic_ms() + FORCE_AFTER_MS;
 		}
-		if (wait->settle_at != NEVER && monotonic_ms() >= wait->settle_at)
-			settle(wait);
+		if (wait->shrink_at != NEVER && monotonic_ms() >= wait->shrink_at) {
+			wait->shrink_at = NEVER;
+			shrink();
+		}
+		if (wait->log_by != NEVER && monotonic_ms() >= wait->log_by)
+			hold_to_host_log(wait);
 		if (wait->tell_at != NEVER && monotonic_ms() >= wait->tell_at)
 			tell_log(wait);
 		if (wait->look_at != NEVER && monotonic_ms() >= wait->look_at) {
@@ -288,7 +285,7 @@ static void serve(struct wait *wait, int signals)
 		if (polled[4].revents != 0)
 			vsock_connect(&wait->vm->vsock, &wait->vm->policy->vsock);
 		if (polled[5].revents != 0)
-			hold_to_host_log(wait, host_auditor_answer(wait->vm, wait->end->reason));
+			hold_to_host_log(wait);
 	}
 }
 
@@ -365,7 +362,8 @@ void vm_wait(struct vm *vm, struct vm_end *end, vm_started *started, void *conte
 			    .end = end,
 			    .force_at = NEVER,
 			    .start_by = monotonic_ms() + START_MS,
-			    .settle_at = monotonic_ms() + SETTLE_MS,
+			    .shrink_at = monotonic_ms() + SHRINK_MS,
+			    .log_by = vm->host_auditor_asked ? monotonic_ms() + HOST_AUDITOR_MS : NEVER,
 			    .tell_at = NEVER,
 			    .look_ms = LOOK_MS,
 			    .look_at = vm->cgroup == NULL ? NEVER : monotonic_ms() + LOOK_MS,

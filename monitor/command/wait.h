@@ -21,7 +21,6 @@ struct vm_end {
 	int log_now, log_said;  /* the same, as it is now, and as it was said last */
 	struct quota log_lines; /* of what is said about it */
 	bool ran;               /* the vCPUs ran */
-	bool logged;            /* the host's log has the run, or could not be written */
 	int64_t ran_at;         /* since then, ms of CLOCK_MONOTONIC */
 	int64_t looked_at;      /* the same clock: at the kernel's counts; 0: not yet */
 	struct vm_held held[VM_HELDS];
