@@ -189,6 +189,15 @@ status=$?
 cf audit settle || fail "the host's log does not go on"
 grep -q '"event_code":"run_sealed".*"vm":"unwatched"' "$place/log/host.jsonl" && pass "who comes next says how it ended" || fail "no end" "$(tail -n 3 "$place/log/host.jsonl")"
 
+echo "- a host's log that cannot be written"
+policy unheard 'cmdline: list end=button' >/dev/null
+cp "$place/log/host.key" "$place/host.key"
+echo spoilt >"$place/log/host.key"
+expect_status "the VM ends" 125 'host.key of the host.s log is not whole' cf run "$place/unheard.yaml"
+cp "$place/host.key" "$place/log/host.key"
+cf audit settle || fail "the host's log does not go on"
+grep -q '"event_code":"run_started".*"vm":"unheard"' "$place/log/host.jsonl" && pass "and is in the host's log with the next command" || fail "it is not in the host's log" "$(tail -n 3 "$place/log/host.jsonl")"
+
 echo "- a log in segments"
 policy parts 'cmdline: list end=button' >/dev/null
 start_vm parts
