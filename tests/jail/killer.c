@@ -394,6 +394,10 @@ int main(int argc, char **argv)
 			printf("  FAILED: no %s was seen\n", victim_names[who]);
 			failed++;
 		}
+		if (who == HOST_LOG && family_processes(&whole.family, who) < 2) {
+			printf("  FAILED: the host's auditor was seen to make no process\n");
+			failed++;
+		}
 		failed += kill_each(who, whole.calls[who], (unsigned)atoi(argv[7]), (unsigned)atoi(argv[8]), &left);
 	}
 	return failed == 0 ? 0 : 1;
