@@ -16,6 +16,7 @@
 #include "monitor/protocol.h"
 
 #include <errno.h>
+#include <linux/securebits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -28,7 +29,7 @@ enum lockdown_layer {
 	    1 << 0, /* user, mount, pid, net, ipc, uts, cgroup: made outside, seen from inside by their effects */
 	LAYER_ROOT = 1 << 1,         /* empty, read-only, nosuid, nodev, noexec */
 	LAYER_IDS = 1 << 2,          /* uid and gid are the role's, no supplementary groups, setuid refused */
-	LAYER_CAPABILITIES = 1 << 3, /* every set empty, bounding set dropped */
+	LAYER_CAPABILITIES = 1 << 3, /* every set empty, bounding set dropped, SECURE_BITS */
 	LAYER_DESCRIPTORS = 1 << 4,  /* exactly the role's are open */
 	LAYER_DUMPABLE = 1 << 5,
 	LAYER_RLIMITS = 1 << 6,
@@ -39,6 +40,13 @@ enum lockdown_layer {
 	LAYER_SPECULATION = 1 << 11,  /* optional */
 	LAYER_CORE = 1 << 12,         /* a core-scheduling cookie; only where the policy asks for it */
 	LAYER_MEMORY_FILES = 1 << 13, /* optional: memory files are sealed against being executed */
+};
+
+/* The stager sets them, every program finds them: uid 0 has no capability because of what it is, nobody raises an
+   ambient one, and none of this can be changed. */
+enum {
+	SECURE_BITS = SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP_LOCKED | SECBIT_KEEP_CAPS_LOCKED |
+		      SECBIT_NO_CAP_AMBIENT_RAISE | SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED,
 };
 
 /* MESSAGE_LOCKED's value[2]: Landlock's version as the kernel has it, 0: none; instructions of the main thread's and of

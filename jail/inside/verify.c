@@ -190,6 +190,7 @@ void verify_capabilities(void)
 			break;
 		inside_require(held == 0, LAYER_CAPABILITIES);
 	}
+	inside_require(prctl(PR_GET_SECUREBITS, 0, 0, 0, 0) == SECURE_BITS, LAYER_CAPABILITIES);
 	for (int i = 0; i < 2; i++)
 		data[i].effective = data[i].permitted = UINT32_MAX;
 	inside_require(refused(syscall(SYS_capset, &header, data), EPERM, EPERM), LAYER_CAPABILITIES);

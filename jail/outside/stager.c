@@ -4,13 +4,13 @@
  * hands on none: the bounding set, the groups and the host's files are gone before the first program starts.
  * It dies with the launcher. Never returns into the launcher's code.
  */
+#include "jail/lockdown.h"
 #include "jail/outside/outside.h"
 
 #include <cap-ng.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <linux/securebits.h>
 #include <sched.h>
 #include <signal.h>
 #include <stddef.h>
@@ -134,10 +134,7 @@ static void take_ids(struct staging *staging)
 
 static void drop_bounding_set(struct staging *staging)
 {
-	const unsigned long bits = SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP_LOCKED |
-				   SECBIT_KEEP_CAPS_LOCKED | SECBIT_NO_CAP_AMBIENT_RAISE |
-				   SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED;
-	need(staging, prctl(PR_SET_SECUREBITS, bits) == 0, STEP_BOUNDING);
+	need(staging, prctl(PR_SET_SECUREBITS, (unsigned long)SECURE_BITS) == 0, STEP_BOUNDING);
 	capng_setpid(0); /* whatever the launcher had it look at */
 	capng_clear(CAPNG_SELECT_ALL);
 	need(staging, capng_apply(CAPNG_SELECT_BOUNDS) == 0, STEP_BOUNDING);

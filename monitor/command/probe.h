@@ -46,7 +46,7 @@ int probe_run(struct probe *probe, const struct policy *policy, const char *poli
 
 /* Attempts that were not refused, over all jails. */
 size_t probe_holes(const struct probe *probe);
-/* A line for each class, or for each attempt and for each jail. */
+/* A line for each class; or for each attempt, with the jails whose answer is not the commonest, and for each jail. */
 void probe_print(const struct probe *probe, bool each);
 json_t *probe_json(const struct probe *probe);
 /* How many attempts were made in each jail. */

@@ -66,6 +66,7 @@ struct tally {
 	struct {
 		char text[TEXT_SIZE];
 		size_t count;
+		bool hole;
 	} kind[KINDS_MAX];
 };
 
@@ -82,8 +83,10 @@ static void count(struct tally *tally, const struct probe_answer *answer)
 		at++;
 	if (at == KINDS_MAX)
 		return;
-	if (at == tally->kinds)
+	if (at == tally->kinds) {
 		snprintf(tally->kind[tally->kinds++].text, TEXT_SIZE, "%s", text);
+		tally->kind[at].hole = is_hole(answer);
+	}
 	tally->kind[at].count++;
 }
 
@@ -103,6 +106,34 @@ static void print_holes(const struct probe *probe, size_t attempt)
 			printf("       %s: %s, in the jail of %s: %s\n", probe->attempts[attempt].class,
 			       probe->attempts[attempt].name, probe->jail[i],
 			       answer_text(&probe->answers[i][attempt], space));
+}
+
+static void print_jails_with(const struct probe *probe, size_t attempt, const char *text, size_t count)
+{
+	char space[TEXT_SIZE];
+	const char *before = count == 1 ? " in the jail of " : " in the jails of ";
+	printf("       %s", text);
+	for (size_t i = 0; i < probe->jails; i++) {
+		const struct probe_answer *answer = &probe->answers[i][attempt];
+		if (answer->state == PROBER_NOT_HIS || strcmp(answer_text(answer, space), text) != 0)
+			continue;
+		printf("%s%s", before, probe->jail[i]);
+		before = ", ";
+	}
+	putchar('\n');
+}
+
+/* The jails that stopped an attempt otherwise than most did: all others that tried it had the commonest answer. Holes
+   have their own lines. */
+static void print_rarer(const struct probe *probe, size_t attempt, const struct tally *tally)
+{
+	size_t commonest = 0;
+	for (size_t i = 1; i < tally->kinds; i++)
+		if (tally->kind[i].count > tally->kind[commonest].count)
+			commonest = i;
+	for (size_t i = 0; i < tally->kinds; i++)
+		if (i != commonest && !tally->kind[i].hole)
+			print_jails_with(probe, attempt, tally->kind[i].text, tally->kind[i].count);
 }
 
 static void print_jails(const struct probe *probe)
@@ -131,6 +162,8 @@ void probe_print(const struct probe *probe, bool each)
 		print_tally(&tally, name);
 		for (size_t i = from; tally.holes > 0 && i < to; i++)
 			print_holes(probe, i);
+		if (each)
+			print_rarer(probe, from, &tally);
 	}
 	if (each)
 		print_jails(probe);

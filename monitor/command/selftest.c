@@ -54,7 +54,8 @@ static const char help[] =
     "Takes some seconds; ends at the first VM that cannot be run. An ordinary user's VMs do without\n"
     "a control group where there is none to be had, and are attacked with a single uid as well.\n"
     "\n"
-    "  --verbose  every attempt, not only their classes, and every jail\n"
+    "  --verbose  every attempt, not only their classes, with the jails that stopped it otherwise\n"
+    "             than most did, and every jail\n"
     "  --json     for scripts: every attempt in every jail\n"
     "\n"
     "Exit status: 0 when all is as it should be, 1 when not, 125 when it could not be tried.\n";

@@ -32,7 +32,7 @@ static bool has_resource(void)
 int main(void)
 {
 	if (geteuid() != 0) {
-		puts("skipped: the control of the prober needs root");
+		puts("  skipped: without a jail: needs root");
 		return 0;
 	}
 	const bool must_succeed[] = {[MUST] = true,
@@ -52,7 +52,8 @@ int main(void)
 		nobody += attempt->control == NOBODY;
 		if (answer != 0 && !must && attempt->control != NOBODY) {
 			lacking++;
-			printf("  not on this host: %s: %s: %s\n", attempt->class, attempt->name, why(answer, text));
+			printf("  skipped: without a jail: %s: %s: not on this host: %s\n", attempt->class,
+			       attempt->name, why(answer, text));
 		}
 		if ((answer != 0 && must) || (answer == 0 && attempt->control == NOBODY)) {
 			wrong++;

@@ -1,12 +1,16 @@
 /* Kills one process of a VM at its n-th system call, for every n, and looks for anything that was left.
  *
- *     killer COFFERDAM HOST-FILE POLICY NAME RUNTIME-FOLDER STEP OFFSET [detach] [user=UID] [no-tap] [no-passt]
+ *     killer COFFERDAM HOST-FILE POLICY NAME RUNTIME-FOLDER AUDIT-FOLDER STEP OFFSET [WORD]...
+ *
+ * WORD: detach, user=UID, no-tap, no-passt.
  *
  * The VM's guest must write `power button` and then wait for it; killer sends SIGTERM to the launcher then, so that a
  * run goes from the launcher's first instruction through start and stop to its end. A first run counts the system calls
  * of each process. Each later run has one of them killed at the entry of one call (which is then not made). What must
- * be gone afterwards: every process, the control group, the socket and lock files, mounts, network interfaces; and the
- * terminal must be as it was. After the launcher itself was killed `cofferdam ps` may tidy up first.
+ * be gone afterwards: every process, the control group, the socket and lock files, mounts, network interfaces, and
+ * whatever is neither a log nor needed for the host's log in the audit folder; and the terminal must be as it was.
+ * After the launcher itself was killed `cofferdam ps` may tidy up first; after any kill `cofferdam audit settle` may,
+ * once, what is left in the audit folder. A run without a kill needs neither.
  *
  * With `detach` it is `run --detach`: the caller, who returns when the guest runs, and the launcher are killed, no
  * others; SIGTERM goes to the launcher when the caller has ended. With `user=` an ordinary user starts the VM, who has
@@ -254,11 +258,11 @@ static bool run_once(struct run *run)
 
 /* ---- for every n ---- */
 
-static void tidy_up(void)
+static void tidy_up(const char *command, const char *operand)
 {
 	pid_t pid = fork();
 	if (pid == 0) {
-		const char *const words[] = {cofferdam, "--host", host, "ps", NULL};
+		const char *const words[] = {cofferdam, "--host", host, command, operand, NULL};
 		int null = open("/dev/null", O_RDWR);
 		dup2(null, STDOUT_FILENO);
 		become_user();
@@ -272,14 +276,18 @@ static void tidy_up(void)
 /* Returns how many of the runs left something. */
 static unsigned kill_each(enum who who, unsigned calls, unsigned step, unsigned offset, struct left *left)
 {
-	unsigned failed = 0, runs = 0, killed = 0;
+	unsigned failed = 0, runs = 0, killed = 0, settled = 0;
 	for (unsigned at = 1 + offset % step; at <= calls; at += step) {
 		static struct run run;
 		run = (struct run){.target = who, .at = at};
 		left_begin(left);
 		bool ended = run_once(&run);
 		if (who == LAUNCHER)
-			tidy_up();
+			tidy_up("ps", NULL);
+		if (left_to_settle(left)) {
+			tidy_up("audit", "settle");
+			settled++;
+		}
 		char what[1024] = "";
 		bool clean = left_nothing(left, what, sizeof(what));
 		if (!clean)
@@ -288,8 +296,8 @@ static unsigned kill_each(enum who who, unsigned calls, unsigned step, unsigned 
 		runs++;
 		killed += run.killed;
 	}
-	printf("%s: killed at %u of %u system calls (%u runs ended before), %u left something\n", victim_names[who],
-	       killed, calls, runs - killed, failed);
+	printf("%s: killed at %u of %u system calls (%u runs ended before, %u were settled later), %u left something\n",
+	       victim_names[who], killed, calls, runs - killed, settled, failed);
 	if (killed == 0) {
 		printf("  FAILED: %s was never killed\n", victim_names[who]);
 		failed++;
@@ -352,7 +360,7 @@ static bool take_words(char **words)
 int main(int argc, char **argv)
 {
 	const struct sigaction alarmed = {.sa_handler = on_alarm};
-	if (argc < 8 || atoi(argv[6]) < 1 || !take_words(argv + 8))
+	if (argc < 9 || atoi(argv[7]) < 1 || !take_words(argv + 9))
 		return 2;
 	cofferdam = argv[1];
 	host = argv[2];
@@ -364,7 +372,8 @@ int main(int argc, char **argv)
 	const char *slash = strrchr(policy, '/');
 	snprintf(sockets, sizeof(sockets), "%.*s/sockets", slash != NULL ? (int)(slash - policy) : 1,
 		 slash != NULL ? policy : ".");
-	struct left left = {.terminal = terminal, .name = argv[4], .runtime = argv[5], .sockets = sockets};
+	struct left left = {
+	    .terminal = terminal, .name = argv[4], .runtime = argv[5], .sockets = sockets, .logs = argv[6]};
 
 	static struct run whole;
 	whole = (struct run){.target = WHO_COUNT};
@@ -385,7 +394,11 @@ int main(int argc, char **argv)
 			printf("  FAILED: no %s was seen\n", victim_names[who]);
 			failed++;
 		}
-		failed += kill_each(who, whole.calls[who], (unsigned)atoi(argv[6]), (unsigned)atoi(argv[7]), &left);
+		if (who == HOST_LOG && family_processes(&whole.family, who) < 2) {
+			printf("  FAILED: the host's auditor was seen to make no process\n");
+			failed++;
+		}
+		failed += kill_each(who, whole.calls[who], (unsigned)atoi(argv[7]), (unsigned)atoi(argv[8]), &left);
 	}
 	return failed == 0 ? 0 : 1;
 }

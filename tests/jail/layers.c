@@ -233,7 +233,7 @@ static void try_case(const struct layer_case *one)
 			continue;
 		int free = place_attempt(attempt, &one->step, false), held = place_attempt(attempt, &one->step, true);
 		if (held == PLACE_NO_LAYER) {
-			printf("%-20s not to be had here: skipped\n", one->layer);
+			printf("  skipped: the layer %s alone: not to be had here\n", one->layer);
 			return;
 		}
 		if (free != 0 || held <= 0)
@@ -265,7 +265,7 @@ int main(int argc, char **argv)
 {
 	(void)argc;
 	if (geteuid() != 0) {
-		puts("skipped: single layers need root");
+		puts("  skipped: single layers: need root");
 		return 0;
 	}
 	layers_open_program(argv[0]);

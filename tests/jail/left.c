@@ -1,5 +1,5 @@
 /* Looks for what a VM left behind: control group, socket and lock files, mounts, network interfaces of this process's
- * namespace, a raw terminal.
+ * namespace, a raw terminal, and beside the logs what is no log, nor what the host's log needs.
  * Processes are the caller's to wait for. Changes nothing but the terminal. */
 #include "tests/jail/left.h"
 
@@ -9,7 +9,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
+
+/* RUN.new, which becomes the mark of a run. Who was to name it so is dead, and a session of the host's log takes it
+   away when it is a minute old. */
+enum { NEXT_MARK_S = 2 * 60 };
 
 static void slurp(const char *path, char text[static LEFT_TEXT])
 {
@@ -87,6 +93,63 @@ static void find_cgroups(const struct left *left, char *what, size_t size)
 	}
 }
 
+static bool ends_with(const char *name, const char *end)
+{
+	size_t size = strlen(name), wanted = strlen(end);
+	return size >= wanted && strcmp(name + size - wanted, end) == 0;
+}
+
+static void find_marks(const struct left *left, char *what, size_t size)
+{
+	char path[4096 + 16];
+	struct stat status;
+	snprintf(path, sizeof(path), "%s/running", left->logs);
+	DIR *folder = opendir(path);
+	if (folder == NULL)
+		note(what, size, "no folder", path);
+	for (const struct dirent *entry; folder != NULL && (entry = readdir(folder)) != NULL;) {
+		bool recent = ends_with(entry->d_name, ".new") &&
+			      fstatat(dirfd(folder), entry->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+			      status.st_mtime + NEXT_MARK_S > time(NULL);
+		if (entry->d_name[0] != '.' && !recent)
+			note(what, size, "mark", entry->d_name);
+	}
+	if (folder != NULL)
+		closedir(folder);
+}
+
+static bool stays(const char *name)
+{
+	static const char *const kept[] = {".", "..", "host.key", "host.lock", "running", "policies"};
+	for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
+		if (strcmp(name, kept[i]) == 0)
+			return true;
+	return ends_with(name, ".jsonl") || ends_with(name, ".console");
+}
+
+static void find_beside_logs(const struct left *left, char *what, size_t size)
+{
+	bool host_log = false;
+	DIR *folder = opendir(left->logs);
+	for (const struct dirent *entry; folder != NULL && (entry = readdir(folder)) != NULL;) {
+		host_log |= strcmp(entry->d_name, "host.jsonl") == 0;
+		if (!stays(entry->d_name))
+			note(what, size, "beside the logs", entry->d_name);
+	}
+	if (!host_log)
+		note(what, size, "no host's log in", left->logs);
+	if (folder != NULL)
+		closedir(folder);
+	find_marks(left, what, size);
+}
+
+bool left_to_settle(const struct left *left)
+{
+	char what[1024] = "";
+	find_beside_logs(left, what, sizeof(what));
+	return what[0] != 0;
+}
+
 bool left_nothing(const struct left *left, char *what, size_t size)
 {
 	static char now[LEFT_TEXT];
@@ -94,6 +157,7 @@ bool left_nothing(const struct left *left, char *what, size_t size)
 	find_files(left->runtime, what, size);
 	find_files(left->sockets, what, size);
 	find_cgroups(left, what, size);
+	find_beside_logs(left, what, size);
 	slurp("/proc/self/mountinfo", now);
 	if (strcmp(now, left->mounts) != 0)
 		note(what, size, "mounts", "changed");

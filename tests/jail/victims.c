@@ -1,7 +1,8 @@
 /* Names the processes of a VM by who made them, in which order, and by the programs that they become.
  *
  * What the launcher's children are is seen in a run without a kill, since one of them is known only by what it does not
- * become: the process that writes the host's log. Until a kill every run makes the same ones in the same order.
+ * become: the host's auditor. It makes a process for each thing that it writes, which is killed like itself. Until a
+ * kill every run makes the same ones in the same order.
  */
 #include "tests/jail/victims.h"
 
@@ -85,9 +86,19 @@ void family_name_child(struct family *family, const struct task *parent, struct 
 		child->who = learned && child->order < TASKS_MAX ? known[child->order] : OTHER;
 	} else if (parent->who == STAGER) {
 		child->who = next_staged(family);
+	} else if (parent->who == HOST_LOG) {
+		child->who = HOST_LOG; /* writes one thing */
 	} else if (parent->launched && parent->who == OTHER && !learned && stager_at == UINT_MAX) {
 		stager_at = parent->order;
 	}
+}
+
+unsigned family_processes(const struct family *family, enum who who)
+{
+	unsigned processes = 0;
+	for (size_t i = 0; i < family->count; i++)
+		processes += family->tasks[i].who == who && family->tasks[i].process == family->tasks[i].tid;
+	return processes;
 }
 
 void family_name_program(struct task *task)
@@ -107,8 +118,8 @@ void family_name_program(struct task *task)
 		close(file);
 }
 
-/* Those before the stager read the host file and the policy; one after it that becomes no program writes the host's
-   log. */
+/* Those before the stager read the host file and the policy; one after it that becomes no program is the host's
+   auditor. */
 bool family_learn(const struct family *family)
 {
 	for (size_t i = 0; i < TASKS_MAX; i++)

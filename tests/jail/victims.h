@@ -15,7 +15,7 @@ enum who {
 	PASST,
 	UIDMAP,
 	GIDMAP,
-	HOST_LOG,
+	HOST_LOG, /* the host's auditor, and each process that it makes to write */
 	STAGER,
 	AUDITOR, /* from here on in the order in which the stager makes them */
 	SUPERVISOR,
@@ -59,6 +59,8 @@ struct task *family_find(struct family *family, pid_t tid);
 struct task *family_add(struct family *family, pid_t tid);
 /* By whom it was made, and as which of that one's. */
 void family_name_child(struct family *family, const struct task *parent, struct task *child);
+/* How many it has been. */
+unsigned family_processes(const struct family *family, enum who who);
 /* It has become another program. */
 void family_name_program(struct task *task);
 /* At the end of a run without a kill: what each of the launcher's children was, so that the next runs know it at its

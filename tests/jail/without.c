@@ -63,6 +63,7 @@ static const struct answer {
     {"true-not-dumpable", SCMP_SYS(prctl), EQUAL, 0, PR_SET_DUMPABLE, LIE},
     {"true-no-new-privs", SCMP_SYS(prctl), EQUAL, 0, PR_SET_NO_NEW_PRIVS, LIE},
     {"true-bounding-set", SCMP_SYS(prctl), EQUAL, 0, PR_CAPBSET_DROP, LIE},
+    {"true-securebits", SCMP_SYS(prctl), EQUAL, 0, PR_SET_SECUREBITS, LIE},
     {"true-capset", SCMP_SYS(capset), EVERY, 0, 0, LIE},
     {"true-groups", SCMP_SYS(setgroups), EVERY, 0, 0, LIE},
     {"true-uid", SCMP_SYS(setresuid), EVERY, 0, 0, LIE},

@@ -27,7 +27,7 @@ all=('cmdline: list end=button' ${networks:+"$networks"} 'balloon: {minimum: 32M
 step=${STEP:-13}
 [ "${ROUNDS:-some}" = full ] && step=1
 policy killed "${all[@]}" 'console: {input: stdin}' 'audit: {on_failure: halt}' >/dev/null
-if output=$(timeout -k 5 3000 "$B/killer" "$cofferdam" "$place/host.yaml" "$place/killed.yaml" killed "$place/run" $step 3 "${lacks[@]}" 2>&1); then
+if output=$(timeout -k 5 3000 "$B/killer" "$cofferdam" "$place/host.yaml" "$place/killed.yaml" killed "$place/run" "$place/log" $step 3 "${lacks[@]}" 2>&1); then
 	echo "$output"
 	pass "nothing is left"
 else
@@ -35,7 +35,7 @@ else
 fi
 # The same for `run --detach`: who started it, and the launcher that goes on.
 policy killed "${all[@]}" >/dev/null
-if output=$(timeout -k 5 1500 "$B/killer" "$cofferdam" "$place/host.yaml" "$place/killed.yaml" killed "$place/run" $step 3 detach "${lacks[@]}" 2>&1); then
+if output=$(timeout -k 5 1500 "$B/killer" "$cofferdam" "$place/host.yaml" "$place/killed.yaml" killed "$place/run" "$place/log" $step 3 detach "${lacks[@]}" 2>&1); then
 	echo "$output"
 	pass "nothing is left of one that is detached"
 else
@@ -54,7 +54,7 @@ if unshare -m true 2>/dev/null; then
 		'console: {input: stdin}' ${jail:+"$jail"} >/dev/null
 	mv "$place/killed.yaml" "$place/user/"
 	if output=$(timeout -k 5 1500 "$top/tests/system/as-user" --range --still-root "$B/killer" "$cofferdam" "$place/user/host.yaml" \
-		"$place/user/killed.yaml" killed "$place/run-user" $((step == 1 ? 1 : 3 * step)) 3 user=$user no-tap no-passt 2>&1); then
+		"$place/user/killed.yaml" killed "$place/run-user" "$place/log-user" $((step == 1 ? 1 : 3 * step)) 3 user=$user no-tap no-passt 2>&1); then
 		echo "$output"
 		pass "nothing is left of one that a user started"
 	else

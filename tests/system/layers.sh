@@ -79,6 +79,7 @@ done <<-END
 	not-dumpable \(dumpable\)
 	no-new-privs \(landlock\)
 	bounding-set \(capabilities\)
+	securebits \(capabilities\)
 	uid \(ids\)
 	gid \(ids\)
 	limits \(rlimits\)

@@ -39,6 +39,16 @@ missing=$(grep -oE '`[a-z]+[a-z/_-]*\.(md|yaml|py|1|sh|c)`' README.md | tr -d '`
 	[ -e "$name" ] || [ -e "docs/$name" ] || [ -e "examples/$name" ] || echo "$name"
 done)
 [ -z "$missing" ] && pass "each file that README names is there" || fail "README names what is not there" "$missing"
+# SECURITY.md names a test for each claim. (Words in capitals stand for another: fuzz/corpus/TARGET.)
+named=$(grep -ohE '\b(tests|fuzz)/[[:alnum:]_./-]*[[:alnum:]]' README.md SECURITY.md docs/*.md | sed 's,/[^/]*[[:upper:]]\{2\}.*,,' | sort -u)
+missing=$(for name in $named; do [ -e "$name" ] || echo "$name"; done)
+if [ "$(wc -w <<<"$named")" -lt 90 ]; then
+	fail "fewer tests than there are were found in the texts" "$named"
+elif [ -n "$missing" ]; then
+	fail "the texts name tests that are not there" "$missing"
+else
+	pass "each test that the texts name is there"
+fi
 
 echo "- docs/verify.py"
 [ "$(wc -l <docs/verify.py)" -le 150 ] && pass "150 lines, as docs/compliance.md says" || fail "docs/verify.py has $(wc -l <docs/verify.py) lines"

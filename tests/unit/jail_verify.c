@@ -41,6 +41,8 @@ enum piece {
 	ROLE_GID,
 	REAL_UID,
 	BOUNDING_SET,
+	SECURE_BITS_SET,
+	SECURE_BITS_LOCKED,
 	INHERITABLE,
 };
 
@@ -64,6 +66,8 @@ static const struct {
     {ROLE_GID, LAYER_IDS},
     {REAL_UID, LAYER_IDS},
     {BOUNDING_SET, LAYER_CAPABILITIES},
+    {SECURE_BITS_SET, LAYER_CAPABILITIES},
+    {SECURE_BITS_LOCKED, LAYER_CAPABILITIES},
     {INHERITABLE, LAYER_CAPABILITIES},
 };
 
@@ -122,12 +126,25 @@ static void make_root(enum piece left_out)
 	must(mount(NULL, "/", NULL, MS_REMOUNT | root_flags(left_out), NULL) == 0);
 }
 
+static unsigned long secure_bits(enum piece left_out)
+{
+	switch (left_out) {
+	case SECURE_BITS_SET:
+		return 0;
+	case SECURE_BITS_LOCKED:
+		return SECURE_BITS & ~SECURE_ALL_LOCKS;
+	default:
+		return SECURE_BITS;
+	}
+}
+
 static void drop(enum piece left_out)
 {
 	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct sets[2] = {{0}, {0}};
 	const gid_t one = 7;
 	must(setgroups(left_out == GROUPS ? 1 : 0, &one) == 0);
+	must(prctl(PR_SET_SECUREBITS, secure_bits(left_out)) == 0);
 	if (left_out == INHERITABLE) {
 		must(syscall(SYS_capget, &header, sets) == 0);
 		sets[0].inheritable = 1 << CAP_CHOWN;
