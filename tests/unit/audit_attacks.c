@@ -58,7 +58,7 @@ static void go_on(size_t left, size_t keys)
 	fake_writer_sign(&writer, 0);
 }
 
-/* Closes it where its second epoch ended, by a writer that went on otherwise. */
+/* Closes it where its second epoch ended, otherwise than it was. */
 static void close_otherwise(struct fake_writer *writer)
 {
 	cut(TURN_2);
@@ -202,7 +202,6 @@ static void go_back_an_epoch(void)
 {
 	go_on(TURN_1, 3);
 }
-/* That run is in the same epoch, and its key is as good as this one's. */
 static void sign_with_another_run_s_key(void)
 {
 	struct fake_writer writer = after[TURN_2];
@@ -423,8 +422,7 @@ START_TEST(an_attack_gets_the_verdict_that_the_evidence_carries)
 }
 END_TEST
 
-/* A thief of the first epoch's key can make all that follows anew, and be as good to the host's log while the run
- * lasts. */
+/* A thief of the first epoch's key can make all that follows anew, and deceive the host's log while the run lasts. */
 START_TEST(a_fork_from_a_stolen_key_is_shown_by_an_anchor_alone)
 {
 	forget_the_host();
