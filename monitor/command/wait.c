@@ -106,6 +106,18 @@ static void handle_locked(struct wait *wait, const struct message *message)
 	log_process_started(wait->vm, message);
 }
 
+/* Whoever says so may have been taken over: an end that there is not is a failure, and who fails says why. */
+static void handle_ended(struct wait *wait, const struct message *message)
+{
+	bool is_known = message->code > OUTCOME_NONE && message->code <= OUTCOME_STOPPED;
+	wait->end->outcome = is_known ? message->code : OUTCOME_FAILURE;
+	wait->end->exit_register = message->value[0];
+	if (wait->end->outcome == OUTCOME_FAILURE)
+		because(wait->end->reason, 0,
+			"its processes say that it ended, and not how; treat this as an attack: keep the log");
+	force_within(wait, FORCE_AFTER_MS);
+}
+
 static void tell_log(struct wait *wait)
 {
 	wait->tell_at = ending_tell_log(wait->vm, wait->end, false) ? NEVER : monotonic_ms() + QUOTA_EVERY_MS;
@@ -152,9 +164,7 @@ static void handle(struct wait *wait, const struct message *message)
 		force_within(wait, FORCE_AFTER_MS);
 		break;
 	case MESSAGE_ENDED:
-		wait->end->outcome = message->code;
-		wait->end->exit_register = message->value[0];
-		force_within(wait, FORCE_AFTER_MS);
+		handle_ended(wait, message);
 		break;
 	default:
 		break;

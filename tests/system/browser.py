@@ -4,12 +4,14 @@ import base64
 import ctypes
 import json
 import os
+import re
 import select
 import signal
 import struct
 import subprocess
 import tempfile
 import time
+import unicodedata
 import zlib
 
 PATIENCE = 60
@@ -115,6 +117,46 @@ class Browser:
         os.close(self.commands)
         os.close(self.answers)
         self.profile.cleanup()
+
+
+def printed_text(pdf):
+    """The text of the pages that Chromium printed, squeezed: what who searches or copies it gets. What is drawn has glyphs in
+    hexadecimal, and each font a table of which characters they are (ISO 32000, 9.10.3)."""
+    objects = dict(re.findall(rb"^(\d+) 0 obj\n(.*?)\nendobj$", pdf, re.S | re.M))
+
+    def stream(body):
+        head, _, data = body.partition(b"stream\n")
+        data = data.rpartition(b"\nendstream")[0]
+        return zlib.decompress(data) if b"/FlateDecode" in head else data
+
+    def characters(font):
+        """Of each glyph, and how many digits one has."""
+        known, hexadecimal = {}, rb"<([0-9A-Fa-f]+)>"
+        table = stream(objects[re.search(rb"/ToUnicode (\d+) 0 R", font)[1]])
+        for part in re.findall(rb"beginbfchar(.*?)endbfchar", table, re.S):
+            for glyph, text in re.findall(rb" ".join([hexadecimal] * 2), part):
+                known[int(glyph, 16)] = bytes.fromhex(text.decode()).decode("utf-16-be", "replace")
+        for part in re.findall(rb"beginbfrange(.*?)endbfrange", table, re.S):
+            for first, last, text in re.findall(rb" ".join([hexadecimal] * 3), part):
+                for glyph in range(int(first, 16), int(last, 16) + 1):
+                    known[glyph] = chr(int(text, 16) + glyph - int(first, 16))
+        return known, 4 if b"/Type0" in font else 2
+
+    fonts = {name: characters(objects[font]) for name, font in re.findall(rb"/(F\d+) (\d+) 0 R", pdf)}
+    text = []
+    for body in objects.values():
+        known = None
+        for name, glyphs in re.findall(rb"/(F\d+) [-.\d]+ Tf|(?<!ActualText )<([0-9A-Fa-f]+)>", stream(body)):
+            if name:
+                known, digits = fonts[name]
+            elif known is not None:
+                text += [known.get(int(glyphs[at:at + digits], 16), "\ufffd") for at in range(0, len(glyphs), digits)]
+    return squeezed("".join(text))
+
+
+def squeezed(text):
+    """Without white space, and each character as another that is read as the same."""
+    return "".join(unicodedata.normalize("NFKC", text).split())
 
 
 def pixels(png):

@@ -1,8 +1,8 @@
 #!/bin/bash
-# The log when everything is killed at once, the auditor included, at random moments; when the auditor alone is; on a
-# disk that is full or becomes so, in each of the policy's modes; with its folder removed; in segments; of a VM that does
-# not start. What was acknowledged is in the log, signed; what a log is called is what its bytes can carry; the host's log
-# says how the run ended.
+# The log when everything is killed at once, both auditors included, at random moments while a VM starts, runs and stops;
+# when an auditor alone is; on a disk that is full or becomes so, in each of the policy's modes; with its folder removed; in
+# segments; of a VM that does not start. What was acknowledged is in the log, signed; what a log is called is what its bytes
+# can carry; the host's log says how the run ended.
 . "$(dirname "$0")/lib.sh"
 if ! [ -w /dev/kvm ]; then
 	skip "no usable /dev/kvm"
@@ -10,9 +10,11 @@ if ! [ -w /dev/kvm ]; then
 	exit
 fi
 key=$(cf audit keygen)
-verdict() { cf audit verify --pubkey "$key" --host-log "$place/log/host.jsonl" "$1" | sed 's/^[^:]*: \([a-z-]*\):.*/\1/'; }
+judged() { cf audit verify --pubkey "$key" --host-log "$place/log/host.jsonl" "$1"; }
+verdict() { judged "$1" | sed 's/^[^:]*: \([a-z-]*\):.*/\1/'; }
 cf_small() { timeout -k 5 60 "$cofferdam" --host "$place/small.yaml" "$@"; }
 gone() { local p; for p in "$@"; do [ -d "/proc/$p" ] && ! grep -q '^State:.*Z' "/proc/$p/status" && return 1; done; return 0; }
+is_running() { grep -q '"vm_running"' "$place"/log/all-*.jsonl; }
 signed_twice() { [ "$(cat "$place"/log/all-*.jsonl 2>/dev/null | grep -c '"event_code":"checkpoint"')" -ge 2 ]; }
 # What was born after the list of those to kill was made ends by itself, and only then is the run over.
 # A mark that was being made stays as RUN.new for a minute.
@@ -25,6 +27,7 @@ rounds=25
 policy all 'cmdline: list end=button' >/dev/null
 declare -A verdicts=()
 asked=0
+witnessed=0 # rounds in which who writes the host's log was killed with the rest
 mkdir "$place/log-killed"
 # signed_to FILE...: what is said of a log of these files that is signed to its end, and not closed.
 signed_to() {
@@ -46,33 +49,44 @@ for round in $(seq "$rounds"); do
 	"$cofferdam" --host "$place/host.yaml" run "$place/all.yaml" >"$place/all.out" 2>&1 </dev/null &
 	launcher=$!
 	answered=0 # requests: what was answered is signed
-	if [ $((round % 5)) = 0 ]; then # later than its first words: all of these are signed by then
-		wait_for 10 signed_twice
-	elif [ $((round % 5)) = 1 ]; then
-		wait_for 10 grep -q '"vm_running"' "$place"/log/all-*.jsonl
+	stopper=
+	case $((round % 6)) in
+	0) wait_for 10 signed_twice ;; # later than its first words: all of these are signed by then
+	1)
+		wait_for 10 is_running
 		for request in pause resume; do
 			cf $request all >/dev/null 2>&1 && answered=$((answered + 1))
 		done
 		asked=$((asked + answered))
-	else
+		;;
+	2 | 3) # while it runs, and while it stops
+		wait_for 10 is_running
+		[ $((round % 6)) = 2 ] || { cf stop all >/dev/null 2>&1 & stopper=$!; }
 		random_wait 60
-	fi
-	# shellcheck disable=SC2207
-	pids=($launcher $(children $launcher))
+		;;
+	*) random_wait 60 ;;
+	esac
+	pids=($launcher)
+	while read -r pid called; do
+		pids+=("$pid")
+		[ "$called" != host-auditor ] || witnessed=$((witnessed + 1))
+	done < <(ps -o pid=,comm= --ppid $launcher)
 	kill -9 "${pids[@]}" 2>/dev/null
-	wait $launcher 2>/dev/null
+	wait $launcher $stopper 2>/dev/null
 	wait_for 10 gone "${pids[@]}" || fail "round $round: not all are gone"
 	ran=$(grep -c 'power button' "$place/all.out")
 	wait_for 20 settled || { fail "round $round: the host's log does not take the run's end" "$(ls "$place/log/running")"; break; }
 	for log in "$place"/log/all-*.jsonl; do
 		[ -e "$log" ] || continue
-		found=$(verdict "$log")
+		said=$(judged "$log")
+		found=$(sed 's/^[^:]*: \([a-z-]*\):.*/\1/' <<<"$said")
 		verdicts[$found]=$((${verdicts[$found]:-0} + 1))
 		other=$("$top/docs/verify.py" --pubkey "$key" --host-log "$place/log/host.jsonl" "$log" | sed 's/.*: //')
 		case $found in
 		unsealed | unsigned-tail | torn | sealed | empty) ;;
 		*) fail "round $round: $found" "$(cat "$log")" ;;
 		esac
+		[ "$found" != unsealed ] || grep -q ": $(signed_to "$log")" <<<"$said" || fail "round $round: it is signed to its end, and that is not said" "$said; $(signed_to "$log")"
 		[ "$found" = "$other" ] || fail "round $round: $found, but $other by docs/verify.py"
 		signed=$(cf audit verify --json "$log" | sed 's/.*"signed_to":\([0-9]*\).*/\1/')
 		if [ "$ran" -ge 1 ] && ! grep -q '"event_code":"vm_starting"' <(head -n "$signed" "$log"); then
@@ -93,6 +107,7 @@ tally=$(for found in "${!verdicts[@]}"; do printf '%s %s, ' "$found" "${verdicts
 [ "${verdicts[unsealed]:-0}" -ge 1 ] && pass "unsealed logs were among them" || fail "no log was unsealed: nothing was killed in time" "$tally"
 echo "  $rounds rounds: ${tally%, }"
 [ "$asked" -ge $((rounds / 5)) ] && pass "and requests that were answered" || fail "only $asked requests were answered in $rounds rounds"
+[ "$witnessed" -ge $((rounds / 4)) ] && pass "who writes the host's log was among the killed" || fail "who writes the host's log was killed in $witnessed of $rounds rounds"
 host_log_is_whole
 wait_for 10 cf ps >/dev/null
 expect_clean "nothing is left" all
@@ -272,6 +287,13 @@ for memory in 64 64 80; do
 done
 [[ "$hashes" =~ ^\ ([0-9a-f]{64})\|([0-9a-f]{64})\ ([0-9a-f]{64})\|([0-9a-f]{64})\ ([0-9a-f]{64})\|$ ]] && [ "${BASH_REMATCH[1]}${BASH_REMATCH[1]}${BASH_REMATCH[3]}" = "${BASH_REMATCH[2]}${BASH_REMATCH[3]}${BASH_REMATCH[4]}" ] &&
 	[ "${BASH_REMATCH[4]}" != "${BASH_REMATCH[5]}" ] && pass "a run's log has the hash of the policy before" || fail "hashes of policies: $hashes"
+
+echo "- an anchor of the host's log"
+cf audit anchor "$host" >"$place/host.anchor" || fail "no anchor" "$(cat "$place/host.anchor")"
+expect_status "it is in the host's log" 11 'unsealed' cf audit verify --pubkey "$key" --anchor "$place/host.anchor" "$host"
+expect_status "by docs/verify.py, too" 11 'unsealed' "$top/docs/verify.py" --pubkey "$key" --anchor "$place/host.anchor" "$host"
+expect_status "an older copy is found" 32 'rolled-back' cf audit verify --pubkey "$key" --anchor "$place/host.anchor" "$place/copy/host.jsonl"
+expect_status "by docs/verify.py, too" 32 'rolled-back' "$top/docs/verify.py" --pubkey "$key" --anchor "$place/host.anchor" "$place/copy/host.jsonl"
 
 echo "- a VM that does not start"
 mkdir "$place/programs" && cp "$B"/cofferdam-* "$place/programs/" && rm "$place/programs/cofferdam-device"

@@ -1,17 +1,18 @@
 #!/usr/bin/env python3
 """The report as a reviewer sees it: made by the real program from the log of a real VM and from one that is hostile in
 each of its strings, then rendered by headless Chromium. The page asks for nothing, runs nothing, says nothing on the
-console, shows what the logs say, and is not blank. Needs B (build folder); the real VM needs a usable /dev/kvm. KEEP: a
-folder for the pictures."""
+console, shows what the logs say, on paper as well, and is not blank. Needs B (build folder); the real VM needs a usable
+/dev/kvm. KEEP: a folder for the pictures."""
 import contextlib
 import glob
+import json
 import os
 import re
 import subprocess
 import sys
 import tempfile
 
-from browser import Browser, pixels
+from browser import Browser, pixels, printed_text, squeezed
 from chained import chained, write_log
 from events import are_events
 
@@ -68,7 +69,11 @@ def look(browser, name, path):
     check(f"{name}: nobody is called compliant", re.findall(r"[^.;]*\bcompliant\b", text) == [" no program is compliant"], text[-1500:])
     check(f"{name}: no script, image, link or form", browser.evaluate("document.querySelectorAll('script,img,a,link,form,iframe').length") == 0)
     check(f"{name}: the picture is not blank", not_blank(picture))
-    check(f"{name}: it prints", printed.startswith(b"%PDF") and printed.count(b"/Type /Page") >= 1)
+    on_paper = printed_text(printed)
+    parts = json.loads(browser.evaluate("JSON.stringify([...document.querySelectorAll('h1, h2, th, td')].map(part => part.innerText))"))
+    check(f"{name}: a title and tables", sum(map(bool, parts)) > 20, parts)
+    check(f"{name}: all of them are on the printed pages", all(squeezed(part) in on_paper for part in parts),
+          [part for part in parts if squeezed(part) not in on_paper][:10])
     if "KEEP" in os.environ:
         with open(os.path.join(os.environ["KEEP"], f"{name}.png"), "wb") as file:
             file.write(picture)

@@ -1,11 +1,12 @@
 /* Promises of the log's signatures: an attack table. Each row is a way to tamper with a log, and the strongest verdict
- * that each body of evidence can carry: the log alone, its first key, an anchor kept elsewhere, and the host's log once
- * the run has ended. `cofferdam audit verify` and docs/verify.py, which share no line, both have to say it. Who has the
- * present key leaves a log that is whole for who has no more than the log and its first key: rows say so.
+ * that each body of evidence can carry: the log alone, its first key, an anchor kept elsewhere, the host's log once the
+ * run has ended, and both of these. `cofferdam audit verify` and docs/verify.py, which share no line, both have to say
+ * it. Who has the present key leaves a log that is whole for who has no more than the log and its first key.
  */
 #include "monitor/command/audit_evidence.h"
 #include "monitor/command/command.h"
 #include "monitor/command/host_log.h"
+#include "monitor/command/segment.h"
 #include "tests/unit/fake_log_file.h"
 #include "tests/unit/run_suite.h"
 
@@ -19,8 +20,9 @@
  *     11  12 closed  13 checkpoint
  */
 enum { RECORDS = 13, TURN_1 = 5, TURN_2 = 10 };
-static struct fake_writer after[RECORDS + 1]; /* the writer as it was after so many records, keys included */
-static struct fake_log other;                 /* the same of another run */
+/* Its writer as it was after so many records, keys included, and that of another run's log. */
+static struct fake_writer after[RECORDS + 1], others[RECORDS + 1];
+static struct fake_log other;
 
 static void make(struct fake_log *log, uint8_t run, uint8_t seed, struct fake_writer states[])
 {
@@ -54,6 +56,14 @@ static void go_on(size_t left, size_t keys)
 	fake_writer_add(&writer, AUDIT_VM_STOPPED);
 	fake_writer_add(&writer, AUDIT_LOG_CLOSED);
 	fake_writer_sign(&writer, 0);
+}
+
+/* Closes it where its second epoch ended, otherwise than it was. */
+static void close_otherwise(struct fake_writer *writer)
+{
+	cut(TURN_2);
+	fake_writer_add(writer, AUDIT_LOG_CLOSED);
+	fake_writer_sign(writer, 0);
 }
 
 /* Makes the chain right again from `index` on, as whoever may write the file can, and no signature. */
@@ -153,7 +163,7 @@ static void replace_by_another_run_s(void)
 {
 	take_other(0);
 }
-static void splice(void)
+static void take_another_run_s_tail(void)
 {
 	take_other(7);
 }
@@ -195,11 +205,8 @@ static void go_back_an_epoch(void)
 static void sign_with_another_run_s_key(void)
 {
 	struct fake_writer writer = after[TURN_2];
-	uint8_t seed[NOTE_SEED_SIZE] = {77};
-	cut(TURN_2);
-	note_key_make(&writer.signer.key, seed);
-	fake_writer_add(&writer, AUDIT_LOG_CLOSED);
-	fake_writer_sign(&writer, 0);
+	writer.signer.key = others[TURN_2].signer.key;
+	close_otherwise(&writer);
 }
 /* The whole log made anew, under the same run's id, with a key of the forger's. */
 static void forge_it_all(void)
@@ -219,18 +226,14 @@ static void rewrite_a_past_epoch_with_the_present_key(void)
 static void a_name_that_is_no_utf8(void)
 {
 	struct fake_writer writer = after[TURN_2];
-	cut(TURN_2);
 	memcpy(writer.context.vm.bytes, "\xff\xc0", 2);
-	fake_writer_add(&writer, AUDIT_LOG_CLOSED);
-	fake_writer_sign(&writer, 0);
+	close_otherwise(&writer);
 }
 static void a_clock_that_was_set_back(void)
 {
 	struct fake_writer writer = after[TURN_2];
-	cut(TURN_2);
 	writer.time_ms = 1000;
-	fake_writer_add(&writer, AUDIT_LOG_CLOSED);
-	fake_writer_sign(&writer, 0);
+	close_otherwise(&writer);
 }
 /* The one byte of a signature that the row changes is one of base64's all the same. */
 static void spoil_the_last_signature(void)
@@ -255,7 +258,7 @@ static void a_huge_line(void)
 	fake_log_insert(&log_, 6, huge, sizeof(huge));
 }
 
-enum { EVIDENCE = 4 };
+enum { LOG_ALONE, WITH_KEY, WITH_ANCHOR, WITH_HOST, WITH_BOTH, EVIDENCE };
 #define ALL(verdict)                                                                                                   \
 	{                                                                                                              \
 		verdict, verdict, verdict, verdict                                                                     \
@@ -268,7 +271,7 @@ static const struct {
 	const char *name;
 	void (*attack)(void);
 	/* The log alone; with its first key; with an anchor of 9 records too; with the host's log and its key. */
-	enum verdict verdicts[EVIDENCE];
+	enum verdict verdicts[WITH_BOTH];
 } rows[] = {
     {"untouched", nothing, {VERDICT_SELF_SIGNED, VERDICT_SEALED, VERDICT_SEALED, VERDICT_SEALED}},
     {"record edited", edit_a_record, ALL(VERDICT_EDITED)},
@@ -290,7 +293,7 @@ static const struct {
     {"another run's log",
      replace_by_another_run_s,
      {VERDICT_SELF_SIGNED, VERDICT_UNKNOWN_KEY, VERDICT_UNKNOWN_KEY, VERDICT_UNKNOWN_KEY}},
-    {"spliced", splice, ALL(VERDICT_SPLICED)},
+    {"spliced", take_another_run_s_tail, ALL(VERDICT_SPLICED)},
     {"added after the seal", add_after_the_seal, ALL(VERDICT_INSERTED)},
     {"edited, chain mended", edit_and_mend, ALL(VERDICT_REWRITTEN)},
     {"deleted, chain mended", delete_and_mend, ALL(VERDICT_REWRITTEN)},
@@ -319,8 +322,8 @@ static const struct {
 static char anchor_path[80], host_folder[40], host_path[64];
 static char key_text[NOTE_KEY_TEXT_SIZE], host_key[NOTE_KEY_TEXT_SIZE];
 
-/* The host's log has the run, under the name of the file that is attacked, from its start to its seal. */
-static void tell_the_host(void)
+/* The host's log has the run, under the attacked file's name, from its start to its seal; of one that runs no seal. */
+static void tell_the_host(bool runs)
 {
 	static struct host host;
 	static struct policy policy;
@@ -332,13 +335,22 @@ static void tell_the_host(void)
 	snprintf(host.folders.audit.text, sizeof(host.folders.audit.text), "%s", host_folder);
 	snprintf(link, sizeof(link), "%s/%s", host_folder, strrchr(path, '/') + 1);
 	ck_assert_int_eq(rename(path, link), 0);
+	AUTO_CLOSE int writer = open(link, O_WRONLY | O_CLOEXEC);
+	ck_assert(!runs || segment_hold(writer));
 	vm = (struct vm){.host = &host, .policy = &policy};
 	memcpy(vm.plan.run_id, after[1].context.run, sizeof(vm.plan.run_id));
 	strcpy(vm.plan.name, "vm");
 	strcpy(vm.log_path, link);
 	ck_assert_msg(host_log_started(&vm, why) == 0, "%s", why);
-	ck_assert_msg(host_log_key(&host, host_key, why) == 0, "%s", why); /* and settles */
+	ck_assert_msg(host_log_key(&host, host_key, why) == 0, "%s", why); /* and settles what is over */
 	ck_assert_int_eq(rename(link, path), 0);
+}
+
+static void forget_the_host(void)
+{
+	char command[80];
+	snprintf(command, sizeof(command), "rm -rf %s", host_folder);
+	ck_assert_int_eq(system(command), 0);
 }
 
 static void setup(void)
@@ -349,7 +361,7 @@ static void setup(void)
 	log_setup();
 	fake_log_free(&log_);
 	make(&log_, 1, 1, after);
-	make(&other, 2, 50, NULL);
+	make(&other, 2, 50, others);
 	note_key_text(key_text, after[1].signer.log, after[1].signer.key.public_key);
 	snprintf(anchor_path, sizeof(anchor_path), "%s.anchor", path);
 	struct fake_log part = log_;
@@ -360,67 +372,67 @@ static void setup(void)
 	ck_assert_uint_eq(fwrite(verify.last_note, 1, verify.last_note_size, file), verify.last_note_size);
 	fclose(file);
 	write_log(&log_);
-	tell_the_host();
+	tell_the_host(false);
 }
 
 static void teardown(void)
 {
-	char command[80];
 	fake_log_free(&other);
 	unlink(anchor_path);
-	snprintf(command, sizeof(command), "rm -rf %s", host_folder);
-	ck_assert_int_eq(system(command), 0);
+	forget_the_host();
 	log_teardown();
 }
 
-START_TEST(an_attack_gets_the_verdict_that_the_evidence_carries)
+/* By both verifiers, of the file as it is. */
+static void expect_with(unsigned evidence, enum verdict wanted, const char *name)
 {
 	char why[WHY_SIZE];
+	struct verify verify;
+	struct verify_result result;
+	const struct audit_evidence all[EVIDENCE] = {
+	    [WITH_KEY] = {.public_key = key_text},
+	    [WITH_ANCHOR] = {.public_key = key_text, .anchor = anchor_path},
+	    [WITH_HOST] = {.public_key = host_key, .host_log = host_path},
+	    [WITH_BOTH] = {.public_key = host_key, .host_log = host_path, .anchor = anchor_path}};
+	const char *const options[EVIDENCE][7] = {
+	    [WITH_KEY] = {"--pubkey", key_text},
+	    [WITH_ANCHOR] = {"--pubkey", key_text, "--anchor", anchor_path},
+	    [WITH_HOST] = {"--pubkey", host_key, "--host-log", host_path},
+	    [WITH_BOTH] = {"--pubkey", host_key, "--host-log", host_path, "--anchor", anchor_path}};
+	ck_assert_int_eq(audit_judge(path, &all[evidence], NULL, NULL, &verify, &result, why), 0);
+	ck_assert_msg(result.verdict == wanted, "%s: %s, not %s, with evidence %u", name, verdict_word(result.verdict),
+		      verdict_word(wanted), evidence);
+	int status = script(options[evidence]);
+	ck_assert_msg(status == verdict_status(wanted), "%s: docs/verify.py says %d, not %d (%s), with evidence %u",
+		      name, status, verdict_status(wanted), verdict_word(wanted), evidence);
+}
+
+/* With both the host's log is heard first: where that finds nothing the anchor may. */
+START_TEST(an_attack_gets_the_verdict_that_the_evidence_carries)
+{
+	const enum verdict *verdicts = rows[_i].verdicts;
 	rows[_i].attack();
 	write_log(&log_);
 	if (rows[_i].attack == truncate_in_a_line)
 		write_bytes("{\"metadata\":", 12, true);
-	for (unsigned evidence = 0; evidence < EVIDENCE; evidence++) {
-		struct verify verify;
-		struct verify_result result;
-		const struct audit_evidence all[EVIDENCE] = {{.public_key = NULL},
-							     {.public_key = key_text},
-							     {.public_key = key_text, .anchor = anchor_path},
-							     {.public_key = host_key, .host_log = host_path}},
-					    given = all[evidence];
-		const char *const options[][5] = {{NULL},
-						  {"--pubkey", key_text, NULL},
-						  {"--pubkey", key_text, "--anchor", anchor_path, NULL},
-						  {"--pubkey", host_key, "--host-log", host_path, NULL}};
-		ck_assert_int_eq(audit_judge(path, &given, NULL, NULL, &verify, &result, why), 0);
-		ck_assert_msg(result.verdict == rows[_i].verdicts[evidence], "%s: %s, not %s, with evidence %u",
-			      rows[_i].name, verdict_word(result.verdict), verdict_word(rows[_i].verdicts[evidence]),
-			      evidence);
-		int status = script(options[evidence]);
-		ck_assert_msg(status == verdict_status(result.verdict), "%s: docs/verify.py says %d, not %d (%s)",
-			      rows[_i].name, status, verdict_status(result.verdict), verdict_word(result.verdict));
-	}
+	for (unsigned evidence = LOG_ALONE; evidence < WITH_BOTH; evidence++)
+		expect_with(evidence, verdicts[evidence], rows[_i].name);
+	bool host_finds = verdicts[WITH_HOST] > VERDICT_TORN;
+	expect_with(WITH_BOTH, verdicts[host_finds ? WITH_HOST : WITH_ANCHOR], rows[_i].name);
 }
 END_TEST
 
-/* A thief of the first epoch's key can make all that follows anew; what was anchored shows it. */
+/* A thief of the first epoch's key can make all that follows anew, and deceive the host's log while the run lasts. */
 START_TEST(a_fork_from_a_stolen_key_is_shown_by_an_anchor_alone)
 {
+	forget_the_host();
+	tell_the_host(true);
 	go_on(3, 3);
 	write_log(&log_);
-	const char *const keyed[] = {"--pubkey", key_text, NULL};
-	const char *const anchored[] = {"--pubkey", key_text, "--anchor", anchor_path, NULL};
-	ck_assert_int_eq(script(keyed), verdict_status(VERDICT_SEALED));
-	ck_assert_int_eq(script(anchored), verdict_status(VERDICT_ROLLED_BACK));
-	struct verify verify;
-	struct verify_result result;
-	char why[WHY_SIZE];
-	struct audit_evidence given = {.public_key = key_text};
-	ck_assert_int_eq(audit_judge(path, &given, NULL, NULL, &verify, &result, why), 0);
-	ck_assert_int_eq(result.verdict, VERDICT_SEALED);
-	given.anchor = anchor_path;
-	ck_assert_int_eq(audit_judge(path, &given, NULL, NULL, &verify, &result, why), 0);
-	ck_assert_int_eq(result.verdict, VERDICT_ROLLED_BACK);
+	expect_with(WITH_KEY, VERDICT_SEALED, "fork");
+	expect_with(WITH_ANCHOR, VERDICT_ROLLED_BACK, "fork");
+	expect_with(WITH_HOST, VERDICT_SEALED, "fork");
+	expect_with(WITH_BOTH, VERDICT_ROLLED_BACK, "fork");
 }
 END_TEST
 

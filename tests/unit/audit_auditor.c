@@ -109,6 +109,30 @@ START_TEST(a_key_lives_no_longer_than_an_epoch)
 }
 END_TEST
 
+/* The time of day is the operator's to set; the minutes of a key are not. */
+START_TEST(a_clock_that_is_set_back_makes_no_key_live_longer)
+{
+	struct verify_result result;
+	start(-1);
+	send_event(launcher, AUDIT_LOG_OPENED, 1);
+	ck_assert_int_eq(audit_wait(launcher, 1, SOON_MS, NULL, NULL), 0);
+	shared->set_back = 365 * 24 * 3600;
+	for (uint64_t turn = 0; turn <= 2; turn++) {
+		send_event(launcher, AUDIT_POLICY_LOADED, (uint32_t)turn + 2);
+		ck_assert_int_eq(audit_wait(launcher, (uint32_t)turn + 2, SOON_MS, NULL, NULL), 0);
+		result = read_log();
+		ck_assert_int_eq(result.verdict, VERDICT_UNSEALED);
+		ck_assert_uint_eq(result.signed_to, result.lines);
+		ck_assert_uint_eq(turns, turn);
+		ck_assert_uint_lt(result.signed_ms / 1000 + 300 * 24 * 3600, (uint64_t)time(NULL));
+		shared->later += WRITER_EPOCH_MS / 1000 + 1;
+	}
+	ck_assert_int_eq(end(), 0);
+	ck_assert_int_eq(read_log().verdict, VERDICT_SELF_SIGNED);
+	ck_assert(says(1, "policy_loaded") && says(4, "log_closed"));
+}
+END_TEST
+
 static void wake(int signal)
 {
 	(void)signal;
@@ -392,6 +416,7 @@ int main(void)
 	tcase_add_test(tests, a_batch_costs_one_sync);
 	tcase_add_test(tests, what_nobody_waits_for_is_signed_soon_all_the_same);
 	tcase_add_test(tests, a_key_lives_no_longer_than_an_epoch);
+	tcase_add_test(tests, a_clock_that_is_set_back_makes_no_key_live_longer);
 	tcase_add_test(tests, a_key_turns_while_nothing_happens);
 	tcase_add_test(tests, each_record_has_a_salt_of_its_own);
 	tcase_add_test(tests, no_event_without_a_ticket_waits_for_the_disk);

@@ -51,6 +51,7 @@ int auditor_main(int argc, char **argv);
 static struct {
 	unsigned syncs, locked;
 	time_t later;     /* seconds that its clocks are ahead */
+	time_t set_back;  /* seconds that the time of day is behind that */
 	uint64_t log_max; /* the plan's */
 	int sync_error;   /* what fdatasync answers, 0: it works */
 	int write_error;  /* what write answers, 0: it works */
@@ -86,7 +87,7 @@ static int fake_allocate(int descriptor, int mode, off_t offset, off_t size)
 static int fake_clock(clockid_t clock, struct timespec *now)
 {
 	int result = clock_gettime(clock, now);
-	now->tv_sec += shared->later;
+	now->tv_sec += shared->later - (clock == CLOCK_REALTIME ? shared->set_back : 0);
 	return result;
 }
 
