@@ -50,7 +50,7 @@ class Row:
             "unit": self.unit, "count": len(self.values), "median": median, "p10": self.quantile(0.1),
             "p90": self.quantile(0.9), "most": self.quantile(1), "ratio": ratios.median(),
             "ratio_p10": ratios.quantile(0.1), "ratio_p90": ratios.quantile(0.9),
-            "failures": self.failures, "reason": self.reason,
+            "failures": self.failures, "reason": self.reason, "values": self.values,
         }
 
 
@@ -106,7 +106,9 @@ def facts(build):
 
 
 def as_json(result):
-    return json.dumps(result, indent=2)
+    """The values of a row in one line: there may be hundreds."""
+    text = json.dumps(result, indent=2)
+    return re.sub(r"\[\n[^][{}\"]*\]", lambda numbers: "[" + " ".join(numbers.group()[1:-1].split()) + "]", text)
 
 
 def write_json(path, result):

@@ -7,8 +7,9 @@
  * seen all used buffers and every change of configuration. Who does what in which order is a table, and so is each
  * mistake: the search has to find the loss that it leads to, else it would prove nothing.
  *
- * The device's steps are those of virtqueue_publish, virtqueue_should_interrupt, raise_interrupt and configure; the
- * driver's those of Linux and of guest/builtin/virtio.c; a reset is what link_write and reset() do.
+ * The device's steps are those of virtqueue_publish and virtqueue_should_interrupt, and of interrupt and configure,
+ * which devices_main.c holds to their order; the driver's those of Linux and of guest/builtin/virtio.c; a reset is what
+ * link_write and reset() do.
  */
 #include "tests/unit/run_suite.h"
 
