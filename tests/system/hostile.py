@@ -2,10 +2,10 @@
 """A guest that attacks every device there is (tests/guests/hostile), watched from outside.
 
 The guest says case by case what came of it; here is looked at what it cannot see: after each case, how much memory each
-process has and how much CPU it took; in the end the log, which must have every kind of fault once for each device and no
-flood of them, the terminal's bytes, the image under the overlay, and that nothing is left. Then the attacks that end the VM,
-each with its outcome; and the cases once more, those of one kind of fault at a time: each must have brought about its own kind,
-for the log of that run has no other.
+process has, how much CPU it took and how much the log grew; in the end the log, which must have every kind of fault once for
+each device and no flood of them, the terminal's bytes, the image under the overlay, and that nothing is left. Then the attacks
+that end the VM, each with its outcome; and the cases once more, those of one kind of fault at a time: each must have brought
+about its own kind, for the log of that run has no other.
 
 Meanwhile somebody types without end, observes what comes out of the guest's tap, which lies in a namespace of this test's own,
 listens at the host's vsock ports, and asks how the balloon is. A network needs root and /dev/net/tun: without, that part is skipped.
@@ -26,6 +26,7 @@ B = os.path.join(top, os.environ.get("B", "build"))
 CPU_NS = 5_000_000  # of any process in a brief case; one that spins takes the whole of the case's quiet 6 ms and more
 MEMORY_KIB = 256    # that a process may grow by
 LOG_BYTES = 250_000
+LOG_GROWTH = 64 << 10  # from one case to the next: more records than some rows of cases have to bring, for it is written later
 SUSPECTS = 8        # cases of a boot that are tried again, of those that may have made a process spin
 TRIES = 12          # of each: one in which it does not shows that it was the machine
 INSPECT_EVERY = 250 # cases
@@ -260,6 +261,7 @@ def run_all(place, name, vcpus, words, watch):
     process, output, processes, number, count = place.start(name, vcpus, words, LONG), [], {}, 0, 0
     bad, spun, expected, may, devices, before, cases = [], [], set(), set(), set(), b"brief", Cases()
     observer, frames, mute = network.Observer() if with_network else None, [], []
+    log, sizes = None, []
     for line in lines_of(process, LONG_S):
         output.append(line)
         case = CASE.search(line)
@@ -278,7 +280,8 @@ def run_all(place, name, vcpus, words, watch):
             bad.append(line.decode(errors="replace"))
         if weight == before == b"brief" and watch and max(took)[0] > CPU_NS:  # a heavy one's kicks may still be read
             spun.append((int(case[1]), f"{max(took)}: {line.decode(errors='replace')}"))
-        number, count, before = int(case[1]), count + 1, weight
+        number, count, before, log = int(case[1]), count + 1, weight, log or place.log(name)
+        sizes.append((os.path.getsize(log), number))
         devices.add(device)
         cases.add(device, int(case[3]), case[4].decode(), case[5].decode())
         if fault == "any":
@@ -294,6 +297,9 @@ def run_all(place, name, vcpus, words, watch):
           output[-1:])
     check(f"{name}: every case has its outcome", not bad, "\n".join(bad))
     check(f"{name}: every device was attacked", devices == {*DEVICES, "machine.0"} or CASES, devices ^ {*DEVICES, "machine.0"})
+    grew = [f"case {number}: {size - before} bytes" for (before, _), (size, number) in zip(sizes, sizes[1:])
+            if size - before > LOG_GROWTH]
+    check(f"{name}: no case floods the log", not grew, "\n".join(grew))
     check(f"{name}: the terminal got text", HARMLESS.fullmatch(b"\n".join(output)),
           [line for line in output if not HARMLESS.fullmatch(line)])
     if watch and not SLOW:
