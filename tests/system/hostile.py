@@ -108,7 +108,7 @@ machine: {{vcpus: {vcpus}, memory: 64MiB}}
 disks:
   - {{name: rw, scratch: 1MiB, access: read-write}}
   - {{name: ro, path: ro.img, access: read-only}}
-  - {{name: over, path: base.img, overlay: discard}}
+  - {{name: over, path: base.img, overlay: {"keep" if vcpus == 2 else "discard"}}}
 console: {{input: stdin}}
 entropy: {{limits: {{bandwidth: 64MiB/s}}}}
 balloon: {{minimum: 32MiB}}
@@ -317,6 +317,8 @@ def run_all(place, name, vcpus, words, watch):
         check(f"{name}: of {len(frames)} frames none that may not leave", frames and not wrong, "\n".join(wrong))
         check_denied(place, name)
     check_log(place, name, expected, may)
+    kept = [os.path.getsize(f"{place.path}/{file}") for file in os.listdir(place.path) if file == f"{name}.over.overlay"]
+    check(f"{name}: what is kept of the overlay is bounded", len(kept) == vcpus - 1 and sum(kept) < 2 * len(IMAGE), kept)
     place.expect_clean(name)
     print(f"  {name}: {count} cases, {len(expected)} kinds of fault in the log", flush=True)
 
