@@ -112,7 +112,8 @@ disks:
 console: {{input: stdin}}
 entropy: {{limits: {{bandwidth: 64MiB/s}}}}
 balloon: {{minimum: 32MiB}}
-vsock: {{cid: {CID}, path: sockets/v, guest_may_connect: [5000-5003], limits: {{new_connections: 10000/s}}}}
+vsock: {{cid: {CID}, path: sockets/v, guest_may_connect: [5000-5003], host_may_connect: [1234],
+  limits: {{new_connections: 10000/s}}}}
 {NETWORK if with_network else ""}limits: {{run_time: {run_time}, cpu: 200%, console: 16MiB, memory_overhead: 1GiB}}
 control: {{grace: 500ms}}
 """)
@@ -176,7 +177,8 @@ HARMLESS = re.compile(rb"(?:[\x20-\x7e\n\r\t\a\b]|[\xc2-\xf4][\x80-\xbf]+|\x1b\[
 CID = 3000 + os.getpid()
 NETWORK = """networks:
   - {name: eth0, tap: cfh0, create: {address: 10.7.0.1}, mac: "02:00:00:00:00:07", addresses: [10.7.0.7, "fd00::7"],
-     egress: [{to: 10.7.0.0/24, udp: [7], tcp: [80], icmp: on}], limits: {bandwidth: 10Gbit/s, packets: 1000000/s}}
+     egress: [{to: 10.7.0.0/24, udp: [7], tcp: [80], icmp: on}], ingress: [{from: 10.7.0.0/24, tcp: [22]}],
+     limits: {bandwidth: 10Gbit/s, packets: 1000000/s}}
 """
 FAULTS = {"queue-layout": "queue layout", "available-index": "available index", "descriptor-index": "descriptor index",
           "chain": "descriptor chain too long", "order": "order of descriptors", "indirect-descriptor": "indirect descriptor",
