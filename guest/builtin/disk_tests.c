@@ -175,10 +175,13 @@ void reset_disk(struct virtio *device)
 void fill_disk(struct virtio *device, unsigned blocks)
 {
 	struct block *disk = block_open(device);
+	const char *begin = word_value("begin=");
 	unsigned written = 0;
 	uint8_t status = BLOCK_OK;
 
 	memset(block_data[0], 0x5a, BLOCK_DATA);
+	for (uint64_t i = 0, bytes = begin ? parse_number(&begin) : 0; bytes; i++, bytes >>= 8)
+		block_data[0][i] = (uint8_t)bytes;
 	for (unsigned i = 0; i < blocks; i++) {
 		status = block_request(disk, 0, BLOCK_WRITE, (uint64_t)i * (BLOCK_DATA / SECTOR), BLOCK_DATA);
 		written += status == BLOCK_OK;

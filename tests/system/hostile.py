@@ -2,10 +2,10 @@
 """A guest that attacks every device there is (tests/guests/hostile), watched from outside.
 
 The guest says case by case what came of it; here is looked at what it cannot see: after each case, how much memory each
-process has and how much CPU it took; in the end the log, which must have every kind of fault once for each device and no
-flood of them, the terminal's bytes, the image under the overlay, and that nothing is left. Then the attacks that end the VM,
-each with its outcome; and the cases once more, those of one kind of fault at a time: each must have brought about its own kind,
-for the log of that run has no other.
+process has, how much CPU it took and how much the log grew; in the end the log, which must have every kind of fault once for
+each device and no flood of them, the terminal's bytes, the image under the overlay, and that nothing is left. Then the attacks
+that end the VM, each with its outcome; and the cases once more, those of one kind of fault at a time: each must have brought
+about its own kind, for the log of that run has no other.
 
 Meanwhile somebody types without end, observes what comes out of the guest's tap, which lies in a namespace of this test's own,
 listens at the host's vsock ports, and asks how the balloon is. A network needs root and /dev/net/tun: without, that part is skipped.
@@ -19,13 +19,14 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import network, vsock
 
 from events import are_events
+from hostile_cases import Cases
 
 top = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 B = os.path.join(top, os.environ.get("B", "build"))
-LEAST_CASES = 250
 CPU_NS = 5_000_000  # of any process in a brief case; one that spins takes the whole of the case's quiet 6 ms and more
 MEMORY_KIB = 256    # that a process may grow by
 LOG_BYTES = 250_000
+LOG_GROWTH = 64 << 10  # from one case to the next: more records than some rows of cases have to bring, for it is written later
 SUSPECTS = 8        # cases of a boot that are tried again, of those that may have made a process spin
 TRIES = 12          # of each: one in which it does not shows that it was the machine
 INSPECT_EVERY = 250 # cases
@@ -107,11 +108,12 @@ machine: {{vcpus: {vcpus}, memory: 64MiB}}
 disks:
   - {{name: rw, scratch: 1MiB, access: read-write}}
   - {{name: ro, path: ro.img, access: read-only}}
-  - {{name: over, path: base.img, overlay: discard}}
+  - {{name: over, path: base.img, overlay: {"keep" if vcpus == 2 else "discard"}}}
 console: {{input: stdin}}
 entropy: {{limits: {{bandwidth: 64MiB/s}}}}
 balloon: {{minimum: 32MiB}}
-vsock: {{cid: {CID}, path: sockets/v, guest_may_connect: [5000-5003], limits: {{new_connections: 10000/s}}}}
+vsock: {{cid: {CID}, path: sockets/v, guest_may_connect: [5000-5003], host_may_connect: [1234],
+  limits: {{new_connections: 10000/s}}}}
 {NETWORK if with_network else ""}limits: {{run_time: {run_time}, cpu: 200%, console: 16MiB, memory_overhead: 1GiB}}
 control: {{grace: 500ms}}
 """)
@@ -175,7 +177,8 @@ HARMLESS = re.compile(rb"(?:[\x20-\x7e\n\r\t\a\b]|[\xc2-\xf4][\x80-\xbf]+|\x1b\[
 CID = 3000 + os.getpid()
 NETWORK = """networks:
   - {name: eth0, tap: cfh0, create: {address: 10.7.0.1}, mac: "02:00:00:00:00:07", addresses: [10.7.0.7, "fd00::7"],
-     egress: [{to: 10.7.0.0/24, udp: [7], tcp: [80], icmp: on}], limits: {bandwidth: 10Gbit/s, packets: 1000000/s}}
+     egress: [{to: 10.7.0.0/24, udp: [7], tcp: [80], icmp: on}], ingress: [{from: 10.7.0.0/24, tcp: [22]}],
+     limits: {bandwidth: 10Gbit/s, packets: 1000000/s}}
 """
 FAULTS = {"queue-layout": "queue layout", "available-index": "available index", "descriptor-index": "descriptor index",
           "chain": "descriptor chain too long", "order": "order of descriptors", "indirect-descriptor": "indirect descriptor",
@@ -184,6 +187,7 @@ DEVICES = {"console.0": "console", "console.0/receive": "console", "block.0": "r
            "entropy.0": "entropy", "balloon.0": "balloon", "balloon.0/deflate": "balloon", "balloon.0/statistics": "balloon",
            "balloon.0/reporting": "balloon", "balloon.0/reporting-of-linux": "balloon",
            "vsock.0": "vsock", "vsock.0/receive": "vsock", "vsock.0/event": "vsock"}
+NO_TARGETS = {"block.1"}  # a second disk without an overlay is asked what concerns disks alone
 DENIALS = {"source MAC address", "source address", "no egress rule", "fragment", "IP options or extension headers", "malformed",
            "protocol", "ARP", "neighbour discovery", "offload header"}
 
@@ -257,8 +261,9 @@ def spins_again(*arguments):
 def run_all(place, name, vcpus, words, watch):
     """One boot through all cases. `watch`: the processes are as they are delivered, so their usage means something."""
     process, output, processes, number, count = place.start(name, vcpus, words, LONG), [], {}, 0, 0
-    bad, spun, expected, may, devices, before = [], [], set(), set(), set(), b"brief"
+    bad, spun, expected, may, devices, before, cases = [], [], set(), set(), set(), b"brief", Cases()
     observer, frames, mute = network.Observer() if with_network else None, [], []
+    log, sizes = None, []
     for line in lines_of(process, LONG_S):
         output.append(line)
         case = CASE.search(line)
@@ -277,20 +282,26 @@ def run_all(place, name, vcpus, words, watch):
             bad.append(line.decode(errors="replace"))
         if weight == before == b"brief" and watch and max(took)[0] > CPU_NS:  # a heavy one's kicks may still be read
             spun.append((int(case[1]), f"{max(took)}: {line.decode(errors='replace')}"))
-        number, count, before = int(case[1]), count + 1, weight
+        number, count, before, log = int(case[1]), count + 1, weight, log or place.log(name)
+        sizes.append((os.path.getsize(log), number))
         devices.add(device)
+        cases.add(device, int(case[3]), case[4].decode(), case[5].decode())
         if fault == "any":
             may |= {(DEVICES.get(name, name), text) for name in [device, *DEVICES] for text in FAULTS.values()}
         elif fault != "-":
             expected.add((DEVICES.get(device, device), FAULTS[fault]))
     status = status_of(process)
     check(f"{name}: ends with 0", status == 0, f"{status}\n{place.said()}\n{output[-3:]}")
-    check(f"{name}: {count} cases, no less than {LEAST_CASES}", count >= LEAST_CASES or CASES)
+    for promise, held, wrong in cases.promises(vcpus == 2, with_network, DEVICES.keys() - NO_TARGETS, output) if not CASES else []:
+        check(f"{name}: {promise}", held, "\n".join(wrong))
     check(f"{name}: the VM answered all the while", not mute, mute)
     check(f"{name}: the guest counted as many", any(b"hostile guest: %d cases, 0 failed" % count in line for line in output),
           output[-1:])
     check(f"{name}: every case has its outcome", not bad, "\n".join(bad))
     check(f"{name}: every device was attacked", devices == {*DEVICES, "machine.0"} or CASES, devices ^ {*DEVICES, "machine.0"})
+    grew = [f"case {number}: {size - before} bytes" for (before, _), (size, number) in zip(sizes, sizes[1:])
+            if size - before > LOG_GROWTH]
+    check(f"{name}: no case floods the log", not grew, "\n".join(grew))
     check(f"{name}: the terminal got text", HARMLESS.fullmatch(b"\n".join(output)),
           [line for line in output if not HARMLESS.fullmatch(line)])
     if watch and not SLOW:
@@ -308,6 +319,8 @@ def run_all(place, name, vcpus, words, watch):
         check(f"{name}: of {len(frames)} frames none that may not leave", frames and not wrong, "\n".join(wrong))
         check_denied(place, name)
     check_log(place, name, expected, may)
+    kept = [os.path.getsize(f"{place.path}/{file}") for file in os.listdir(place.path) if file == f"{name}.over.overlay"]
+    check(f"{name}: what is kept of the overlay is bounded", len(kept) == vcpus - 1 and sum(kept) < 2 * len(IMAGE), kept)
     place.expect_clean(name)
     print(f"  {name}: {count} cases, {len(expected)} kinds of fault in the log", flush=True)
 

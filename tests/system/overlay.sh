@@ -1,6 +1,6 @@
 #!/bin/bash
 # Overlays, in the jail: the image stays as it is, a kept overlay goes on in the next run, what is discarded leaves nothing, and a
-# file that is no overlay of this image is refused before anything runs.
+# file that is no overlay of this image is refused before anything runs. And a disk, with one or without, has no format.
 . "$(dirname "$0")/lib.sh"
 if ! [ -w /dev/kvm ]; then
 	skip "no usable /dev/kvm"
@@ -79,4 +79,24 @@ expect_status "a link is refused" 125 'symbolic link' cf run "$place/kept.yaml"
 rm "$kept" && ln "$place/base.img" "$kept"
 expect_status "a second name is refused" 125 'second name' cf run "$place/kept.yaml"
 unchanged "after all that"
+
+# NAME DISK SECTORS: what a guest writes at its disk's start is bytes to the next run, whatever format begins like that.
+headed() {
+	local magic
+	for magic in fb494651 564d444b; do # QCOW2, VMDK
+		policy "$1" "cmdline: quiet fill=1 begin=0x$magic" "disks: [{name: root, $2}]" >/dev/null
+		expect_status "$1: a guest writes $magic" 0 'fill: 1 of 1 ' cf run "$place/$1.yaml"
+		policy "$1" "cmdline: disk" "disks: [{name: root, $2}]" >/dev/null
+		expect_status "$1: the next run reads it" 0 "first bytes $magic 5a5a5a5a" cf run "$place/$1.yaml"
+		expect_status "$1: and has as many sectors" 0 "disk at .*: $3 sectors, read-write" cf run "$place/$1.yaml"
+	done
+}
+echo "- headers of other formats"
+rm "$kept"
+truncate -s 1M "$place/raw.img"
+headed raw 'path: raw.img, access: read-write' 2048
+{ printf KDMV && head -c 4092 /dev/zero | tr '\0' Z && head -c $((1020 << 10)) /dev/zero; } | cmp - "$place/raw.img" &&
+	pass "the image has what was written, and no more" || fail "the image has not what was written"
+headed lain 'path: base.img, overlay: keep' 2052
+unchanged "and the image under an overlay is as it was"
 finish

@@ -220,6 +220,7 @@ static void statistics(struct target *target, uint64_t argument)
 		kick(target);
 }
 
+/* As many requests as the queue has, of which at most one is answered (class 12). */
 static void many_statistics(struct target *target, uint64_t count)
 {
 	for (unsigned i = 0; i < count; i++) {
@@ -300,7 +301,7 @@ static const struct hostile statistics_cases[] = {
     STATISTICS(0xff, 11),
     STATISTICS(0x04, 4096),
     STATISTICS(0xff, BULK_SIZE),
-    ROW("many", ALIVE, 0, false, many_statistics, QUEUE_SIZE),
+    {"many", 12, LIVE, ALIVE, 0, 0, VIRTIO_BALLOON, false, false, many_statistics, QUEUE_SIZE},
 };
 
 const struct hostile_table balloon_table = TABLE(cases, .ring = NULL);

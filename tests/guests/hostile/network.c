@@ -306,6 +306,8 @@ static const struct hostile cases[] = {
     OTHER(UDP, 23, 1, 6),
     OTHER(TCP6, 38, 2, 0x2001),
     OTHER(NEIGHBOUR, 38, 2, 0x2001),
+    OTHER(TCP, 34, 4, 0x00161234), /* from the port that callers may reach: a first segment, another protocol */
+    OTHER(UDP, 34, 4, 0x00161234),
     /* what: protocols, lengths, options, fragments */
     OTHER(UDP, 23, 1, 47),
     OTHER(UDP, 23, 1, 4),

@@ -185,7 +185,7 @@ static void kick_values(struct target *target, uint64_t step)
 		set(target, QUEUE_NOTIFY, (uint32_t)value);
 }
 
-/* ---- in flight (classes 9, 12, 13) ---- */
+/* ---- in flight (classes 9 and 13) ---- */
 
 /* As many at once as there are descriptors, then a reset at once: nothing may be answered after that. */
 static void reset_in_flight(struct target *target, uint64_t rounds)
@@ -247,10 +247,10 @@ static void go_on_broken(struct target *target, uint64_t status)
 	{                                                                                                              \
 		name, class, LIVE, BROKEN, fault, 0, 0, false, false, attack, argument                                 \
 	}
-#define BUFFER(argument)                                                                                               \
-	BAD("buffer", 3, FAULT_ADDRESS, buffer, argument),                                                             \
-	    BAD("buffer-writable", 3, FAULT_ADDRESS, buffer_writable, argument),                                       \
-	    BAD("buffer-later", 3, FAULT_ADDRESS, buffer_later, argument)
+#define BUFFER(class, argument)                                                                                        \
+	BAD("buffer", class, FAULT_ADDRESS, buffer, argument),                                                         \
+	    BAD("buffer-writable", class, FAULT_ADDRESS, buffer_writable, argument),                                   \
+	    BAD("buffer-later", class, FAULT_ADDRESS, buffer_later, argument)
 #define GOOD(name, class, attack, argument)                                                                            \
 	{                                                                                                              \
 		name, class, LIVE, ALIVE, 0, 0, 0, false, false, attack, argument                                      \
@@ -276,18 +276,18 @@ static const struct hostile cases[] = {
     BAD("loop-writable", 1, FAULT_CHAIN_LOOP, loop_writable, QUEUE_SIZE - 1),
     BAD("loop-empty", 1, FAULT_CHAIN_LOOP, loop_empty, 1),
     BAD("loop-empty", 1, FAULT_CHAIN_LOOP, loop_empty, 3),
-    BUFFER(AT(TOP, 1, 2)),
-    BUFFER(AT(TOP, 0x1000, 0x2000)),
-    BUFFER(AT(TOP, 0x1000, 0xffffffff)),
-    BUFFER(AT(LOW, 0x100000, 0xffffffff)),
-    BUFFER(AT(RAM_END, 1, 2)),
-    BUFFER(AT(RAM_END, 0, 1)),
-    BUFFER(AT(RAM_END, 0x1000, 0x80000000)),
-    BUFFER(AT(HOLE, 0, 16)),
-    BUFFER(AT(REGISTERS, 0, 16)),
-    BUFFER(AT(REGISTERS, 0x100, 4)),
-    BUFFER(AT(APIC, 0xb0, 4)),
-    BUFFER(AT(FAR, 0, 4096)),
+    BUFFER(3, AT(TOP, 1, 2)),
+    BUFFER(3, AT(TOP, 0x1000, 0x2000)),
+    BUFFER(3, AT(TOP, 0x1000, 0xffffffff)),
+    BUFFER(3, AT(LOW, 0x100000, 0xffffffff)),
+    BUFFER(3, AT(RAM_END, 1, 2)),
+    BUFFER(3, AT(RAM_END, 0, 1)),
+    BUFFER(3, AT(RAM_END, 0x1000, 0x80000000)),
+    BUFFER(3, AT(HOLE, 0, 16)),
+    BUFFER(14, AT(REGISTERS, 0, 16)),
+    BUFFER(14, AT(REGISTERS, 0x100, 4)),
+    BUFFER(14, AT(APIC, 0xb0, 4)),
+    BUFFER(3, AT(FAR, 0, 4096)),
     BAD("too-much", 3, FAULT_ADDRESS, too_much, 0),
     BAD("too-much", 3, FAULT_ADDRESS, too_much, WRITE),
     BAD("indirect", 5, FAULT_INDIRECT, flags_of_first, INDIRECT),

@@ -236,7 +236,7 @@ static void type_into_nothing(struct target *target, uint64_t size)
 	offer(target, 0);
 }
 
-/* Nobody takes it for a while: it waits, and so does who types. */
+/* Nobody takes it for a while (class 12): it waits, and so does who types. */
 static void starve(struct target *target, uint64_t times)
 {
 	for (uint64_t i = 0; i < times; i++)
@@ -289,7 +289,7 @@ static const struct hostile typed_cases[] = {
     PRINT("typed-in-crumbs", typed_in_crumbs, 1),
     PRINT("typed-in-crumbs", typed_in_crumbs, 200),
     PRINT("typed-in-pieces", typed_in_pieces, 1),
-    PRINTS("starve", starve, 3000),
+    {"starve", 12, LIVE, ALIVE, 0, 0, VIRTIO_CONSOLE, true, false, starve, 3000},
     NO_PRINT("type-into-nothing", type_into_nothing, 0),
     NO_PRINT("readable", readable, 1),
     NO_PRINT("readable", readable, 4096),

@@ -347,7 +347,7 @@ static void flood(struct target *target, uint64_t count)
 	connect(target, ECHO, ROOM);
 }
 
-/* Answers that nobody takes: the device takes no more, and forgets them at a reset. */
+/* Answers that nobody takes (class 12): the device takes no more, and forgets them at a reset. */
 static void deaf(struct target *target, uint64_t count)
 {
 	struct packet packet = packet_to(target, REQUEST, PORT, UNLISTED);
@@ -454,7 +454,8 @@ static const struct hostile cases[] = {
     SAY_MUCH("endless-room", endless_room, 100), SAY("after-shutdown", after_shutdown, 1),
     SAY("after-shutdown", after_shutdown, 2), SAY("after-shutdown", after_shutdown, 3),
     SAY("after-shutdown", after_shutdown, 0xffffffff), SAY("ask-for-credit", ask_for_credit, 100),
-    SAY_MUCH("flood", flood, 300), SAY("deaf", deaf, 200), SAY_MUCH("reset-often", reset_often, 40),
+    SAY_MUCH("flood", flood, 300), {"deaf", 12, LIVE, ALIVE, 0, 0, VIRTIO_VSOCK, false, false, deaf, 200},
+    SAY_MUCH("reset-often", reset_often, 40),
 };
 /* clang-format on */
 
