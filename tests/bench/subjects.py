@@ -138,11 +138,17 @@ class Floor(Subject):
         return self.words
 
 
+def make_image(path, size):
+    """Of bytes that no file system leaves out."""
+    with open(path, "wb") as image:
+        for _ in range(size >> 20):
+            image.write(os.urandom(1 << 20))
+    os.chmod(path, 0o600)
+
+
 def everyone(build, tools, work: Path):
-    for name, size in (("disk.img", DISK_BYTES), ("scratch.img", SCRATCH_MIB << 20)):
-        with open(work / name, "wb") as image:
-            image.write(os.urandom(size))
-        os.chmod(work / name, 0o600)
+    make_image(work / "disk.img", DISK_BYTES)
+    make_image(work / "scratch.img", SCRATCH_MIB << 20)
     subjects = [Cofferdam(build, work), Floor(tools), Floor(tools, "chip-first"),
                 *(Floor(tools, devices=devices) for devices in PROCESSES)]
     qemu = Qemu(build, work)
