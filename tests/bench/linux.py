@@ -175,7 +175,7 @@ def turns_here(build, turns, seconds):
         for name in FILES:
             shutil.copyfile(build / "debian-tools" / name, work / name)
             os.chmod(work / name, 0o600)
-        subjects.make_image(work / "disk.img", subjects.DISK_BYTES)
+        subjects.make_image(work / subjects.IMAGES["disk"], subjects.DISK_BYTES)
         able = both(build, work)
         for _ in range(turns):
             for subject in able:
