@@ -151,8 +151,10 @@ def make_image(path, size):
 
 
 def other_drives(build, work):
-    """QEMU with other ways to its image, for the disk's rows alone."""
-    return [Qemu(build, work, "qemu-direct", "cache=none", ("cold",))] if shutil.which("qemu-system-x86_64") else []
+    """QEMU with other ways to its image, for the disk's rows alone. One that this QEMU or this kernel has not got says so in its row."""
+    ways = (("qemu-ring", "aio=io_uring", ("disk",)), ("qemu-direct", "cache=none", ("cold",)),
+            ("qemu-direct-ring", "cache=none,aio=io_uring", ("cold",)))
+    return [Qemu(build, work, *way) for way in ways] if shutil.which("qemu-system-x86_64") else []
 
 
 def everyone(build, tools, work: Path):
