@@ -185,8 +185,8 @@ def turns_here(build, turns, seconds):
 def turns_nested(build, turns, seconds):
     """The same, in the nested host; its images are on its ext4."""
     patience = 300 + 2 * turns * (START_S + len(TESTS) * (seconds + EACH_S))
-    command = [TOP / "tests/host/run", "--timeout", str(patience), "env", "TMPDIR=/mnt/scratch", Path(__file__).resolve(), build,
-               str(turns), str(seconds)]
+    command = ["setpriv", "--pdeathsig", "TERM", TOP / "tests/host/run", "--timeout", str(patience), "env", "TMPDIR=/mnt/scratch",
+               Path(__file__).resolve(), build, str(turns), str(seconds)]
     with subprocess.Popen(list(map(str, command)), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as host:
         try:
             for line in host.stdout:
