@@ -13,10 +13,10 @@ MOST = {"ms": "longest"}  # how the largest value of a unit is called
 
 
 class Row:
-    """One quantity of one subject: its values, or why there are none."""
+    """One quantity of one subject: its values, or why there are none. `note`: what whoever reads them must know."""
 
-    def __init__(self, key, title, subject, unit):
-        self.key, self.title, self.subject, self.unit = key, title, subject, unit
+    def __init__(self, key, title, subject, unit, note=None):
+        self.key, self.title, self.subject, self.unit, self.note = key, title, subject, unit, note
         self.values, self.failures, self.reason = [], 0, None
 
     def add(self, value):
@@ -50,7 +50,7 @@ class Row:
             "unit": self.unit, "count": len(self.values), "median": median, "p10": self.quantile(0.1),
             "p90": self.quantile(0.9), "most": self.quantile(1), "ratio": ratios.median(),
             "ratio_p10": ratios.quantile(0.1), "ratio_p90": ratios.quantile(0.9),
-            "failures": self.failures, "reason": self.reason, "values": self.values,
+            "failures": self.failures, "reason": self.reason, "note": self.note, "values": self.values,
         }
 
 
@@ -137,6 +137,7 @@ def amount(value, unit):
 
 def as_table(result):
     lines = [f"{name}: {value}" for name, value in result["machine"].items()]
+    lines += dict.fromkeys(f"note: {row['note']}" for row in result["rows"] if row["note"])
     title = None
     for row in result["rows"]:
         if row["title"] != title:

@@ -9,6 +9,7 @@ from pathlib import Path
 RAM_MIB = 256
 PROCESSES = {devices: devices + 4 for devices in (3, 6)}  # launcher, auditor, supervisor, monitor
 DISK_BYTES = 64 << 20
+IMAGES = {"scratch": "scratch.img", "disk": "disk.img", "cold": "cold.img"}  # QEMU has no scratch disks
 SCRATCH_MIB = 1
 TAP, GUEST_IP, PEER_IP = "cfbench0", "10.7.0.7", "10.7.0.1"
 GUEST_MAC, PEER_MAC = "02:00:00:00:00:07", "02:00:00:00:00:01"
@@ -31,6 +32,7 @@ DEVICES = {
                "\nlimits: {cpu: CPU%}",
     "vsock": "vsock: {cid: 7, path: vsock, guest_may_connect: [5001]}\nlimits: {cpu: CPU%}",
 }
+DEVICES["cold"] = DEVICES["disk"].replace(IMAGES["disk"], IMAGES["cold"])
 DEVICES["all"] = "\n".join((DEVICES["scratch"], DEVICES["network"].partition("\n")[0], DEVICES["vsock"].partition("\n")[0],
                            f"balloon: {{minimum: {RAM_MIB // 2}MiB}}", "limits: {cpu: CPU%}"))
 HOST = """cofferdam: 1
@@ -95,16 +97,18 @@ class Laden(Cofferdam):
 
 class Qemu(Subject):
     """microvm without what the guest does not need: no PIT, PIC, RTC, serial line, firmware device, default device. Its
-    disk is served by threads of its own and its network in its own process, as ours are: no part of the kernel does it."""
+    disk is served by threads of its own and its network in its own process, as ours are: no part of the kernel does it.
+    `drive`: its way to the image, where that is not its default, which is cache=writeback,aio=threads."""
 
-    def __init__(self, build, work):
-        super().__init__("qemu", "QEMU microvm", ("scratch", "disk", "network"))
+    def __init__(self, build, work, key="qemu", drive="", has=("scratch", "disk", "cold", "network")):
+        super().__init__(key, "QEMU microvm" + (f", {drive}" if drive else ""), has)
+        self.drive = f",{drive}" if drive else ""
         self.program = shutil.which("qemu-system-x86_64")
         self.kernel, self.work = build / "guest/builtin.elf", work
 
     def command(self, cmdline, has="scratch"):
-        image = self.work / ("disk.img" if has == "disk" else "scratch.img")
-        drive = ["-drive", f"if=none,id=disk,format=raw,file={image}", "-device", "virtio-blk-device,drive=disk"]
+        image = self.work / IMAGES.get(has, IMAGES["scratch"])
+        drive = ["-drive", f"if=none,id=disk,format=raw,file={image}{self.drive}", "-device", "virtio-blk-device,drive=disk"]
         card = ["-netdev", f"tap,id=net,ifname={TAP},script=no,downscript=no,vhost=off",
                 "-device", f"virtio-net-device,netdev=net,mac={GUEST_MAC}"]
         return [
@@ -138,11 +142,24 @@ class Floor(Subject):
         return self.words
 
 
+def make_image(path, size):
+    """Of bytes that no file system leaves out."""
+    with open(path, "wb") as image:
+        for _ in range(size >> 20):
+            image.write(os.urandom(1 << 20))
+    os.chmod(path, 0o600)
+
+
+def other_drives(build, work):
+    """QEMU with other ways to its image, for the disk's rows alone. One that this QEMU or this kernel has not got says so in its row."""
+    ways = (("qemu-ring", "aio=io_uring", ("disk",)), ("qemu-direct", "cache=none", ("cold",)),
+            ("qemu-direct-ring", "cache=none,aio=io_uring", ("cold",)))
+    return [Qemu(build, work, *way) for way in ways] if shutil.which("qemu-system-x86_64") else []
+
+
 def everyone(build, tools, work: Path):
-    for name, size in (("disk.img", DISK_BYTES), ("scratch.img", SCRATCH_MIB << 20)):
-        with open(work / name, "wb") as image:
-            image.write(os.urandom(size))
-        os.chmod(work / name, 0o600)
+    make_image(work / IMAGES["disk"], DISK_BYTES)
+    make_image(work / IMAGES["scratch"], SCRATCH_MIB << 20)
     subjects = [Cofferdam(build, work), Floor(tools), Floor(tools, "chip-first"),
                 *(Floor(tools, devices=devices) for devices in PROCESSES)]
     qemu = Qemu(build, work)

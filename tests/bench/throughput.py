@@ -100,7 +100,8 @@ def place(has, tools, work):
         yield
 
 
-def measure_test(machines, times, test, tools, work):
+def measure_test(machines, times, test, tools, work, before=lambda: None):
+    """`before`: what is done before each VM."""
     key, title, unit, cmdline, has = test
     able = [subject for subject in machines if has in subject.has]
     rows = [(Row(key, title, subject, unit), Row(f"{key}-cpu", f"{title}: processor time each", subject, "us"))
@@ -110,6 +111,7 @@ def measure_test(machines, times, test, tools, work):
             for _ in range(times):
                 for subject, (speed, cost) in zip(able, rows):
                     try:
+                        before()
                         rate, size, used = measure_once(subject, cmdline, has)
                     except (machine.Failed, OSError) as error:
                         speed.fail(str(error))
