@@ -136,6 +136,7 @@ $(B)/test/all.a: $(call test,$(UNIT_SHARED) $(UNIT_HELP))
 $(B)/unit/%: $(B)/test/tests/unit/%.o $(B)/test/all.a
 	@mkdir -p $(@D)
 	$(Q)$(CC) -fsanitize=address,undefined -Wl,--as-needed -o $@ $^ $(TEST_LIBS)
+$(B)/unit/command_wait: $(B)/guest/builtin.o # what waits for a VM has linked what prepares one
 
 # Stand-ins for a role's program that report from inside its jail what they see, and break its rules.
 PROBE_SRC := tests/jail/probe.c $(filter-out jail/inside/violation.c,$(INSIDE))

@@ -16,7 +16,7 @@ const struct report_control report_controls[] = {
     {"policy loaded, with its hash, that of the run before, and its signer",
      {AUDIT_POLICY_LOADED},
      "CM-3, CM-6; ISO 27001 A.8.32; SOC 2 CC8.1"},
-    {"jails as verified, with their layers, filters' hashes and control groups",
+    {"jails as verified, with their layers, Landlock's version, filters' hashes and control groups",
      {AUDIT_PROCESS_STARTED},
      "SC-39, SC-3; NIST 800-125A"},
     {"violations, caps reached, device faults, frames denied, exceptions of a jail",
