@@ -366,6 +366,7 @@ cf stop removed >/dev/null
 wait $launcher
 status=$?
 [ $status = 0 ] && grep -q 'was moved or removed while the VM ran' "$place/removed.out" && pass "the folder is removed: the VM ends as it should, and it is said" || fail "folder removed: status $status" "$(cat "$place/removed.out")"
+cf audit settle || fail "no other host's log is begun"
 expect_status "the host's log that was begun since does not pass for the old one" 26 'unknown-key' cf audit verify --pubkey "$key" "$place/log/host.jsonl"
 expect_status "by docs/verify.py, too" 26 'unknown-key' "$top/docs/verify.py" --pubkey "$key" "$place/log/host.jsonl"
 finish
