@@ -6,6 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
+CPU = "host,-arch-capabilities"  # a KVM that refuses to set that register keeps QEMU from starting
 RAM_MIB = 256
 PROCESSES = {devices: devices + 4 for devices in (3, 6)}  # launcher, auditor, supervisor, monitor
 DISK_BYTES = 64 << 20
@@ -113,7 +114,7 @@ class Qemu(Subject):
                 "-device", f"virtio-net-device,netdev=net,mac={GUEST_MAC}"]
         return [
             self.program, "-M", "microvm,acpi=on,pit=off,pic=off,rtc=off,isa-serial=off", "-accel", "kvm",
-            "-cpu", "host", "-smp", "1", "-m", str(RAM_MIB), "-nodefaults", "-no-user-config", "-nographic",
+            "-cpu", CPU, "-smp", "1", "-m", str(RAM_MIB), "-nodefaults", "-no-user-config", "-nographic",
             "-no-reboot", "-kernel", str(self.kernel), "-append", cmdline,
             "-global", "virtio-mmio.force-legacy=false",
             "-chardev", "stdio,id=console,signal=off",
