@@ -154,7 +154,7 @@ $(B)/jail-control: $(call glibc,tests/jail/control.c tests/jail/place.c $(ATTEMP
 	$(Q)$(CC) -pie $(LINK) -o $@ $^
 
 $(B)/jail-layers: $(call glibc,$(wildcard tests/jail/layer*.c) tests/jail/place.c $(ATTEMPTS) $(INSIDE) \
-                    jail/outside/steps.c $(wildcard jail/outside/filter*.c jail/outside/tables.c policy/*.c))
+                    jail/outside/steps.c jail/outside/seal.c $(wildcard jail/outside/filter*.c jail/outside/tables.c policy/*.c))
 	$(Q)$(CC) -pie $(LINK) -o $@ $^ -lseccomp -lcap-ng -lsodium -lyaml -ljansson
 $(B)/jail-more: $(call musl,tests/jail/more.c)
 	$(Q)$(CC) $(MUSL_LINK) -o $@ $(MUSL_START) $^ $(MUSL_END)

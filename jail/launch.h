@@ -107,6 +107,10 @@ bool jail_cgroup_collect(const char *name);
    collect the group. */
 void jail_cgroup_each(void (*each)(const char *name, void *context), void *context);
 
+/* Seals a memory file against growing, shrinking and other seals, and with what `seals` (F_SEAL_…) adds. Waits, 3 s at
+   most, for a kernel that moves its pages. Returns 0, or -1 with errno. */
+int jail_seal(int memfd, int seals);
+
 /* Compiles the role's filters (libseccomp) from its table and the plan, into a sealed memfd as jail/lockdown.h has it.
    Returns the descriptor (close-on-exec), or -1 with a message in why. */
 int jail_filters(unsigned role, const struct plan *plan, char why[static JAIL_WHY_SIZE]);

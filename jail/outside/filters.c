@@ -237,8 +237,7 @@ static int export_all(int memfd, unsigned role, const struct plan *plan)
 			return instructions;
 		header.count[thread] = (uint32_t)instructions;
 	}
-	if (pwrite(memfd, &header, sizeof(header), 0) != sizeof(header) ||
-	    fcntl(memfd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) != 0)
+	if (pwrite(memfd, &header, sizeof(header), 0) != sizeof(header) || jail_seal(memfd, F_SEAL_WRITE) != 0)
 		return -errno;
 	return 0;
 }

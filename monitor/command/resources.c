@@ -1,5 +1,6 @@
 /* Memfds, channels, events and KVM. Copies images without looking at them: they are interpreted in the jail only. */
 #include "monitor/command/resources.h"
+#include "jail/launch.h"
 #include "monitor/command/command.h"
 #include "policy/open.h"
 
@@ -18,11 +19,6 @@
 
 enum { COPY_CHUNK = 1 << 18 };
 
-static int seal(int memfd, int seals)
-{
-	return fcntl(memfd, F_ADD_SEALS, seals | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL);
-}
-
 static int write_all(int memfd, const uint8_t *bytes, size_t size)
 {
 	while (size > 0) {
@@ -40,7 +36,7 @@ static int write_all(int memfd, const uint8_t *bytes, size_t size)
 int resource_sealed(const char *name, const void *bytes, size_t size, char *why)
 {
 	int memfd = policy_memory_file(name);
-	if (memfd < 0 || write_all(memfd, bytes, size) != 0 || seal(memfd, F_SEAL_WRITE) != 0) {
+	if (memfd < 0 || write_all(memfd, bytes, size) != 0 || jail_seal(memfd, F_SEAL_WRITE) != 0) {
 		because(why, errno, "cannot make the memory file '%s'", name);
 		close_descriptor(&memfd);
 	}
@@ -109,7 +105,7 @@ int resource_copy(int source, const char *label, uint64_t limit, uint64_t *size,
 			because(why, errno, "cannot copy the %s", label);
 	} else if (*size == 0) {
 		because(why, 0, "the %s is empty; is it the right file?", label);
-	} else if (seal(memfd, F_SEAL_WRITE) != 0) {
+	} else if (jail_seal(memfd, F_SEAL_WRITE) != 0) {
 		because(why, errno, "cannot seal the copy of the %s", label);
 	} else {
 		return memfd;
@@ -129,7 +125,7 @@ int resource_hash(int source, const char *label, uint8_t hash[static HASH_SIZE],
 int resource_memory(const char *name, uint64_t size, char *why)
 {
 	int memfd = policy_memory_file(name);
-	if (memfd < 0 || ftruncate(memfd, (off_t)size) != 0 || seal(memfd, 0) != 0) {
+	if (memfd < 0 || ftruncate(memfd, (off_t)size) != 0 || jail_seal(memfd, 0) != 0) {
 		because(why, errno, "cannot make the memory file '%s'", name);
 		close_descriptor(&memfd);
 	}
