@@ -242,7 +242,8 @@ def host_auditor(pid, case, launcher):
     check("host's auditor: uid", facts["Uid"], [str(case["uid"])] * 4)
     check("host's auditor: capabilities", [int(facts[kind][0], 16) for kind in ("CapPrm", "CapEff", "CapInh", "CapAmb")],
           [kept, kept, 0, 0])
-    check("host's auditor: no_new_privs", facts["NoNewPrivs"], ["1"])
+    check("host's auditor: no_new_privs, seccomp, filters",
+          [facts[key][0] for key in ("NoNewPrivs", "Seccomp", "Seccomp_filters")], ["1", "2", "1"])
     check("host's auditor: descriptors", (sorted(held), [held.get(n) for n in range(3)]), ([0, 1, 2, 3], [NULL] * 3))
     check("host's auditor: its channel", re.fullmatch(SOCKET, held.get(3, "")) is not None, True)
     check("the launcher's capabilities", [int(status(launcher)[kind][0], 16) for kind in ("CapPrm", "CapEff", "CapInh", "CapAmb")],
