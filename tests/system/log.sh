@@ -344,6 +344,7 @@ policy gone 'cmdline: list end=button' >/dev/null
 "$cofferdam" --host "$place/host.yaml" run "$place/gone.yaml" >"$place/gone.out" 2>&1 </dev/null &
 launcher=$!
 wait_for 20 grep -q 'power button' "$place/gone.out" || fail "gone does not start" "$(cat "$place/gone.out")"
+wait_for 20 grep -q '"run_started".*"vm":"gone"' "$place"/log/host*.jsonl || fail "the host's log has no start of gone"
 mv "$place/log" "$place/log.away"
 (cd "$place" && exec timeout -k 5 60 "$cofferdam" audit show --follow --event vm_stopped "$place"/log.away/gone-*.jsonl) >"$place/followed" 2>&1 &
 follower=$!
