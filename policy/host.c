@@ -26,7 +26,8 @@ static const struct schema_key uids_keys[] = {
      .max = IDS_END - IDS_PER_VM,
      .fallback = "1879048192",
      .example = "1879048192",
-     .help = "First of the uids and gids that VMs run as; nobody else may use them."},
+     .help = "First of the uids and gids that VMs run as; nobody else may use them, and no user's range in "
+	     "/etc/subuid or /etc/subgid may have one."},
     {.name = "count",
      .type = SCHEMA_COUNT,
      AT(host_uids, count),

@@ -86,7 +86,10 @@ static bool may_write(const char *folder)
 	return access(folder, W_OK) == 0 && access(path, W_OK) == 0;
 }
 
-/* A group with processes cannot have children with controllers, so the search begins at the own group's parent. */
+/* The own group is not asked, though it may have been delegated: it has a process, this one, and so the kernel lets its
+   children have no memory controller (EBUSY). To move this process into a child would not do: others may be in the
+   group, such as the shell, and where they belong is their owner's business. The parent has been delegated as well
+   wherever the delegation was meant to be used so: systemd's user manager, or a service's DelegateSubgroup=. */
 static void find_delegated(struct cgroup_places *places)
 {
 	char own[CGROUP_PATH_SIZE], path[2 * CGROUP_PATH_SIZE];

@@ -36,7 +36,7 @@ struct answer_message {
 
 #define HOST_AUDITOR "host-auditor" /* what ps calls it */
 enum { SETTLE_MS = 20 };
-enum { CHANNEL = STDERR_FILENO + 1 }; /* its only descriptor but three that lead nowhere */
+enum { CHANNEL = HOST_AUDITOR_CHANNEL };
 
 /* The key is read while no byte of the guest's was run. The rest can wait until the guest's first steps, which have the
    processors to themselves, or until it has ended. */
@@ -123,7 +123,7 @@ static int confine(const struct vm *vm, int channel, char *why)
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_DUMPABLE, 0) != 0 ||
 	    prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || prctl(PR_SET_NAME, HOST_AUDITOR) != 0)
 		return because(why, errno, "cannot confine the host's auditor");
-	return keep_folder(vm->host->folders.audit.text, why);
+	return keep_folder(vm->host->folders.audit.text, why) == 0 ? host_auditor_filter(why) : -1;
 }
 
 /* Where it cannot be confined it is not there, and no VM runs. */

@@ -3,14 +3,16 @@
  * host's key is a file that its uid does not own (monitor/command/host_store.h).
  *
  * It holds its channel and nothing else; of capabilities it keeps those to write what another uid owns. It answers each
- * question once, by what it knew before the guest ran; of a file system it sees the folder of the logs alone. It dies
- * with its launcher.
+ * question once, by what it knew before the guest ran; of a file system it sees the folder of the logs alone; of the
+ * kernel it may ask what host_auditor_filter.c lists. It dies with its launcher.
  */
 #ifndef MONITOR_COMMAND_HOST_AUDITOR_H
 #define MONITOR_COMMAND_HOST_AUDITOR_H
 
 #include "monitor/command/vm.h"
 
+/* The number of its channel: its only descriptor but three that lead nowhere. */
+enum { HOST_AUDITOR_CHANNEL = 3 };
 /* The time that it has to answer, which may wait for another's session. */
 enum { HOST_AUDITOR_MS = 60000 };
 
@@ -28,5 +30,8 @@ int host_auditor_ended(struct vm *vm, char *why);
 int host_auditor_refused(struct vm *vm, const char *reason, char *why);
 /* It ends, and has ended when this returns. */
 void host_auditor_end(struct vm *vm);
+/* host_auditor_filter.c: filters the system calls of the calling process and of what it makes, for good. 0, or -1 with
+   why: they are not filtered. */
+int host_auditor_filter(char *why);
 
 #endif

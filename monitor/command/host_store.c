@@ -28,9 +28,6 @@ static const char key_file[] = "host.key", next_file[] = "host.next";
 
 enum { STATE_VERSION = 3 };
 
-/* Root's key belongs to a uid that nobody has and no VM gets: a process of root's that has given up its capabilities
-   cannot read it, which owning it would let it. In a user namespace that does not have the uid it stays root's. */
-static const uid_t KEY_OWNER = 4294967040;
 struct state {
 	char magic[8]; /* "cofferd" and a NUL */
 	uint32_t version, segment;
@@ -56,7 +53,7 @@ bool host_store_has_owner(void)
 	if (known == UNKNOWN)
 		known = NO;
 	while (map != NULL && known == NO && fscanf(map, "%u %u %u", &first, &outside, &count) == 3)
-		if (KEY_OWNER >= first && KEY_OWNER - first < count)
+		if (HOST_KEY_OWNER >= first && HOST_KEY_OWNER - first < count)
 			known = YES;
 	if (map != NULL)
 		fclose(map);
@@ -88,7 +85,7 @@ int host_store_marks(const char *logs, char *why)
 	int marks = openat(above, "running", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (marks < 0 || fstat(marks, &status) != 0)
 		return because(why, errno, "cannot open the folder %s/running", logs);
-	uid_t owner = host_store_has_owner() ? KEY_OWNER : geteuid();
+	uid_t owner = host_store_has_owner() ? HOST_KEY_OWNER : geteuid();
 	if (status.st_uid == owner)
 		return marks;
 	if (status.st_uid == geteuid() && fchown(marks, owner, (gid_t)-1) == 0) {
@@ -126,7 +123,7 @@ static int write_state(int folder, const struct state *state, char *why)
 	AUTO_CLOSE int file =
 	    openat(folder, next_file, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
 	if (file >= 0 && host_store_has_owner())
-		(void)!fchown(file, KEY_OWNER, (gid_t)-1); /* before there is a key in it */
+		(void)!fchown(file, HOST_KEY_OWNER, (gid_t)-1); /* before there is a key in it */
 	if (file >= 0 && write(file, state, sizeof(*state)) == (ssize_t)sizeof(*state) && fdatasync(file) == 0)
 		return 0;
 	return because(why, errno, "cannot write %s of the host's log", next_file);

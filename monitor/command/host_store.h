@@ -7,8 +7,13 @@
 
 #include "monitor/audit/signer.h"
 
+#include <sys/types.h>
+
 enum { HOST_LOG_BATCH = 8 * RECORD_MAX };
 #define HOST_LOG_FILE "host.jsonl"
+/* Root's key belongs to a uid that nobody has and no VM gets: a process of root's that has given up its capabilities
+   cannot read it, which owning it would let it. In a user namespace that does not have the uid it stays root's. */
+#define HOST_KEY_OWNER ((uid_t)4294967040)
 
 struct host_store {
 	int folder, lock, log;

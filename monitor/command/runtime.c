@@ -162,6 +162,29 @@ static int subordinate_range(const char *path, uid_t *first, uint32_t *count)
 	return -1;
 }
 
+/* Who has ids of ours there may have newuidmap give them to processes of his own, which then are what a VM's processes
+   are to the host. Lines of root's name are root's affair. */
+static int check_apart(const char *path, uint64_t first, uint64_t count, char *why)
+{
+	char line[256];
+	int result = 0;
+	FILE *file = fopen(path, "re");
+	while (result == 0 && file != NULL && fgets(line, sizeof(line), file) != NULL) {
+		char *rest = line, *name = strsep(&rest, ":"), *end = line;
+		uint64_t theirs = rest == NULL ? 0 : strtoull(rest, &end, 10);
+		uint64_t many = rest == NULL || *end != ':' ? 0 : strtoull(end + 1, NULL, 10);
+		bool meets = theirs >= first ? theirs - first < count : first - theirs < many;
+		if (many > 0 && meets && strcmp(name, "root") != 0 && strcmp(name, "0") != 0)
+			result = because(why, 0,
+					 "%s gives %.32s ids that VMs of root's run as, %" PRIu64 " to %" PRIu64
+					 ": change that line, or `uids` in the host file",
+					 path, name, first, first + count - 1);
+	}
+	if (file != NULL)
+		fclose(file);
+	return result;
+}
+
 static int id_range(const struct host *host, struct jail_ids *ids, uint32_t *count, char *why)
 {
 	uid_t first_gid;
@@ -171,7 +194,9 @@ static int id_range(const struct host *host, struct jail_ids *ids, uint32_t *cou
 	ids->first = (uid_t)host->uids.first.value;
 	*count = (uint32_t)host->uids.count.value;
 	if (!ids->by_helper)
-		return 0;
+		return check_apart("/etc/subuid", ids->first, *count, why) == 0
+			   ? check_apart("/etc/subgid", ids->first, *count, why)
+			   : -1;
 	if (subordinate_range("/etc/subuid", &ids->first, count) != 0 ||
 	    subordinate_range("/etc/subgid", &first_gid, &gid_count) != 0)
 		return because(why, 0,

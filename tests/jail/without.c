@@ -1,11 +1,13 @@
-/* Runs a command on a kernel that lacks something, or that says it did what it did not.
+/* Runs a command on a kernel that lacks something, or that says it did what it did not; or on one that has what this
+ * machine's has not, as far as a process can see.
  *
  *     without WHAT COMMAND...
  *
  * A seccomp filter answers the calls of WHAT in the kernel's place, for the command and all that it starts. Where a
  * call does several things and the kernel shall do all but one, the filter stops the caller, and a tracer takes away
- * the bits that ask for the one. It can only make the kernel worse; it takes CAP_SYS_ADMIN, so that the command keeps
- * its privileges.
+ * the bits that ask for the one. Where the kernel shall have what it has not, the tracer answers, and keeps for each
+ * task what a kernel would. Nothing is there because of that; it takes CAP_SYS_ADMIN, so that the command keeps its
+ * privileges.
  */
 #include <errno.h>
 #include <sched.h>
@@ -24,12 +26,16 @@
 #include <unistd.h>
 
 enum { SET_MDWE = 65, SCHED_CORE = 62, SET_MODE_FILTER = 1, SEALED_AGAINST_EXECUTION = 8 /* MFD_NOEXEC_SEAL */ };
-enum { FAILED = 126 };
+enum { CORE_GET = 0, CORE_CREATE = 1 }; /* of SCHED_CORE */
+enum { FAILED = 126, TASKS_MAX = 512, FLAWS = 2 };
 
 /* Instead of an error. */
 enum {
-	LIE = 0,     /* answers success and does nothing */
-	FORGET = -1, /* does the rest of it, and answers that */
+	LIE = 0,        /* answers success and does nothing */
+	FORGET = -1,    /* does the rest of it, and answers that */
+	SPECULATE = -2, /* has speculation controls */
+	RELAPSE = -3,   /* … of which what is off for good can be turned on again */
+	CORES = -4,     /* has core scheduling; writes "TASK COOKIE" to the file $COOKIES, for each task that is born */
 };
 
 enum which { EVERY, EQUAL, SET }; /* calls: each; whose argument has this value; whose argument has these bits */
@@ -87,6 +93,10 @@ static const struct answer {
     {"true-nodev-root", SCMP_SYS(mount), SET, 3, MS_NODEV, FORGET},
     {"true-noexec-root", SCMP_SYS(mount), SET, 3, MS_NOEXEC, FORGET},
     {"true-memory-seal", SCMP_SYS(memfd_create), SET, 1, SEALED_AGAINST_EXECUTION, FORGET},
+
+    {"nothing-but-speculation", SCMP_SYS(prctl), SET, 0, PR_GET_SPECULATION_CTRL &PR_SET_SPECULATION_CTRL, SPECULATE},
+    {"true-speculation", SCMP_SYS(prctl), SET, 0, PR_GET_SPECULATION_CTRL &PR_SET_SPECULATION_CTRL, RELAPSE},
+    {"nothing-but-cores", SCMP_SYS(prctl), EQUAL, 0, SCHED_CORE, CORES},
 };
 
 static const struct answer *find(const char *what)
@@ -106,7 +116,7 @@ static bool answer_calls(const struct answer *answer)
 	    SCMP_A1(SCMP_CMP_EQ, 0), /* flags: with others libseccomp only asks what there is */
 	};
 	unsigned count = answer->which == EVERY ? 0 : answer->call == SCMP_SYS(seccomp) ? 2 : 1;
-	uint32_t action = answer->error == FORGET ? SCMP_ACT_TRACE(0) : SCMP_ACT_ERRNO((uint32_t)answer->error);
+	uint32_t action = answer->error < 0 ? SCMP_ACT_TRACE(0) : SCMP_ACT_ERRNO((uint32_t)answer->error);
 	return filter != NULL && seccomp_rule_add_array(filter, action, answer->call, count, compared) == 0 &&
 	       seccomp_attr_set(filter, SCMP_FLTATR_CTL_NNP, 0) == 0 && seccomp_load(filter) == 0;
 }
@@ -128,10 +138,123 @@ static void forget(pid_t task, const struct answer *answer)
 		ptrace(PTRACE_POKEUSER, task, at, (void *)(uintptr_t)(value & ~answer->value));
 }
 
+/* ---- a kernel that has more ---- */
+
+/* What such a kernel knows of a task, which it has from the one that made it. */
+static struct task {
+	pid_t id;     /* 0: free */
+	bool is_held; /* it was seen before its birth was, and waits for that */
+	uint64_t cookie;
+	unsigned speculation[FLAWS];
+} tasks[TASKS_MAX];
+static FILE *cookies;
+
+static struct task *task_of(pid_t id)
+{
+	for (size_t i = 0; i < TASKS_MAX; i++)
+		if (tasks[i].id == id)
+			return &tasks[i];
+	return NULL;
+}
+
+static struct task *add_task(pid_t id)
+{
+	struct task *task = task_of(0);
+	if (task == NULL)
+		exit(FAILED); /* and all that is traced with it */
+	*task = (struct task){.id = id, .speculation = {PR_SPEC_ENABLE, PR_SPEC_ENABLE}};
+	return task;
+}
+
+static void note_cookie(const struct task *task)
+{
+	if (cookies != NULL && fprintf(cookies, "%d %ju\n", (int)task->id, (uintmax_t)task->cookie) > 0)
+		fflush(cookies);
+}
+
+/* The maker stands in the call that made it. */
+static void inherit(pid_t maker)
+{
+	unsigned long id = 0;
+	const struct task *from = task_of(maker);
+	if (ptrace(PTRACE_GETEVENTMSG, maker, NULL, &id) != 0 || from == NULL)
+		return;
+	struct task *to = task_of((pid_t)id);
+	bool was_held = to != NULL && to->is_held;
+	if (to == NULL)
+		to = add_task((pid_t)id);
+	*to = *from;
+	to->id = (pid_t)id;
+	note_cookie(to);
+	if (was_held)
+		ptrace(PTRACE_CONT, to->id, NULL, NULL);
+}
+
+static long answer_core(struct task *task, const struct user_regs_struct *asked)
+{
+	static uint64_t last;
+	if (asked->rdx != 0 || asked->r10 != 0) /* of another, of a whole process: nobody here asks that */
+		return -EINVAL;
+	if (asked->rsi == CORE_GET)
+		return ptrace(PTRACE_POKEDATA, task->id, (void *)(uintptr_t)asked->r8, (void *)(uintptr_t)task->cookie);
+	if (asked->rsi != CORE_CREATE)
+		return -EINVAL;
+	task->cookie = ++last;
+	note_cookie(task);
+	return 0;
+}
+
+static long answer_speculation(struct task *task, const struct user_regs_struct *asked, bool for_good)
+{
+	if (asked->rsi >= FLAWS)
+		return -ENODEV;
+	unsigned *state = &task->speculation[asked->rsi];
+	if (asked->rdi == PR_GET_SPECULATION_CTRL)
+		return (long)(PR_SPEC_PRCTL | *state);
+	if (for_good && *state == PR_SPEC_FORCE_DISABLE && asked->rdx != PR_SPEC_FORCE_DISABLE)
+		return -EPERM;
+	*state = (unsigned)asked->rdx;
+	return 0;
+}
+
+/* The kernel does nothing, and answers what is in the registers. */
+static void play(pid_t id, const struct answer *answer)
+{
+	struct user_regs_struct registers;
+	struct task *task = task_of(id);
+	if (task == NULL || ptrace(PTRACE_GETREGS, id, NULL, &registers) != 0)
+		return;
+	bool of_speculation = registers.rdi == PR_GET_SPECULATION_CTRL || registers.rdi == PR_SET_SPECULATION_CTRL;
+	if (answer->error != CORES && !of_speculation)
+		return;
+	registers.rax = (unsigned long long)(answer->error == CORES
+						 ? answer_core(task, &registers)
+						 : answer_speculation(task, &registers, answer->error == SPECULATE));
+	registers.orig_rax = (unsigned long long)-1;
+	ptrace(PTRACE_SETREGS, id, NULL, &registers);
+}
+
+/* Whether the task may go on. */
+static bool follow(pid_t id, int event, const struct answer *answer)
+{
+	if (event == PTRACE_EVENT_FORK || event == PTRACE_EVENT_VFORK || event == PTRACE_EVENT_CLONE) {
+		inherit(id);
+	} else if (event == PTRACE_EVENT_SECCOMP) {
+		play(id, answer);
+	} else if (event == PTRACE_EVENT_STOP && task_of(id) == NULL) {
+		add_task(id)->is_held = true;
+		return false;
+	}
+	return true;
+}
+
 /* Until all are gone. Returns as the command ended. */
 static int trace(pid_t command, const struct answer *answer)
 {
 	int status, result = FAILED;
+	const char *path = getenv("COOKIES");
+	cookies = answer->error == CORES && path != NULL ? fopen(path, "we") : NULL;
+	add_task(command);
 	for (;;) {
 		pid_t task = waitpid(-1, &status, __WALL);
 		if (task < 0 && errno == EINTR)
@@ -140,12 +263,17 @@ static int trace(pid_t command, const struct answer *answer)
 			return result;
 		if (WIFSTOPPED(status)) {
 			int event = status >> 16;
-			if (event == PTRACE_EVENT_SECCOMP)
+			if (answer->error == FORGET && event == PTRACE_EVENT_SECCOMP)
 				forget(task, answer);
-			ptrace(PTRACE_CONT, task, NULL, (void *)(uintptr_t)(event == 0 ? WSTOPSIG(status) : 0));
-		} else if (task == command) {
-			result = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+			if (answer->error == FORGET || follow(task, event, answer))
+				ptrace(PTRACE_CONT, task, NULL, (void *)(uintptr_t)(event == 0 ? WSTOPSIG(status) : 0));
+			continue;
 		}
+		struct task *gone = task_of(task);
+		if (gone != NULL)
+			gone->id = 0;
+		if (task == command)
+			result = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 	}
 }
 
@@ -176,7 +304,7 @@ static pid_t seize_child(void)
 int main(int argc, char **argv)
 {
 	const struct answer *answer = argc < 3 ? NULL : find(argv[1]);
-	pid_t child = answer != NULL && answer->error == FORGET ? seize_child() : 0;
+	pid_t child = answer != NULL && answer->error < 0 ? seize_child() : 0;
 	if (child > 0)
 		return trace(child, answer);
 	if (answer == NULL || child < 0 || !answer_calls(answer)) {

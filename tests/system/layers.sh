@@ -27,6 +27,9 @@ for what in landlock landlock-at-boot; do
 done
 expect_status "Landlock is used where it is, allowed or not" 0 'all well' cf run "$(policy spare 'jail: {no_landlock: allow}')"
 expect_status "and the log says so" 0 '"layers":\[[^]]*"landlock"' logged spare
+policy controlled >/dev/null
+expect_status "speculation controls, where there are some" 0 'all well' without nothing-but-speculation run "$place/controlled.yaml"
+expect_status "are verified" 0 '"layers":\[[^]]*"speculation"' logged controlled
 policy nomdwe >/dev/null
 expect_status "no memory-deny-write-execute" 0 'all well' without mdwe run "$place/nomdwe.yaml"
 expect_status "is in the log" 0 '"layers_absent":\[[^]]*"mdwe"' logged nomdwe
@@ -68,6 +71,36 @@ elif grep -q 'smt: exclusive' <<<"$out"; then
 else
 	fail "smt: exclusive" "$out"
 fi
+# On a kernel that can, as far as processes see: each thread of two VMs; the kernel's own worker was born unseen.
+cookie=()
+for n in 1 2; do policy "core$n" 'jail: {smt: exclusive}' 'machine: {vcpus: 2, memory: 16MiB}' 'cmdline: list end=button' >/dev/null; done
+COOKIES=$place/cookies timeout -k 2 90 "$B/without" nothing-but-cores bash -c '
+	for n in 1 2; do "$0" --host "$1/host.yaml" run "$1/core$n.yaml" >"$1/core$n.out" 2>&1 </dev/null & done
+	wait' "$cofferdam" "$place" &
+both=$!
+run_both() { grep -q 'power button' "$place/core1.out" && grep -q 'power button' "$place/core2.out"; }
+cookies_of() { # NAME: of every thread of a running VM, one on a line
+	local pid task
+	for pid in $(cf inspect --json "$1" | grep -oE '"pid": ?[0-9]+' | grep -oE '[0-9]+'); do
+		for task in /proc/"$pid"/task/*; do
+			grep -q '^kvm-' "$task/comm" || sed -n "s/^${task##*/} //p" "$place/cookies" | grep . || echo unknown
+		done
+	done
+}
+if wait_for 60 run_both; then
+	for n in 1 2; do
+		cookies=$(cookies_of "core$n")
+		threads=$(wc -l <<<"$cookies")
+		cookie[n]=$(sort -u <<<"$cookies")
+		if [ "$threads" = 8 ] && [[ ${cookie[n]} =~ ^[1-9][0-9]*$ ]]; then pass "all $threads threads of a VM have one cookie"; else fail "$threads threads of a VM, not 8, have these cookies" "$cookies"; fi
+	done
+	if [ "${cookie[1]}" != "${cookie[2]}" ]; then pass "another VM's have another"; else fail "two VMs have one cookie" "${cookie[1]}"; fi
+	expect_status "core scheduling: verified" 0 '"core_scheduling"' logged core1
+else
+	fail "smt: exclusive, on a kernel that can" "$(cat "$place"/core[12].out)"
+fi
+for n in 1 2; do cf stop "core$n" >/dev/null 2>&1; done
+wait $both
 
 echo "- a kernel that lies is not believed"
 # (Landlock is the first to miss no_new_privs.)
@@ -86,6 +119,7 @@ done <<-END
 	root \(root\)
 	host-name \(namespaces\)
 	seccomp \(seccomp\)
+	speculation \(speculation\)
 	close-range descriptor
 	capset cannot give up capabilities|\(capabilities\)
 	user-namespace leave the launcher.s user namespace: the kernel says

@@ -122,12 +122,24 @@ auditor_of() { local pid; for pid in $(children "$1"); do tr '\0' ' ' <"/proc/$p
 said() { cf_small ps >/dev/null; grep -q "$1" "$place/$2.out"; }
 events() { sed 's/.*"event_code":"\([a-z_]*\)".*/\1/' "$@" | sort | uniq -c | tr -s ' \n' ' '; }
 
+# FOLDER NAME: of the VM of $launcher. The guest does not wait for the host's log to have its start; what spoils a folder does.
+has_start() {
+	wait_for 20 sh -c 'grep -q "\"run_started\".*\"vm\":\"$1\"" "$0"/host*.jsonl' "$1" "$2" || fail "the host's log has no start of $2"
+	host_auditor=none
+	for child in $(ps -o pid= --ppid $launcher); do
+		[ "$(cat "/proc/$child/comm")" != host-auditor ] || host_auditor=$child
+	done
+	# It has answered when it waits for the next question: recvfrom is number 45.
+	wait_for 20 grep -q '^45 ' "/proc/$host_auditor/syscall" || fail "the host's auditor of $2 does not wait" "$(cat "/proc/$host_auditor/syscall")"
+}
+
 # The disk becomes full while the VM runs: the log says so and how the VM ends, in room that was taken before.
 fills_up() {
 	local mode=$1 status log
 	mount -t tmpfs -o size=512k,mode=755 small "$place/small" || return
 	policy "full-$mode" 'cmdline: list end=button' "audit: {on_failure: $mode}" >/dev/null
 	start_vm "full-$mode" "$place/small.yaml"
+	has_start "$place/small" "full-$mode"
 	cat /dev/zero >"$place/small/filler" 2>/dev/null
 	wait_for 40 said 'its log cannot be written: No space left' "full-$mode" && pass "$mode: it is said" || fail "$mode: nothing is said" "$(cat "$place/full-$mode.out")"
 	if [ "$mode" = halt ]; then
@@ -189,12 +201,7 @@ done
 echo "- the host's auditor is killed"
 policy unwatched 'cmdline: list end=button' >/dev/null
 start_vm unwatched
-wait_for 10 grep -q '"run_started".*"vm":"unwatched"' "$place/log/host.jsonl" || fail "the host's log has no start" "$(tail -n 3 "$place/log/host.jsonl")"
-for child in $(ps -o pid= --ppid $launcher); do
-	[ "$(cat "/proc/$child/comm")" != host-auditor ] || host_auditor=$child
-done
-# It has answered when it waits for the next question: recvfrom is number 45.
-wait_for 10 grep -q '^45 ' "/proc/$host_auditor/syscall" || fail "it does not wait" "$(cat "/proc/$host_auditor/syscall")"
+has_start "$place/log" unwatched
 kill -9 "$host_auditor"
 expect_status "the VM goes on" 0 'running' cf ps
 cf stop unwatched >/dev/null || fail "it cannot be stopped"
@@ -344,6 +351,7 @@ policy gone 'cmdline: list end=button' >/dev/null
 "$cofferdam" --host "$place/host.yaml" run "$place/gone.yaml" >"$place/gone.out" 2>&1 </dev/null &
 launcher=$!
 wait_for 20 grep -q 'power button' "$place/gone.out" || fail "gone does not start" "$(cat "$place/gone.out")"
+has_start "$place/log" gone
 mv "$place/log" "$place/log.away"
 (cd "$place" && exec timeout -k 5 60 "$cofferdam" audit show --follow --event vm_stopped "$place"/log.away/gone-*.jsonl) >"$place/followed" 2>&1 &
 follower=$!

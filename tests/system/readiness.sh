@@ -59,6 +59,21 @@ for name in sys+kernel+mm+ksm+run:0:1:ksm:off:on sys+devices+system+cpu+smt+cont
 	expect_status "doctor: $check $good" 0 "^good +$check +$good " other_host "$place/one" "$cofferdam" doctor
 	expect_status "doctor: $check $note" 0 "^note +$check +$note " other_host "$place/two" "$cofferdam" doctor
 done
+# Ids of a user's that VMs of root's would have as well, at either end; what touches them, or is root's, is no hindrance.
+given() { # FILE LINE COMMAND...: on a host whose FILE has that line
+	rm -rf "$place/given" && mkdir "$place/given" && echo "$2" >"$place/given/etc+$1"
+	other_host "$place/given" "$cofferdam" --host "$place/host.yaml" "${@:3}"
+}
+for line in subuid:somebody:1879113727:65536 subgid:4321:1879000000:50000 subuid:somebody:1000000000:4000000000; do
+	file=${line%%:*} said="/etc/${line%%:*} gives .* ids that VMs of root's run as, 1879048192 to 1879113727"
+	[ -e "/etc/$file" ] || { skip "$line: no /etc/$file here"; continue; }
+	expect_status "run: $line" 125 "$said" given "$file" "${line#*:}" run "$place/good.yaml"
+	expect_status "plan: $line" 125 "REFUSED: $said" given "$file" "${line#*:}" plan "$place/good.yaml"
+	expect_status "doctor: $line" 1 "bad +jail .*$said" given "$file" "${line#*:}" doctor
+done
+for line in subuid:somebody:1879113728:65536 subgid:somebody:1878982656:65536 subuid:root:1879048192:65536 subuid:0:1879048192:65536; do
+	expect_status "doctor: $line" 0 'good +jail +ids 1879048192 to 1879113727' given "${line%%:*}" "${line#*:}" doctor
+done
 abi=$(perl -e 'print syscall(444, 0, 0, 1)') # landlock_create_ruleset: the version
 expect_status "doctor: landlock" 0 "^good +landlock +ABI $abi " cf doctor
 expect_status "doctor: the rest" 0 '^(good|note) +(mdwe|tsc-deadline) ' cf doctor
