@@ -225,7 +225,7 @@ static void settle(struct connection *connection)
 /* What the peer takes just now goes off the front, and is counted. False: it is gone, and so is the connection. */
 static bool write_to(const struct device *device, struct connection *connection, struct guest_buffers *data)
 {
-	ssize_t size = guest_buffers_transfer(data, data->size, SYS_writev, connection->fd, 0);
+	ssize_t size = guest_buffers_transfer(data, data->size, SYS_writev, connection->fd, 0, 0);
 
 	if (size < 0 && (errno == EAGAIN || errno == EINTR))
 		return true;
@@ -402,7 +402,7 @@ static bool read_data(struct connection *connection, struct header *header, stru
 
 	if ((connection->ready & POLLIN) == 0 || !wants_input(connection) || most == 0)
 		return false;
-	ssize_t got = guest_buffers_transfer(data, most, SYS_readv, connection->fd, 0);
+	ssize_t got = guest_buffers_transfer(data, most, SYS_readv, connection->fd, 0, 0);
 	if (got < (ssize_t)most)
 		connection->ready &= (uint8_t)~POLLIN; /* that was all */
 	if (got < 0 && (errno == EAGAIN || errno == EINTR))
