@@ -230,5 +230,5 @@ unsigned device_run(struct device *device, unsigned ready)
 		    device->host.context,
 		    &(struct message){.type = MESSAGE_FAULT, .code = device->queues[i].fault, .value = {i}});
 	}
-	return wants;
+	return wants | (device->wait_ns > 0 ? DEVICE_LATER : 0U);
 }

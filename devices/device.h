@@ -107,7 +107,7 @@ bool device_init(struct device *device);
 struct chain *device_take(struct device *device, unsigned index);
 
 /* For a device's run(), before each piece of what came from a queue, or goes to it: whether the limits allow it now.
-   False: run answers DEVICE_LATER. What was done is counted, and taken from them, afterwards. */
+   False: device_run answers DEVICE_LATER. What was done is counted, and taken from them, afterwards. */
 bool device_may_go_on(struct device *device, unsigned index);
 void device_account(struct device *device, unsigned index, uint32_t bytes, uint32_t operations);
 /* Answers DEVICE_LATER: in `ns`, or before, if something else comes before. */

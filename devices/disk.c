@@ -23,6 +23,7 @@ enum {
 	   work on the other. */
 	SEGMENTS_MAX = TRANSPORT_QUEUE_SIZE_MAX / 2 - 2,
 	CLEAR_MAX = (64 << 20) / SECTOR, /* sectors of one range: what may be written in its place holds others up */
+	AHEAD_MAX = 128 << 10,           /* bytes of a request that is read ahead */
 	PUNCH_COST = 4096,               /* what a hole takes of a run besides its size, in bytes that are moved … */
 	PUNCH_GAIN = IMAGE_PUNCH_MAX / RUN_MAX, /* … which is so many times as fast */
 };
@@ -217,6 +218,40 @@ static uint32_t step(struct device *device, struct chain *chain, uint32_t most, 
 	return 0;
 }
 
+static bool has_data_left(const struct disk_request *disk)
+{
+	return disk->range < disk->range_count && (disk->status == STATUS_OK || disk->is_clearing);
+}
+
+/* These are read into the guest's memory, as far as the host has them, and then once more in their turn. Each counts
+   against the limits: a driver that takes its requests back has had them. */
+bool disk_may_wait(struct device *device, int error)
+{
+	struct disk *disk = device->state;
+	struct disk_request request = disk->request;
+	struct virtqueue queue = device->queues[0];
+	static struct chain chain;
+	uint32_t budget = RUN_MAX;
+
+	disk->cannot_hurry |= error == EOPNOTSUPP;
+	if (disk->is_ahead || disk->ahead == queue.seen_avail || disk->cannot_hurry)
+		return !disk->is_ahead;
+	disk->ahead = queue.seen_avail;
+	disk->is_ahead = true;
+	for (queue.is_out = false; queue.next_avail != queue.seen_avail && budget > 0 && device_may_go_on(device, 0) &&
+				   virtqueue_pop(&queue, &chain);
+	     queue.is_out = false) {
+		if (!begin(device, &chain) || disk->request.type != TYPE_IN || !has_data_left(&disk->request))
+			continue;
+		uint32_t moved = step(device, &chain, AHEAD_MAX, &budget);
+		budget -= moved < budget ? moved : budget;
+		device_account(device, 0, moved, 1);
+	}
+	disk->is_ahead = false;
+	disk->request = request;
+	return true;
+}
+
 /* What is left when all data has been moved. */
 static void finish(struct device *device, struct chain *chain)
 {
@@ -233,11 +268,6 @@ static void finish(struct device *device, struct chain *chain)
 	/* The status byte counts only if there is no gap before it (2.7.8.2). */
 	uint32_t left = chain->writable.size;
 	virtqueue_stage(&device->queues[0], chain, left == 0 ? disk->room + 1 : disk->room - left);
-}
-
-static bool has_data_left(const struct disk_request *disk)
-{
-	return disk->range < disk->range_count && (disk->status == STATUS_OK || disk->is_clearing);
 }
 
 static uint32_t whole_sectors(uint32_t size)

@@ -47,6 +47,9 @@ struct disk_request {
 
 struct disk {
 	struct disk_request request;
+	bool cannot_hurry;                  /* the host's file system has no RWF_NOWAIT */
+	bool is_ahead;                      /* what the driver asked for besides is being looked at */
+	uint16_t ahead;                     /* seen_avail when that was done last */
 	bool is_loaded;                     /* the overlay's bits, or there was nothing to load */
 	uint8_t changed[OVERLAY_PAGES_MAX]; /* 1: of these bits not all are in the file */
 	uint8_t bits[];                     /* the overlay's: plan_overlay_bits(), if there is one */
@@ -64,7 +67,13 @@ bool image_write_zeros(struct device *device, uint64_t *offset, uint32_t most);
 bool image_punch(struct device *device, uint64_t *offset, uint32_t most);
 
 /* preadv2 or pwritev2, of any file, whose bytes begin at `start`: as above. */
-bool image_transfer(long call, int file, uint64_t start, uint64_t *offset, struct guest_buffers *data, uint32_t most);
+bool image_transfer(struct device *device, long call, int file, uint64_t start, uint64_t *offset,
+		    struct guest_buffers *data, uint32_t most);
+
+/* Before a read waits for the host's disk, on which it has begun: the other reads that the driver has asked for begin
+   there as well, so that all of them are waited for at once. `error`: why it did not
+   come at once. False: this is one of those. */
+bool disk_may_wait(struct device *device, int error);
 
 /* What was written stays, whatever happens to the host. */
 bool image_flush(struct device *device);

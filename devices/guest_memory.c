@@ -169,7 +169,8 @@ struct guest_buffers guest_buffers_take(struct guest_buffers *buffers, size_t si
 }
 
 /* The last iovec that is used is shortened meanwhile. */
-ssize_t guest_buffers_transfer(struct guest_buffers *buffers, size_t most, long call, int file, uint64_t offset)
+ssize_t guest_buffers_transfer(struct guest_buffers *buffers, size_t most, long call, int file, uint64_t offset,
+			       int flags)
 {
 	unsigned count = 0;
 	size_t size = 0;
@@ -178,7 +179,7 @@ ssize_t guest_buffers_transfer(struct guest_buffers *buffers, size_t most, long 
 		size += buffers->iov[count++].iov_len;
 	size_t *length = &buffers->iov[count - 1].iov_len, whole = *length;
 	*length -= size > most ? size - most : 0;
-	ssize_t moved = syscall(call, file, buffers->iov, (long)count, (long)offset, 0L, 0L);
+	ssize_t moved = syscall(call, file, buffers->iov, (long)count, (long)offset, 0L, (long)flags);
 	*length = whole;
 	if (moved > 0)
 		guest_buffers_skip(buffers, (size_t)moved);

@@ -74,9 +74,10 @@ size_t guest_buffers_skip(struct guest_buffers *buffers, size_t size);
 /* Takes `size` bytes off the front, which has as many, for later. `iov` has room for an iovec for each byte. */
 struct guest_buffers guest_buffers_take(struct guest_buffers *buffers, size_t size, struct iovec *iov);
 
-/* readv, writev, preadv2 or pwritev2 of up to `most` bytes, not 0, off the front, which is not empty: what was moved is
-   taken off. Answers as they do. */
-ssize_t guest_buffers_transfer(struct guest_buffers *buffers, size_t most, long call, int file, uint64_t offset);
+/* readv, writev, preadv2 or pwritev2 (these with `flags`) of up to `most` bytes, not 0, off the front, which is not
+   empty: what was moved is taken off. Answers as they do. */
+ssize_t guest_buffers_transfer(struct guest_buffers *buffers, size_t most, long call, int file, uint64_t offset,
+			       int flags);
 
 /* Takes up to `size` bytes off the front of the first buffer and gives these pages back to the host: they then read as
    zeros. What the host cannot take stays as it is. False: these are no whole pages. */

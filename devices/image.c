@@ -1,16 +1,24 @@
 /* A disk's image. See disk.h. */
 #include "devices/disk.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
+#include <linux/fs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 /* A short transfer goes on where it stopped. musl has neither call. They are here because they can do what read and
    write do, too (devices/main.c). */
-bool image_transfer(long call, int file, uint64_t start, uint64_t *offset, struct guest_buffers *data, uint32_t most)
+bool image_transfer(struct device *device, long call, int file, uint64_t start, uint64_t *offset,
+		    struct guest_buffers *data, uint32_t most)
 {
-	ssize_t moved = guest_buffers_transfer(data, most, call, file, start + *offset);
+	const struct disk *disk = device->state;
+	int flags = call == SYS_preadv2 && !disk->cannot_hurry ? RWF_NOWAIT : 0;
+	ssize_t moved = guest_buffers_transfer(data, most, call, file, start + *offset, flags);
+
+	if (moved < 0 && flags != 0 && disk_may_wait(device, errno))
+		moved = guest_buffers_transfer(data, most, call, file, start + *offset, 0);
 
 	*offset += moved > 0 ? (uint64_t)moved : 0;
 	return moved > 0;
@@ -20,7 +28,7 @@ bool image_read(struct device *device, uint64_t *offset, struct guest_buffers *d
 {
 	if (device->plan->as.disk.overlay != PLAN_OVERLAY_NONE)
 		return overlay_read(device, offset, data, most);
-	return image_transfer(SYS_preadv2, device->backend, 0, offset, data, most);
+	return image_transfer(device, SYS_preadv2, device->backend, 0, offset, data, most);
 }
 
 /* ---- growth ---- */
@@ -71,7 +79,7 @@ bool image_write(struct device *device, uint64_t *offset, struct guest_buffers *
 		most = room_to_grow(device, start, most, &is_hole);
 	if (most == 0)
 		return device_refused(device);
-	if (!image_transfer(SYS_pwritev2, device->backend, 0, offset, data, most))
+	if (!image_transfer(device, SYS_pwritev2, device->backend, 0, offset, data, most))
 		return false;
 	if (is_hole)
 		device->used += (int64_t)(block_end(*offset) - block_start(start));

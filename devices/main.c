@@ -12,7 +12,7 @@
  *              sendto([FD_CHANNEL], …, [sizeof(struct message)], [MSG_NOSIGNAL], [0] …)   lockdown_send, lockdown_fail
  *              exit_group([0 or 125])
  *     disk     preadv2([DEVICE_FD_KICK], …, [1], …, [0]), pwritev2([DEVICE_FD_IRQ], …, [1], …, [0])
- *              preadv2([DEVICE_FD_BACKEND], …, count at most 256, …, [0])
+ *              preadv2([DEVICE_FD_BACKEND], …, count at most 256, …, [0 or RWF_NOWAIT])
  *              pwritev2([DEVICE_FD_BACKEND], …, count at most 256, …, [0]), fdatasync([DEVICE_FD_BACKEND]),
  *              fallocate([DEVICE_FD_BACKEND], [FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE], …, at most 32 MiB)
  *                                                                                       unless read-only

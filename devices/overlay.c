@@ -73,8 +73,9 @@ bool overlay_read(struct device *device, uint64_t *offset, struct guest_buffers 
 
 	most = all_alike(device, *offset, most, &is_here);
 	if (is_here)
-		return image_transfer(SYS_preadv2, device->backend_out, clusters_start(device), offset, data, most);
-	return image_transfer(SYS_preadv2, device->backend, 0, offset, data, most);
+		return image_transfer(device, SYS_preadv2, device->backend_out, clusters_start(device), offset, data,
+				      most);
+	return image_transfer(device, SYS_preadv2, device->backend, 0, offset, data, most);
 }
 
 /* A cluster of which the driver writes a part: the rest is the image's. */
@@ -109,7 +110,7 @@ bool overlay_write(struct device *device, uint64_t *offset, struct guest_buffers
 		if (!copy_up(device, first))
 			return false;
 	}
-	if (!image_transfer(SYS_pwritev2, device->backend_out, clusters_start(device), offset, data, most))
+	if (!image_transfer(device, SYS_pwritev2, device->backend_out, clusters_start(device), offset, data, most))
 		return false;
 	uint64_t moved = *offset - start;
 	if (is_whole)

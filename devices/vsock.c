@@ -6,6 +6,8 @@
  * its source is the guest or it is dropped, what belongs to no connection is answered by RST. Credit: the guest gets as
  * much room as there is, who sends more loses the connection; what it says of its own room only holds its own bytes
  * back. Never waits for a peer: what one does not read stays in that connection's buffer, and then in the guest.
+ * The plan's bandwidth holds the guest's packets back, all in order, and of those to it the ones with data: both are
+ * counted whole. New connections have a limiter of their own, for one too many is refused and nothing waits for it.
  */
 #include "devices/device.h"
 #include "monitor/channel.h"
@@ -20,7 +22,7 @@
 enum {
 	QUEUE_RECEIVE,
 	QUEUE_TRANSMIT,
-	QUEUE_EVENT, /* events come with migration only */
+	QUEUE_EVENT, /* events come with migration only: its limiter is that of new connections */
 	QUEUES,
 
 	CID_HOST = 2,
@@ -225,7 +227,7 @@ static void settle(struct connection *connection)
 /* What the peer takes just now goes off the front, and is counted. False: it is gone, and so is the connection. */
 static bool write_to(const struct device *device, struct connection *connection, struct guest_buffers *data)
 {
-	ssize_t size = guest_buffers_transfer(data, data->size, SYS_writev, connection->fd, 0);
+	ssize_t size = guest_buffers_transfer(data, data->size, SYS_writev, connection->fd, 0, 0);
 
 	if (size < 0 && (errno == EAGAIN || errno == EINTR))
 		return true;
@@ -288,7 +290,8 @@ static void take_request(struct device *device, const struct header *header)
 {
 	struct connection *connection = NULL;
 
-	if (may(&plan_of(device)->guest_may, header->destination_port) && device_may_go_on(device, QUEUE_TRANSMIT))
+	device->delays.is_counted[QUEUE_EVENT] = false; /* each that is refused is */
+	if (may(&plan_of(device)->guest_may, header->destination_port) && device_may_go_on(device, QUEUE_EVENT))
 		connection = begin(device, VSOCK_CONNECTING, -1);
 	if (connection == NULL) {
 		answer_stray(device, header);
@@ -298,7 +301,7 @@ static void take_request(struct device *device, const struct header *header)
 	connection->host_port = header->destination_port;
 	connection->guest_room = header->room;
 	connection->guest_taken = header->taken;
-	device_account(device, QUEUE_TRANSMIT, 0, 1);
+	device_account(device, QUEUE_EVENT, 0, 1);
 	const struct message message = {
 	    .type = MESSAGE_VSOCK, .code = connection->id, .value = {connection->host_port}};
 	if (send(device->backend, &message, sizeof(message), MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)sizeof(message))
@@ -364,18 +367,19 @@ static void take_packet(struct device *device, const struct header *header, stru
 		hang_up(connection, OP_RST);
 }
 
-/* False: the driver has nothing, or too much waits to be answered. */
+/* False: the driver has nothing, it may not yet, or too much waits to be answered. */
 static bool transmit(struct device *device)
 {
 	struct vsock *vsock = device->state;
 	struct chain *chain = vsock->stray_count < STRAYS_MAX ? device_take(device, QUEUE_TRANSMIT) : NULL;
 	struct header header;
 
-	if (chain == NULL)
+	if (chain == NULL || !device_may_go_on(device, QUEUE_TRANSMIT))
 		return false;
 	if (guest_buffers_read(&chain->readable, &header, sizeof(header)) != sizeof(header) ||
 	    header.length != chain->readable.size)
 		return virtqueue_fail(&device->queues[QUEUE_TRANSMIT], FAULT_REQUEST);
+	device_account(device, QUEUE_TRANSMIT, (uint32_t)sizeof(header) + header.length, 0);
 	take_packet(device, &header, &chain->readable);
 	virtqueue_push(&device->queues[QUEUE_TRANSMIT], chain, 0);
 	return true;
@@ -395,14 +399,17 @@ static bool wants_input(const struct connection *connection)
 	return connection->state == VSOCK_ESTABLISHED && !connection->is_host_done && guest_has_room(connection) > 0;
 }
 
-/* What the host has sent goes straight into the guest's buffer, behind the header. False: there is nothing to send. */
-static bool read_data(struct connection *connection, struct header *header, struct guest_buffers *data)
+/* What the host has sent goes straight into the guest's buffer, behind the header. False: there is nothing to send, or
+   it may not yet. */
+static bool read_data(struct device *device, struct connection *connection, struct header *header,
+		      struct guest_buffers *data)
 {
 	uint32_t room = guest_has_room(connection), most = data->size < room ? data->size : room;
 
-	if ((connection->ready & POLLIN) == 0 || !wants_input(connection) || most == 0)
+	if ((connection->ready & POLLIN) == 0 || !wants_input(connection) || most == 0 ||
+	    !device_may_go_on(device, QUEUE_RECEIVE))
 		return false;
-	ssize_t got = guest_buffers_transfer(data, most, SYS_readv, connection->fd, 0);
+	ssize_t got = guest_buffers_transfer(data, most, SYS_readv, connection->fd, 0, 0);
 	if (got < (ssize_t)most)
 		connection->ready &= (uint8_t)~POLLIN; /* that was all */
 	if (got < 0 && (errno == EAGAIN || errno == EINTR))
@@ -416,11 +423,11 @@ static bool read_data(struct connection *connection, struct header *header, stru
 }
 
 /* Fills the header, and the data behind it, with the next packet of a connection. False: it has none. */
-static bool next_packet(const struct device *device, struct connection *connection, struct header *header,
+static bool next_packet(struct device *device, struct connection *connection, struct header *header,
 			struct guest_buffers *data)
 {
 	if (connection->due == 0) {
-		if (!read_data(connection, header, data))
+		if (!read_data(device, connection, header, data))
 			return false;
 	} else {
 		header->operation = (uint16_t)__builtin_ctz(connection->due);
@@ -476,6 +483,7 @@ static bool receive(struct device *device)
 	header.source_cid = CID_HOST;
 	header.destination_cid = plan_of(device)->cid;
 	guest_buffers_write(&vsock->front, &header, sizeof(header));
+	device_account(device, QUEUE_RECEIVE, (uint32_t)sizeof(header) + header.length, 0);
 	virtqueue_push(queue, chain, (uint32_t)sizeof(header) + header.length);
 	return true;
 }

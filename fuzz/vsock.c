@@ -56,6 +56,7 @@ static struct {
 	uint32_t ports[CONNECTIONS]; /* of the host, in the last packets to the guest */
 	unsigned packets;
 	uint16_t heads; /* of the receiving queue that are out */
+	uint64_t now;   /* ns: each look is a hundredth of a second later */
 	unsigned faults;
 } fuzz;
 
@@ -88,14 +89,15 @@ static void tell(void *context, const struct message *message)
 
 	(void)context;
 	require(type == MESSAGE_FAULT ? code <= FAULT_REQUEST
-				      : type == MESSAGE_CAP && (code == CAP_OPERATIONS || code == CAP_CONNECTIONS));
+				      : type == MESSAGE_CAP && (code == CAP_OPERATIONS || code == CAP_CONNECTIONS ||
+								code == CAP_BANDWIDTH));
 	fuzz.faults += type == MESSAGE_FAULT;
 }
 
 static uint64_t now(void *context)
 {
 	(void)context;
-	return LIMITER_SECOND_NS;
+	return fuzz.now;
 }
 
 static void look(void)
@@ -106,6 +108,7 @@ static void look(void)
 	uint32_t id, used;
 	int none;
 
+	fuzz.now += LIMITER_SECOND_NS / 100;
 	poll(fds, count, 0);
 	fuzz.device.ops->poll(&fuzz.device, fds, count);
 	device_run(&fuzz.device, DEVICE_INPUT);
@@ -248,9 +251,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
 	memset(fuzz.peers, -1, sizeof(fuzz.peers));
 	fuzz.input = input;
 	fuzz.size = size;
+	fuzz.now = LIMITER_SECOND_NS;
 	fuzz.ram = calloc(1, FAKE_RAM_SIZE);
 	fuzz.plan = (struct plan_device){
 	    .kind = DEVICE_VSOCK,
+	    .bandwidth = 200000,
 	    .operations = 100,
 	    .as.vsock = {CID, CONNECTIONS, 256, {1, {{5, 5}}}, {1, {{9, 9}}}},
 	};

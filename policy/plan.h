@@ -125,7 +125,7 @@ struct plan_vsock {
 struct plan_device {
 	uint32_t kind;             /* enum device_kind */
 	char name[PLAN_NAME_SIZE]; /* of the policy, NUL-terminated */
-	uint64_t bandwidth;        /* cap in bytes a second, 0: none written; a network's: each way */
+	uint64_t bandwidth;        /* cap in bytes a second, 0: none written; a network's, vsock's: each way */
 	uint64_t operations;       /* cap in requests a second, 0: none written; a network's: packets, each way */
 	union {
 		struct plan_disk disk;

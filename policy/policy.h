@@ -171,6 +171,7 @@ struct policy_vsock_limits {
 	struct policy_at at;
 	struct policy_number connections;
 	struct policy_number new_connections; /* a second */
+	struct policy_number bandwidth;       /* bytes a second, each direction */
 	struct policy_number buffer;          /* bytes of each */
 };
 struct policy_vsock { /* none when at.line is 0 */

@@ -42,6 +42,7 @@ static void add_vsock(struct plan *plan, const struct policy_vsock *vsock)
 {
 	struct plan_device *device = add_device(plan, DEVICE_VSOCK, "vsock");
 
+	device->bandwidth = vsock->limits.bandwidth.value;
 	device->operations = vsock->limits.new_connections.value;
 	device->as.vsock.cid = (uint32_t)vsock->cid.value;
 	device->as.vsock.connections = (uint32_t)vsock->limits.connections.value;

@@ -17,6 +17,7 @@ enum { CONDITIONS_MAX = 5, EACH_MAX = 320 };
 enum comparison {
 	ANYTHING = 0,
 	IS_32,   /* low 32 bits equal value */
+	WITHIN,  /* of the low 32 bits no other is set than value has */
 	IS_64,   /* equals value */
 	AT_MOST, /* value or less, of 64 bits */
 };

@@ -36,14 +36,16 @@ static void put(struct line *line, const char *format, ...)
 	va_end(list);
 }
 
-/* "fd = 9 (DEVICE_FD_BACKEND)", "size <= 256", "request = KVM_RUN", "fd in 9 13 17 (device channels)" */
+/* "fd = 9 (DEVICE_FD_BACKEND)", "size <= 256", "request = KVM_RUN", "flags within RWF_NOWAIT", "fd in 9 13 17 (device
+ * channels)" */
 static void put_condition(struct line *line, const struct condition *condition, const uint64_t *values, size_t count)
 {
 	bool is_each = condition->each != EACH_ONE, is_number = is_each || condition->argument == 0;
 	put(line, "%s%s %s", line->used > 0 ? ", " : "", condition->label,
-	    condition->comparison == AT_MOST ? "<="
-	    : is_each && count != 1          ? "in"
-					     : "=");
+	    condition->comparison == AT_MOST  ? "<="
+	    : condition->comparison == WITHIN ? "within"
+	    : is_each && count != 1           ? "in"
+					      : "=");
 	if (condition->text != NULL && !is_number) {
 		put(line, " %s", condition->text);
 		return;

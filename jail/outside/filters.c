@@ -138,6 +138,9 @@ static int add_rule(scmp_filter_ctx filter, const struct rule *rule, struct bloc
 			arguments[used].op = SCMP_CMP_MASKED_EQ;
 			arguments[used].datum_a = is_each ? ~each.free : UINT32_MAX;
 			arguments[used].datum_b = is_each ? each.value : condition->value;
+		} else if (condition->comparison == WITHIN) {
+			arguments[used].op = SCMP_CMP_MASKED_EQ;
+			arguments[used].datum_a = (uint32_t)~condition->value;
 		} else {
 			arguments[used].op = condition->comparison == IS_64 ? SCMP_CMP_EQ : SCMP_CMP_LE;
 		}

@@ -23,6 +23,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -43,6 +44,7 @@
 #define IMPATIENT NAME_IS(3, "flags", MSG_NOSIGNAL | MSG_DONTWAIT, "MSG_NOSIGNAL|MSG_DONTWAIT")
 #define NO_ADDRESS NULL_IS(4, "address")
 #define NO_FLAGS NUMBER_IS(5, "flags", 0)
+#define MAYBE_AT_ONCE {WITHIN, 5, "flags", RWF_NOWAIT, "RWF_NOWAIT", EACH_ONE}
 #define PUNCH NAME_IS(1, "mode", FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, "FALLOC_FL_PUNCH_HOLE|FALLOC_FL_KEEP_SIZE")
 
 enum {
@@ -89,7 +91,7 @@ static const struct rule device_main[] = {
     /* A disk does the same by the calls that it has for its image. */
     {CALL(preadv2), {FD(DEVICE_FD_KICK), NUMBER_IS(2, "count", 1), NO_FLAGS}, "takes the guest's kicks", IF DISK},
     {CALL(pwritev2), {FD(DEVICE_FD_IRQ), NUMBER_IS(2, "count", 1), NO_FLAGS}, "interrupts the guest", IF DISK},
-    {CALL(preadv2), {FD(DEVICE_FD_BACKEND), COUNT_AT_MOST(2, IOVEC_MAX), NO_FLAGS}, "reads the image", IF DISK},
+    {CALL(preadv2), {FD(DEVICE_FD_BACKEND), COUNT_AT_MOST(2, IOVEC_MAX), MAYBE_AT_ONCE}, "reads the image", IF DISK},
     {CALL(pwritev2),
      {FD(DEVICE_FD_BACKEND), COUNT_AT_MOST(2, IOVEC_MAX), NO_FLAGS},
      "writes the image",
@@ -100,7 +102,7 @@ static const struct rule device_main[] = {
      "gives back what the guest discards",
      IF DISK_WRITABLE},
     {CALL(preadv2),
-     {FD(DEVICE_FD_BACKEND_OUT), COUNT_AT_MOST(2, IOVEC_MAX), NO_FLAGS},
+     {FD(DEVICE_FD_BACKEND_OUT), COUNT_AT_MOST(2, IOVEC_MAX), MAYBE_AT_ONCE},
      "reads the overlay",
      IF DISK_OVERLAY},
     {CALL(pwritev2),

@@ -18,9 +18,10 @@ static const char help[] =
     "processors), limits.tasks=20, limits.memory_overhead=32MiB, limits.run_time=30min, limits.console=1MiB,\n"
     "limits.log=16MiB (these three from its start on), disks[data].limits.growth=1GiB (the same),\n"
     "disks[data].limits.bandwidth=1MiB/s, or operations, entropy.limits.bandwidth,\n"
-    "networks[eth0].limits.bandwidth, or packets, vsock.limits.connections (those that are open stay), or\n"
-    "new_connections. machine.memory=256MiB asks the guest for what it has beyond that, by its balloon; the\n"
-    "guest may keep it. What is changed lasts until the VM ends; `cofferdam inspect` shows what is in force.\n"
+    "networks[eth0].limits.bandwidth, or packets, vsock.limits.connections (those that are open stay),\n"
+    "new_connections or bandwidth. machine.memory=256MiB asks the guest for what it has beyond that, by its\n"
+    "balloon; the guest may keep it. What is changed lasts until the VM ends; `cofferdam inspect` shows what is in "
+    "force.\n"
     "limits.open_files cannot be changed: each process has the open files that it was given and can make no\n"
     "more.\n"
     "\n"
@@ -50,6 +51,7 @@ static const struct settable {
     {"networks[].limits.packets", "operations", 1, NULL},
     {"vsock.limits.connections", "connections", 1, "vsock"},
     {"vsock.limits.new_connections", "operations", 1, "vsock"},
+    {"vsock.limits.bandwidth", "bandwidth", 1, "vsock"},
 };
 
 struct setting {

@@ -349,6 +349,32 @@ def new_connections(vm):
     row(vm, "vsock.limits.new_connections", 50, len(taken) / (vm.used()["ran_for_ms"] / 1000 + 0.1), "operations", " /s")
 
 
+def vsock_bandwidth(vm):
+    """By what comes out at the host's port: bytes of data, the first of them to the last."""
+    os.mkdir(f"{vm.place}/sockets", 0o700)
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(f"{vm.place}/sockets/v_5001")
+    listener.listen()
+    listener.settimeout(WAIT_S)
+    count, times = 0, []
+
+    def take():
+        nonlocal count
+        connection = listener.accept()[0]
+        connection.settimeout(WAIT_S)
+        while piece := connection.recv(1 << 20):
+            times.append(time.monotonic())
+            count += len(piece)
+        connection.close()
+
+    taker = threading.Thread(target=take, daemon=True)
+    taker.start()
+    vm.run()
+    taker.join(WAIT_S)
+    listener.close()
+    row(vm, "vsock.limits.bandwidth", 1024, count / 1024 / (times[-1] - times[0] + 0.1), "bandwidth", " KiB/s")
+
+
 def run_time(vm):
     vm.run()
     row(vm, "limits.run_time", SECONDS * 1000, vm.used()["ran_for_ms"], "run time", " ms")
@@ -388,6 +414,8 @@ CAPS = [
                      "guest_may_connect: [5000-5003], limits: {connections: 32}}\n", quiet="")),
     (new_connections, Vm("connect", f"bench=connect:{50 * SECONDS}", "{run_time: 5min}", console=f"vsock: {{cid: {vsock.CID}, "
                          "path: sockets/v, guest_may_connect: [5000], limits: {new_connections: 50/s}}\n")),
+    (vsock_bandwidth, Vm("stream", f"bench=vsock:{32 * SECONDS}", "{run_time: 5min}", console=f"vsock: {{cid: {vsock.CID}, "
+                         "path: sockets/v, guest_may_connect: [5001], limits: {bandwidth: 1MiB/s}}\n")),
     (run_time, Vm("time", "end=hang", f"{{run_time: {SECONDS}s}}")),
 ]
 

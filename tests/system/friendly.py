@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Debian works its devices with fio, ping, iperf3, socat and stress-ng (guest/debian/share/friendly.sh), on a tap, through passt and
 over vsock, while its balloon moves; then it powers off, or reboots, under load. The host's side of it, in a network namespace of
-this test's own. B: build folder, with debian-tools in it; DURATION: rounds begin for so many seconds (1; ROUNDS=full: 120), and for
+this test's own. B: build folder, with debian-tools in it; DURATION: rounds begin for so many seconds (120), and for
 two minutes or more there are two at least; LOAD_S: how long each load lasts (2). BED: `here`, on this machine's KVM, or `nested`, in
 the nested host (tests/host/run); where it is not set, here if that is hardware. Needs root, /dev/net/tun. Every wait is bounded."""
 import glob
@@ -21,7 +21,7 @@ from events import are_events
 from network import COFFERDAM, check, counts
 
 BUILD = os.path.abspath(os.environ.get("B", "build"))
-DURATION = int(os.environ.get("DURATION", "120" if os.environ.get("ROUNDS") == "full" else "1"))
+DURATION = int(os.environ.get("DURATION", "120"))
 LEAST = 2 if DURATION >= 120 else 1  # rounds
 LOAD_S = int(os.environ.get("LOAD_S", "2"))
 WAIT_S = 120

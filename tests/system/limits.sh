@@ -168,6 +168,7 @@ if [ "$(processors)" = "0-$last" ]; then pass "and every thread has them"; else 
 expect_status "the size of the log" 0 '^$' cf set live limits.log=2MiB
 expect_status "vsock's connections" 0 '^$' cf set live vsock.limits.connections=2
 expect_status "not above the policy's" 1 'the policy allows no more' cf set live vsock.limits.connections=65
+expect_status "vsock's bandwidth" 0 '^$' cf set live vsock.limits.bandwidth=1MiB/s
 expect_status "open files: no, and why" 2 'each process has the open files that it was given' cf set live limits.open_files=20
 expect_status "memory" 0 '^$' cf set live limits.memory_overhead=36MiB
 expect_status "a disk" 0 '^$' cf set live 'disks[scratch].limits.operations=10/s'
@@ -176,7 +177,7 @@ expect_status "not above the policy's" 1 'the policy allows no more' cf set live
 expect_status "the console" 0 '^$' cf set live limits.console=64KiB
 for line in 'cpu  *80%' 'tasks  *20' 'policy_tasks  *40' 'memory_overhead  *36MiB' 'policy_memory_overhead  *40MiB' 'disk scratch, .*operations 10/s, policy_operations' \
 	"cpuset  *0-$last" 'log_max  *2MiB' 'policy_log_max  *8MiB' 'vsock vsock, .*connections 2, policy_connections 64' \
-	'disk data, .*growth 4MiB, policy_growth 8MiB' 'console console, .*output_max 64KiB, policy_output_max 1MiB'; do
+	'vsock vsock, .*bandwidth 1MiB/s, policy_bandwidth' 'disk data, .*growth 4MiB, policy_growth 8MiB' 'console console, .*output_max 64KiB, policy_output_max 1MiB'; do
 	expect_status "inspect: $line" 0 "^ *$line" cf inspect live
 done
 expect_status "stats has the caps in force" 0 '"cpu_cap_percent": *80.*"tasks_cap": *20|"tasks_cap": *20.*"cpu_cap_percent": *80' bash -c "'$cofferdam' --host '$place/host.yaml' stats --json live | tr -d '\n'"

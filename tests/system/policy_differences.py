@@ -111,6 +111,7 @@ PAIRS = [
     (V % "", V.replace("path: v", "path: w") % "", "vsock.path", "neutral"),
     (V % ", host_may_connect: [1024]", V % ", host_may_connect: [1024-1025]", "vsock.host_may_connect", "loosened"),
     (V % ", limits: {new_connections: 10/s}", V % ", limits: {new_connections: 9/s}", "vsock.limits.new_connections", "tightened"),
+    (V % ", limits: {bandwidth: 1MiB/s}", V % ", limits: {bandwidth: 2MiB/s}", "vsock.limits.bandwidth", "loosened"),
     (V % ", limits: {buffer: 64KiB}", V % ", limits: {buffer: 128KiB}", "vsock.limits.buffer", "loosened"),
     ("waivers: [{finding: raw-console, until: 2030-01-01, reason: x}]", "", None, None),
 ]

@@ -49,11 +49,12 @@ static struct fake_device fake;
 static int launcher;
 static int held; /* buffer of the packet that the test looks at, -1: none */
 
-static void start(struct plan_vsock vsock, uint64_t operations)
+static void start(struct plan_vsock vsock, uint64_t bandwidth, uint64_t operations)
 {
 	int channel[2];
 
-	fake = (struct fake_device){.plan = {.kind = DEVICE_VSOCK, .operations = operations, .as.vsock = vsock}};
+	fake = (struct fake_device){
+	    .plan = {.kind = DEVICE_VSOCK, .bandwidth = bandwidth, .operations = operations, .as.vsock = vsock}};
 	fake.now = 1000 * LIMITER_SECOND_NS;
 	held = -1;
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, channel), 0);
@@ -62,14 +63,19 @@ static void start(struct plan_vsock vsock, uint64_t operations)
 	ck_assert_int_eq(fake_device_activate(&fake, SIZE, 0), FAULT_NONE);
 }
 
-static void setup(void)
+static void start_with_bandwidth(uint64_t bandwidth)
 {
 	start((struct plan_vsock){.cid = CID,
 				  .connections = CONNECTIONS,
 				  .buffer = BUFFER,
 				  .guest_may = {.count = 2, .ranges = {{1, 2}, {ALLOWED, ALLOWED}}},
 				  .host_may = {.count = 1, .ranges = {{LISTED, LISTED}}}},
-	      0);
+	      bandwidth, 0);
+}
+
+static void setup(void)
+{
+	start_with_bandwidth(0);
 }
 
 static void teardown(void)
@@ -113,7 +119,7 @@ static void settle(void)
 	ck_abort_msg("it spins");
 }
 
-static void send_header(const struct header *header, const void *data, uint32_t size)
+static void send_from(uint16_t head, const struct header *header, const void *data, uint32_t size)
 {
 	const struct fake_buffer buffers[] = {{OUT, sizeof(*header), 0}, {OUT + sizeof(*header), size, 0}};
 	uint32_t id, used;
@@ -121,10 +127,15 @@ static void send_header(const struct header *header, const void *data, uint32_t 
 	memcpy(fake.ram + OUT, header, sizeof(*header));
 	if (size > 0)
 		memcpy(fake.ram + OUT + sizeof(*header), data, size);
-	fake_ring_add(&fake.rings[TRANSMIT], 0, buffers, 2);
+	fake_ring_add(&fake.rings[TRANSMIT], head, buffers, 2);
 	settle();
 	while (fake_ring_take(&fake.rings[TRANSMIT], &id, &used))
 		ck_assert_uint_eq(used, 0);
+}
+
+static void send_header(const struct header *header, const void *data, uint32_t size)
+{
+	send_from(0, header, data, size);
 }
 
 static struct header packet(uint32_t port, uint16_t operation, uint32_t size)
@@ -347,25 +358,111 @@ START_TEST(connections_that_begin_are_limited_over_time)
 {
 	struct header header = packet(ALLOWED, REQUEST, 0);
 	struct message message;
-	unsigned begun = 0;
+	const struct header *answer;
+	unsigned begun = 0, refused = 0;
 
 	teardown();
 	start(
 	    (struct plan_vsock){
 		.cid = CID, .connections = 200, .buffer = BUFFER, .guest_may = {1, {{ALLOWED, ALLOWED}}}},
-	    100);
+	    0, 100);
 	offer(8);
 	for (unsigned i = 0; i < 100; i++, header.source_port++) {
 		send_header(&header, NULL, 0);
-		while (heard() != NULL)
-			;
+		while ((answer = heard()) != NULL)
+			refused += answer->operation == RST;
 		begun += asked(&message) != 0;
 	}
 	ck_assert(begun >= 10 && begun <= 11); /* a tenth of a second's, and one */
+	ck_assert_uint_eq(refused, 100 - begun);
 	ck_assert(fake.told == 1 && fake.messages[0].code == CAP_OPERATIONS);
 	fake.now += LIMITER_SECOND_NS / 50;
 	send_header(&header, NULL, 0);
 	ck_assert_uint_eq(asked(&message), ALLOWED);
+	fake.now += 2 * LIMITER_SECOND_NS;
+	header.source_port++;
+	send_header(&header, NULL, 0);
+	ck_assert(fake.told == 2 && fake.messages[1].value[0] == refused - 1); /* the first was told at once */
+}
+END_TEST
+
+/* A tenth of a second's worth at once and one packet more, then as time goes by; a request among them is not refused.
+ */
+START_TEST(what_the_guest_sends_is_limited_over_time)
+{
+	static char bytes[956]; /* 1000 with their header: 10 ms */
+	static char got[20 * sizeof(bytes)];
+	const struct header data = packet(ALLOWED, DATA, sizeof(bytes));
+	struct header request = packet(ALLOWED, REQUEST, 0);
+	struct message message;
+
+	teardown();
+	start_with_bandwidth(100000);
+	int host = connected();
+	for (unsigned i = 0; i < 15; i++)
+		send_from((uint16_t)(2 * i % SIZE), &data, bytes, sizeof(bytes));
+	ck_assert_int_eq(recv(host, got, sizeof(got), 0), 10 * sizeof(bytes));
+	ck_assert(fake.told == 1 && fake.messages[0].type == MESSAGE_CAP && fake.messages[0].code == CAP_BANDWIDTH);
+	ck_assert((device_run(&fake.device, 0) & DEVICE_LATER) != 0);
+	fake.now += fake.device.wait_ns - 1;
+	settle();
+	ck_assert_int_lt(recv(host, got, sizeof(got), 0), 0);
+	fake.now += 1;
+	settle();
+	ck_assert_int_eq(recv(host, got, sizeof(got), 0), sizeof(bytes));
+	ck_assert(device_limit(&fake.device, CAP_BANDWIDTH, 50000)); /* what was taken is paid for as it was */
+	fake.now += LIMITER_SECOND_NS / 100 + LIMITER_SECOND_NS / 50;
+	settle();
+	ck_assert_int_eq(recv(host, got, sizeof(got), 0), 2 * sizeof(bytes));
+	fake.now += LIMITER_SECOND_NS;
+	settle();
+	ck_assert_int_eq(recv(host, got, sizeof(got), 0), 2 * sizeof(bytes));
+	for (unsigned i = 0; i < 4; i++)
+		say(ALLOWED, DATA, bytes, sizeof(bytes));
+	request.source_port = GUEST + 1;
+	send_header(&request, NULL, 0);
+	ck_assert_uint_eq(asked(&message), 0);
+	ck_assert_uint_gt(fake.device.wait_ns, 0);
+	fake.now += fake.device.wait_ns;
+	settle();
+	ck_assert_uint_eq(asked(&message), ALLOWED);
+	close(host);
+}
+END_TEST
+
+/* So is what the host sends, without a packet lost; what is not data waits for nothing. */
+START_TEST(what_the_guest_gets_is_limited_over_time)
+{
+	static char bytes[20000];
+	uint64_t got = 0, from;
+	const struct header *data;
+
+	teardown();
+	start_with_bandwidth(100000);
+	int host = connected();
+	from = fake.now;
+	ck_assert_int_eq(send(host, bytes, sizeof(bytes), 0), sizeof(bytes));
+	settle();
+	for (unsigned turns = 0;; turns++) {
+		while ((data = heard()) != NULL)
+			got += data->length;
+		if (got == sizeof(bytes))
+			break;
+		if (turns == 0) {
+			ck_assert_uint_lt(got, 11000);
+			say(ALLOWED, CREDIT_REQUEST, NULL, 0);
+			expect(CREDIT_UPDATE, ALLOWED);
+		}
+		ck_assert((device_run(&fake.device, 0) & DEVICE_LATER) != 0);
+		fake.now += fake.device.wait_ns;
+		settle();
+		ck_assert_uint_lt(turns, 100);
+	}
+	/* 20,000 bytes, 21 headers and two packets more, but for the tenth of a second and the last packet */
+	ck_assert_uint_ge(fake.now - from, LIMITER_SECOND_NS / 100 * 10);
+	ck_assert_uint_le(fake.now - from, LIMITER_SECOND_NS / 100 * 12);
+	ck_assert(fake.told == 1 && fake.messages[0].code == CAP_BANDWIDTH);
+	close(host);
 }
 END_TEST
 
@@ -841,6 +938,8 @@ int main(void)
 	tcase_add_test(tests, there_are_as_many_connections_as_the_plan_says);
 	tcase_add_test(tests, the_cap_on_connections_can_be_lowered);
 	tcase_add_test(tests, connections_that_begin_are_limited_over_time);
+	tcase_add_test(tests, what_the_guest_sends_is_limited_over_time);
+	tcase_add_test(tests, what_the_guest_gets_is_limited_over_time);
 	tcase_add_test(tests, a_second_request_ends_the_first);
 	tcase_add_loop_test(tests, what_belongs_to_no_connection_is_answered_by_a_reset, RESPONSE, 20);
 	tcase_add_test(tests, another_source_or_destination_is_not_answered);

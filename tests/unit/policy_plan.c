@@ -20,7 +20,7 @@ START_TEST(plan_says_what_the_policy_says)
 		       "limits: {console: 2KiB, run_time: 3s}\ncontrol: {grace: 4ms}\n"
 		       "console: {input: stdin}\nballoon: {minimum: 32MiB, reporting: off}\n"
 		       "vsock: {cid: 7, path: v, guest_may_connect: [5, 7-9], host_may_connect: [1],"
-		       " limits: {connections: 3, new_connections: 4/s, buffer: 8KiB}}\n");
+		       " limits: {connections: 3, new_connections: 4/s, bandwidth: 64KiB/s, buffer: 8KiB}}\n");
 	struct plan plan;
 
 	memset(&plan, 0xff, sizeof(plan));
@@ -55,6 +55,7 @@ START_TEST(plan_says_what_the_policy_says)
 	ck_assert_uint_eq(plan.devices[5].kind, DEVICE_VSOCK);
 	ck_assert_str_eq(plan.devices[5].name, "vsock");
 	ck_assert_uint_eq(plan.devices[5].operations, 4);
+	ck_assert_uint_eq(plan.devices[5].bandwidth, 65536);
 	ck_assert(vsock->cid == 7 && vsock->connections == 3 && vsock->buffer == 8192);
 	ck_assert(vsock->guest_may.count == 2 && vsock->host_may.count == 1);
 	ck_assert(vsock->guest_may.ranges[0].first == 5 && vsock->guest_may.ranges[0].last == 5);

@@ -75,7 +75,8 @@ END_TEST
 
 START_TEST(vsock_is_told_its_connections)
 {
-	fake.plan.devices[1] = (struct plan_device){.kind = DEVICE_VSOCK, .name = "vsock", .as.vsock.connections = 32};
+	fake.plan.devices[1] =
+	    (struct plan_device){.kind = DEVICE_VSOCK, .name = "vsock", .bandwidth = 65536, .as.vsock.connections = 32};
 	ck_assert_str_eq(find("connections", "vsock", 33), "the policy allows no more");
 	ck_assert_str_eq(find("connections", "vsock", 0), "that is less than it can be");
 	ck_assert_ptr_null(find("connections", "vsock", 2));
@@ -84,6 +85,8 @@ START_TEST(vsock_is_told_its_connections)
 	ck_assert_uint_eq(fake.to_device.code, CAP_CONNECTIONS);
 	ck_assert_uint_eq(fake.to_device.value[0], 2);
 	ck_assert_uint_eq(caps_in_force(&fake.vm, 2, CAP_CONNECTIONS), 2);
+	ck_assert_str_eq(find("bandwidth", "vsock", 65537), "the policy allows no more");
+	ck_assert_ptr_null(find("bandwidth", "vsock", 65536));
 }
 END_TEST
 
