@@ -1,6 +1,6 @@
 """Random reads of what the host has not in its memory: before each turn the image's pages leave the page cache, and the bench looks
-whether they did. Where a disk's engine reads one request after another, this is where it is slower than one that has many on their
-way; whatever comes of it is shown. What lies below the host's file system (a controller's cache, the host of a virtual machine) is
+whether they did. This is where an engine that has one read on its way would be slower than one that has many; whatever comes of it is
+shown. What lies below the host's file system (a controller's cache, the host of a virtual machine) is
 as it is.
 """
 import ctypes
