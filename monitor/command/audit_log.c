@@ -10,7 +10,9 @@
 
 int audit_log_open(struct audit_log *log, const char *path, char *why)
 {
-	*log = (struct audit_log){.descriptor = -1};
+	log->descriptor = -1; /* not all of it at once: who reads a small log would hold all pages of the buffer */
+	log->torn = false;
+	log->start = log->used = 0;
 	return audit_log_go_on(log, path, why);
 }
 

@@ -1,5 +1,9 @@
 /* Promises of monitor/command/shrink.c: less memory is held afterwards, and nothing that the program can see differs.
+ * And of monitor/command/audit_log.c, which the host's auditor reads the log's key with, and then waits: a log takes no
+ * more pages than it has bytes.
  */
+#include "monitor/command/audit_log.h"
+#include "monitor/command/command.h"
 #include "monitor/command/shrink.h"
 #include "tests/unit/run_suite.h"
 
@@ -8,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* The kernel maps what lies near a page that is used, up to half of CONSTANTS away: the middle is far from all else. */
 enum { SIZE = 1 << 20, PAGE = 4096, CONSTANTS = 4 << 20, MIDDLE = CONSTANTS / 2 };
@@ -84,6 +89,35 @@ START_TEST(the_stack_below_is_let_go)
 }
 END_TEST
 
+/* Its lines, and whether its end is torn. */
+static int count_lines(struct audit_log *log, const char *bytes)
+{
+	char path[] = "/tmp/cofferdam-test-XXXXXX", why[WHY_SIZE];
+	int file = mkstemp(path), lines = 0;
+	const char *line;
+	size_t size;
+	ck_assert_int_eq(write(file, bytes, strlen(bytes)), (ssize_t)strlen(bytes));
+	close(file);
+	ck_assert_int_eq(audit_log_open(log, path, why), 0);
+	while (audit_log_next(log, &line, &size, why) > 0)
+		lines++;
+	audit_log_close(log);
+	unlink(path);
+	return lines;
+}
+
+START_TEST(a_small_log_takes_little)
+{
+	static struct audit_log log;
+	ck_assert_int_eq(count_lines(&log, "one\ntwo\nthree"), 2);
+	ck_assert(log.torn);
+	ck_assert_int_eq(count_lines(&log, "four\n"), 1); /* nothing of the first is left */
+	ck_assert(!log.torn);
+	ck_assert(is_present((const uint8_t *)log.buffer));
+	ck_assert(!is_present((const uint8_t *)&log.buffer[sizeof(log.buffer) / 2]));
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("shrink");
@@ -91,6 +125,7 @@ int main(void)
 	tcase_add_test(tests, constants_are_read_again_from_their_file);
 	tcase_add_test(tests, what_was_written_stays);
 	tcase_add_test(tests, the_stack_below_is_let_go);
+	tcase_add_test(tests, a_small_log_takes_little);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);
 }

@@ -5,6 +5,9 @@
 #define LAPIC 0xfee00000u
 #define PLATFORM 0xd0000000u
 #define PANIC_PAGE 0xcffff000u
+#define HOLE 0xc0000000u
+#define BEHIND_DEVICES 0xd0020000u
+#define CONTROLLERS 0xfec00000u
 enum { EXIT_PORT = 0x501, RESET_PORT = 0xcf9, PORTS = 0x10000 };
 
 /* ---- ports ---- */
@@ -23,7 +26,7 @@ static bool is_of_kvm(unsigned port, unsigned size)
 static void in_ports(struct target *target, uint64_t size)
 {
 	(void)target;
-	for (unsigned port = 0; port < PORTS; port += size == 1 ? 1 : 5) {
+	for (unsigned port = 0; port < PORTS; port++) {
 		uint32_t value = UINT32_MAX;
 
 		if (size == 1)
@@ -41,7 +44,7 @@ static void in_ports(struct target *target, uint64_t size)
 static void out_ports(struct target *target, uint64_t size)
 {
 	(void)target;
-	for (unsigned port = 0; port < PORTS; port += 7) {
+	for (unsigned port = 0; port < PORTS; port++) {
 		if (port + size > RESET_PORT && port <= RESET_PORT)
 			continue;
 		if (size == 1 && port != EXIT_PORT)
@@ -91,7 +94,40 @@ static void string_out(struct target *target, uint64_t count)
 	__asm__ volatile("rep outsl" : "+S"(from), "+c"(left) : "d"(EXIT_PORT - 1) : "memory");
 }
 
+/* To and from ports everywhere, but for those that end the VM by it. */
+static void string_ports(struct target *target, uint64_t count)
+{
+	(void)target;
+	for (unsigned port = 0; port < PORTS; port += 11) {
+		const void *from = bulk;
+		void *to = bulk;
+		uint64_t left = count;
+
+		memset(bulk, 0, count);
+		__asm__ volatile("rep insb" : "+D"(to), "+c"(left) : "d"(port) : "memory");
+		for (uint64_t i = 0; i < count && !is_of_kvm(port, 1); i++)
+			if (bulk[i] != 0xff)
+				wrong("byte %lu of port %x reads %x", i, port, bulk[i]);
+		left = count;
+		if (port != EXIT_PORT && port != RESET_PORT)
+			__asm__ volatile("rep outsb" : "+S"(from), "+c"(left) : "d"(port) : "memory");
+	}
+}
+
 /* ---- memory that is not there ---- */
+
+/* All of it between RAM and the interrupt controllers, but for the pages of the platform and of devices: `step` on. */
+static void nothing_there(struct target *target, uint64_t step)
+{
+	(void)target;
+	for (uintptr_t at = HOLE; at < CONTROLLERS - 8; at += step) {
+		if (at + 8 > PANIC_PAGE && at < BEHIND_DEVICES)
+			continue;
+		*(volatile uint64_t *)at = 0x3434343434343434;
+		if (*(volatile uint32_t *)at != UINT32_MAX)
+			wrong("%lx can be written or read", at);
+	}
+}
 
 static void nowhere(struct target *target, uint64_t from)
 {
@@ -115,7 +151,7 @@ static void nowhere(struct target *target, uint64_t from)
 static void between(struct target *target, uint64_t page)
 {
 	(void)target;
-	for (unsigned at = 0; at < 4096 - 8; at += 13) {
+	for (unsigned at = 0; at < 4096 - 8; at++) {
 		*(volatile uint64_t *)(page + at) = UINT64_MAX;
 		if (*(volatile uint32_t *)(page + at) != UINT32_MAX)
 			wrong("%lx can be written or read", page + at);
@@ -135,7 +171,7 @@ static void over_pages(struct target *target, uint64_t end)
 static void platform(struct target *target, uint64_t size)
 {
 	(void)target;
-	for (unsigned at = 0; at < 4096 - 8; at += at < 0x60 ? 1 : 97) {
+	for (unsigned at = 0; at < 4096 - 8; at += at < 0x60 ? 1 : 13) {
 		uintptr_t place = PLATFORM + at;
 
 		if (size == 2)
@@ -256,6 +292,8 @@ static const struct hostile cases[] = {
     OF_MACHINE("string-in", 20, false, string_in, 4097),
     OF_MACHINE("string-out", 20, false, string_out, 1),
     OF_MACHINE("string-out", 20, false, string_out, 4097),
+    OF_MACHINE("string-ports", 20, false, string_ports, 3),
+    OF_MACHINE("nothing-there", 20, false, nothing_there, 0x10003),
     OF_MACHINE("nowhere", 20, false, nowhere, 0xc0000000),
     OF_MACHINE("nowhere", 20, false, nowhere, 0xd0100000),
     OF_MACHINE("nowhere", 20, false, nowhere, 0xe0000001),
