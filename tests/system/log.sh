@@ -118,7 +118,11 @@ start_vm() {
 	launcher=$!
 	wait_for 20 grep -q 'power button' "$place/$1.out" || fail "$1 does not start" "$(cat "$place/$1.out")"
 }
+host_auditor_of() { ps -o pid=,comm= --ppid "$1" | sed -n 's/^ *\([0-9]*\) host-auditor$/\1/p'; }
 auditor_of() { local pid; for pid in $(children "$1"); do tr '\0' ' ' <"/proc/$pid/cmdline" | grep -q 'auditor 3 $' && echo "$pid"; done; }
+# in_host_log NAME FOLDER: the host's log has the run's start, and who wrote it waits for the next question: recvfrom is
+# number 45.
+in_host_log() { grep -q "\"run_started\".*\"vm\":\"$1\"" "$2/host.jsonl" && grep -q '^45 ' "/proc/$(host_auditor_of $launcher)/syscall"; }
 said() { cf_small ps >/dev/null; grep -q "$1" "$place/$2.out"; }
 events() { sed 's/.*"event_code":"\([a-z_]*\)".*/\1/' "$@" | sort | uniq -c | tr -s ' \n' ' '; }
 
@@ -128,6 +132,7 @@ fills_up() {
 	mount -t tmpfs -o size=512k,mode=755 small "$place/small" || return
 	policy "full-$mode" 'cmdline: list end=button' "audit: {on_failure: $mode}" >/dev/null
 	start_vm "full-$mode" "$place/small.yaml"
+	wait_for 20 in_host_log "full-$mode" "$place/small" || fail "$mode: the host's log does not have its start"
 	cat /dev/zero >"$place/small/filler" 2>/dev/null
 	wait_for 40 said 'its log cannot be written: No space left' "full-$mode" && pass "$mode: it is said" || fail "$mode: nothing is said" "$(cat "$place/full-$mode.out")"
 	if [ "$mode" = halt ]; then
@@ -189,13 +194,8 @@ done
 echo "- the host's auditor is killed"
 policy unwatched 'cmdline: list end=button' >/dev/null
 start_vm unwatched
-wait_for 10 grep -q '"run_started".*"vm":"unwatched"' "$place/log/host.jsonl" || fail "the host's log has no start" "$(tail -n 3 "$place/log/host.jsonl")"
-for child in $(ps -o pid= --ppid $launcher); do
-	[ "$(cat "/proc/$child/comm")" != host-auditor ] || host_auditor=$child
-done
-# It has answered when it waits for the next question: recvfrom is number 45.
-wait_for 10 grep -q '^45 ' "/proc/$host_auditor/syscall" || fail "it does not wait" "$(cat "/proc/$host_auditor/syscall")"
-kill -9 "$host_auditor"
+wait_for 10 in_host_log unwatched "$place/log" || fail "the host's log has no start" "$(tail -n 3 "$place/log/host.jsonl")"
+kill -9 "$(host_auditor_of $launcher)"
 expect_status "the VM goes on" 0 'running' cf ps
 cf stop unwatched >/dev/null || fail "it cannot be stopped"
 wait $launcher
