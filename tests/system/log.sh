@@ -122,7 +122,7 @@ host_auditor_of() { ps -o pid=,comm= --ppid "$1" | sed -n 's/^ *\([0-9]*\) host-
 auditor_of() { local pid; for pid in $(children "$1"); do tr '\0' ' ' <"/proc/$pid/cmdline" | grep -q 'auditor 3 $' && echo "$pid"; done; }
 # in_host_log NAME FOLDER: the host's log has the run's start, and who wrote it waits for the next question: recvfrom is
 # number 45.
-in_host_log() { grep -q "\"run_started\".*\"vm\":\"$1\"" "$2/host.jsonl" && grep -q '^45 ' "/proc/$(host_auditor_of $launcher)/syscall"; }
+in_host_log() { grep -q "\"run_started\".*\"vm\":\"$1\"" "$2"/host*.jsonl && grep -q '^45 ' "/proc/$(host_auditor_of $launcher)/syscall"; }
 said() { cf_small ps >/dev/null; grep -q "$1" "$place/$2.out"; }
 events() { sed 's/.*"event_code":"\([a-z_]*\)".*/\1/' "$@" | sort | uniq -c | tr -s ' \n' ' '; }
 
@@ -352,6 +352,7 @@ policy gone 'cmdline: list end=button' >/dev/null
 "$cofferdam" --host "$place/host.yaml" run "$place/gone.yaml" >"$place/gone.out" 2>&1 </dev/null &
 launcher=$!
 wait_for 20 grep -q 'power button' "$place/gone.out" || fail "gone does not start" "$(cat "$place/gone.out")"
+wait_for 20 in_host_log gone "$place/log" || fail "gone: the host's log does not have its start"
 mv "$place/log" "$place/log.away"
 (cd "$place" && exec timeout -k 5 60 "$cofferdam" audit show --follow --event vm_stopped "$place"/log.away/gone-*.jsonl) >"$place/followed" 2>&1 &
 follower=$!
@@ -367,6 +368,7 @@ grep -q 'was moved or removed while the VM ran' "$place/gone.out" && pass "which
 expect_status "and its log is sealed where it is" 0 'sealed' cf audit verify --pubkey "$(log_key "$place"/log.away/gone-*.jsonl)" "$place"/log.away/gone-*.jsonl
 policy removed 'cmdline: list end=button' >/dev/null
 start_vm removed
+wait_for 20 in_host_log removed "$place/log" || fail "removed: the host's log does not have its start"
 key=$(cf audit keygen)
 cp -r "$place/log" "$place/log-before"
 rm -r "$place/log"
