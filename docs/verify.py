@@ -1,18 +1,16 @@
 #!/usr/bin/env python3
 """Checks an audit log of cofferdam with nothing but Python 3; shares nothing with cofferdam but the format. Prints a
-verdict; options and exit status are `cofferdam audit verify`'s. Later segments are read with the first, not alone."""
+verdict; options and exit status are `cofferdam audit verify`'s. A later segment can be read alone."""
 import argparse, base64, collections, itertools, json, os, re, sys
 from functools import reduce
 from hashlib import sha256, sha512
-
 STATUS = {"sealed": 0, "self-signed": 10, "unsealed": 11, "unsigned-tail": 12, "torn": 13, "edited": 20, "missing": 21,
           "inserted": 22, "out-of-order": 23, "spliced": 24, "rewritten": 25, "unknown-key": 26, "old-epoch": 27,
           "cut": 30, "replaced": 31, "rolled-back": 32, "run-missing": 33, "continued": 14, "empty": 40, "not-a-log": 41}
-Line = collections.namedtuple("Line", "record hash sequence previous run code details note before", defaults=[None] * 7)
-START, NAME = Line(True, "0" * 64, 0), "(cofferdam/[0-9a-f]{32})"  # what record 1 follows
-AFTER = {"closed": "checkpoint", "rotating": "checkpoint", "rotated": "log_continued"}
+Line = collections.namedtuple("Line", "record hash sequence previous run code details note before start", defaults=8 * [None])
+START, NAME = Line(True, "0" * 64, 0, start=(0, [])), "(cofferdam/[0-9a-f]{32})"  # what record 1 follows
 SEALS, STARTS = {"closed": "sealed", "rotating": "rotated"}, ("run_started", "run_refused")
-KEY = re.compile(NAME + r"\+([0-9a-f]{8})\+(\S{44})")
+KEY, LATER = re.compile(NAME + r"\+([0-9a-f]{8})\+(\S{44})"), re.compile(r"(?<=[^/])\.[0-9]+\.jsonl\Z")
 NOTE = re.compile(NAME + "\n(0|[1-9][0-9]*)\n(\\S{44})\nepoch (0|[1-9][0-9]*)\nline (\\S{44})\n(?:next (\\S{44})\n)?"
                   "\n\u2014 \\1 (\\S{92})\n")
 P, L, D = 2**255 - 19, 2**252 + 27742317777372353535851937790883648493, -121665 * pow(121666, -1, 2**255 - 19)
@@ -20,8 +18,7 @@ def add(p, q):  # Ed25519 (RFC 8032), in extended coordinates
     a, b, c, d = (p[1] - p[0]) * (q[1] - q[0]), (p[1] + p[0]) * (q[1] + q[0]), 2 * p[3] * q[3] * D, 2 * p[2] * q[2]
     e, f, g, h = b - a, d - c, d + c, b + a
     return e * f % P, g * h % P, f * g % P, e * h % P
-def times(n, p):
-    return reduce(lambda sum, bit: add(add(sum, sum), p if bit == "1" else (0, 1, 1, 0)), bin(n)[2:], (0, 1, 1, 0))
+def times(n, p): return reduce(lambda q, bit: add(add(q, q), p if bit == "1" else (0, 1, 1, 0)), bin(n)[2:], (0, 1, 1, 0))
 def point(data):
     sign, y = divmod(int.from_bytes(data, "little"), 2**255)
     square = (y * y - 1) * pow(D * y * y + 1, -1, P) % P
@@ -29,9 +26,9 @@ def point(data):
     x = x if (x * x - square) % P == 0 else x * pow(2, (P - 1) // 4, P) % P
     if y >= P or (x * x - square) % P or (x == 0 and sign): raise ValueError("not on the curve")
     return (x := x if x & 1 == sign else P - x), y, 1, x * y % P
-def is_signed(key, message, signature):
+def is_signed(key, note, signature):
     s, base = int.from_bytes(signature[32:], "little"), point((4 * pow(5, -1, P) % P).to_bytes(32, "little"))
-    h = int.from_bytes(sha512(signature[:32] + key + message).digest(), "little") % L
+    h = int.from_bytes(sha512(signature[:32] + key + note[:note.index("\n\n") + 1].encode()).digest(), "little") % L
     try: p, q = times(s, base), add(point(signature[:32]), times(h, point(key)))
     except ValueError: return False
     return s < L and (p[0] * q[2] - q[0] * p[2]) % P == 0 and (p[1] * q[2] - q[1] * p[2]) % P == 0
@@ -41,6 +38,11 @@ def read_key(text, name=NAME):  # None when it is not a key of that name
     match = KEY.fullmatch(text) if isinstance(text, str) else None
     typed = unbase64(match[3]) if match and re.fullmatch(name, match[1]) else b""
     return typed[1:] if typed[:1] == b"\1" and key_id(match[1], typed[1:]).hex() == match[2] else None
+def read_start(details, count):  # a segment's: its epoch, and of what was before it (leaves, hash) of perfect subtrees
+    sizes, epoch = [2**n for n in range(63, -1, -1) if count >> n & 1], details["epoch"]
+    tree = [bytes.fromhex(re.fullmatch("[0-9a-f]{64}", hash)[0]) for hash in details["frontier"][:]]
+    if type(epoch) is not int or epoch < 0 or len(tree) != len(sizes): raise ValueError
+    return epoch, list(zip(sizes, tree))
 def read_line(data):
     hash = sha256(b"\0" + data).hexdigest()
     try:
@@ -49,87 +51,85 @@ def read_line(data):
         sequence, previous, run, details = own["sequence"], own["previous"], own["run"], own.get("details")
         if not (type(sequence) is type(record["time"]) is int and 0 < sequence < 2**63 and isinstance(code, str)
                 and re.fullmatch("[0-9a-f]{64}", previous) and re.fullmatch("[0-9a-f]{32}", run)): raise ValueError
+        start = read_start(details, sequence - 1) if code == "log_continued" else None
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError): return Line(False, hash)
     before, _, rest = data.partition(b',"checkpoint":"')
     note = rest[:-5].decode().replace("\\u000a", "\n") if rest.endswith(b'"}}}}') else ""
     details, before = details if isinstance(details, dict) else {}, sha256(before).digest()
-    return Line(True, hash, sequence, previous, run, code, details, note, before)
+    return Line(True, hash, sequence, previous, run, code, details, note, before, start)
 def read(path):  # a log's lines, and whether the last is torn; a rotated one goes on in PATH.2.jsonl, PATH.3.jsonl …
     later = itertools.takewhile(os.path.exists, (f"{path.removesuffix('.jsonl')}.{n}.jsonl" for n in itertools.count(2)))
     *whole, torn = b"".join(open(name, "rb").read() for name in [path, *later]).split(b"\n")
-    return [START] + [read_line(line) for line in whole], torn != b""
+    lines, is_later = [read_line(line) for line in whole], LATER.search(path)
+    start = lines[0] if is_later and lines and lines[0].start and lines[0].start[1] else None  # believed, read alone
+    return [start._replace(hash=start.previous, sequence=start.sequence - 1) if start else START, *lines], torn != b""
 def fits(before, line):
     return (line.record and before.record and line.sequence == before.sequence + 1 and line.previous == before.hash
             and before.run in (None, line.run))
 def in_place(ended, line):  # what may follow a log's end and a segment's
-    return ended != "sealed" and (line.code == AFTER[ended] if ended in AFTER else line.code != "log_continued")
-def root_of(peaks):  # (leaves, hash) of perfect subtrees, the largest first
-    hashes = [hash for _, hash in reversed(peaks)] or [sha256(b"").digest()]
-    return reduce(lambda root, left: sha256(b"\1" + left + root).digest(), hashes)
+    return {"": not line.start, "rotated": bool(line.start), "sealed": False}.get(ended, line.code == "checkpoint")
+def root_of(peaks):  # the largest is the first
+    return reduce(lambda r, p: sha256(b"\1" + p[1] + r).digest(), peaks[-2::-1], peaks[-1][1] if peaks else sha256().digest())
 def judge_note(line, key, epoch, root):  # what is wrong with it, and the next epoch's key
     match = NOTE.fullmatch(line.note)
     if not match or not key: return "rewritten" if key else "unknown-key", None
     signature, following = unbase64(match[7]), match[6] and unbase64(match[6])
     if signature[:4] != key_id(match[1], key): return "old-epoch" if int(match[4]) < epoch else "unknown-key", None
-    good = (is_signed(key, line.note[:line.note.index("\n\n") + 1].encode(), signature[4:])
-            and int(match[2]) == line.sequence - 1 and int(match[4]) == epoch and unbase64(match[3]) == root
-            and unbase64(match[5]) == line.before and match[1] == "cofferdam/" + line.run
-            and (following is None or following[:1] == b"\1"))
+    says = match[1], int(match[2]), int(match[4]), unbase64(match[3]), unbase64(match[5])
+    good = (says == ("cofferdam/" + line.run, line.sequence - 1, epoch, root, line.before)
+            and is_signed(key, line.note, signature[4:]) and (not match[6] or following[:1] == b"\1"))
     return None if good else "rewritten", following and following[1:]
-def judge_break(last2, last, first, after, bad, ended):  # `first` does not fit after `last`
-    following = after[0] if after else None
+def judge_break(lines, i, bad, ended):  # line i does not fit; the one after it tells whether it alone was edited
+    last2, last, first, following, next2 = [lines[n] if 0 <= n < len(lines) else None for n in range(i - 2, i + 3)]
     if last is START and not first.record: return "not-a-log"
-    if bad:  # the line after it tells whether this one alone was edited
-        return "edited" if following and following[2] == first[2] + 1 and following.previous != first.hash else bad
+    if bad: return "edited" if following and following[2] == first[2] + 1 and following.previous != first.hash else bad
     if ended == "sealed" or not in_place(ended, first) and (ended == "closed" or fits(last, first)): return "inserted"
     if first.record and last.run not in (None, first.run): return "spliced"
-    if following and fits(last, following) and fits(following, first) and not any(fits(following, l) for l in after[1:2]):
+    if following and fits(last, following) and fits(following, first) and not (next2 and fits(following, next2)):
         return "out-of-order"
     if (following and fits(last, following)) or (first.record and last2 and fits(last2, first)): return "inserted"
     if not first.record or first.sequence == last.sequence + 1 or first.previous == last.hash: return "edited"
-    moved = any(l.record and last.sequence < l.sequence < first.sequence and l.run == first.run for l in after)
+    moved = any(l.record and last.sequence < l.sequence < first.sequence and l.run == first.run for l in lines[i + 1:])
     return "out-of-order" if first.sequence <= last.sequence or moved else "missing"
-def judge(lines, torn, pinned, other="unknown-key", final=None, anchor=None):  # final, anchor: (name, records, root)
-    peaks, key, epoch, signed, ended, points = [], None, 0, 0, "", {}
+def judge(lines, torn, pinned, other="unknown-key", final=(), anchor=()):  # final, anchor: (name, records, root)
+    (epoch, peaks), alone, key, signed = lines[0].start, lines[0] is not START, None, 0
+    peaks, ended, name = list(peaks), "rotated" if alone else "", f"cofferdam/{(lines + [START])[1].run}"
+    points = {lines[0].sequence: (name, lines[0].sequence, root_of(peaks))} if alone else {}
+    if alone and epoch and other == "replaced": pinned = None  # the host's log has the first epoch's key and no other
     for i, line in enumerate(lines[1:], 1):
-        bad, following, good = None, None, fits(lines[i - 1], line) and in_place(ended, line)
-        begins, signs = good and line.code in ("log_opened", "log_continued"), line.code == "checkpoint"
-        named = read_key(line.details.get("key"), "cofferdam/" + line.run) if begins else None
-        if good and i == 1:
-            bad, key = other if pinned and named != pinned else None, named
-        elif good and signs:
-            bad, following = judge_note(line, key, epoch, root_of(peaks))
-        elif begins and line.code == "log_continued":
-            start = [line.details.get("frontier"), line.details.get("epoch"), named]
-            bad = None if start == [[hash.hex() for _, hash in peaks], epoch, key] else "rewritten"
-        if bad or not good:
-            return judge_break(lines[i - 2] if i > 1 else None, lines[i - 1], line, lines[i + 1:], bad, ended)
+        bad, new, good = None, None, fits(lines[i - 1], line) and in_place(ended, line)
+        named = read_key(line.details.get("key"), name) if good and (line.start or line.code == "log_opened") else None
+        if good and i == 1: bad, key = other if pinned and named != pinned else None, named
+        elif good and line.code == "checkpoint": bad, new = judge_note(line, key, epoch, root_of(peaks))
+        elif good and line.start: bad = None if (*line.start, named) == (epoch, peaks, key) else "rewritten"
+        if bad or not good: return judge_break(lines, i, bad, ended)
         peaks.append((1, bytes.fromhex(line.hash)))
         while len(peaks) > 1 and peaks[-2][0] == peaks[-1][0]:
             peaks[-2:] = [(2 * peaks[-1][0], sha256(b"\1" + peaks[-2][1] + peaks[-1][1]).digest())]
-        if line.sequence in [point[1] for point in (final, anchor) if point]:
-            points[line.sequence] = "cofferdam/" + line.run, line.sequence, root_of(peaks)
-        ended = {"log_closed": "closed", "log_rotated": "rotating"}.get(line.code, SEALS.get(ended, "") if signs else "")
-        signed, (key, epoch) = i if signs else signed, (following, epoch + 1) if following else (key, epoch)
+        if line.sequence in final[1:2] + anchor[1:2]: points[line.sequence] = name, line.sequence, root_of(peaks)
+        ended = {"log_closed": "closed", "log_rotated": "rotating", "checkpoint": SEALS.get(ended, "")}.get(line.code, "")
+        signed, (key, epoch) = i if line.code == "checkpoint" else signed, (new, epoch + 1) if new else (key, epoch)
     if torn and ended == "sealed": return "inserted"
-    if final and points.get(final[1]) != final: return "replaced" if final[1] in points else "cut"
-    if anchor and points.get(anchor[1]) != anchor: return "rolled-back"
+    for point, gone, differs in (final, "cut", "replaced"), (anchor, "rolled-back", "rolled-back"):
+        if point and points.get(point[1], point) != point: return differs
+        elsewhere = alone and point[:1] == (name,) and (point[1] < lines[0].sequence or ended == "rotated")
+        if point and point[1] not in points and not elsewhere: return gone
     if torn or signed < len(lines) - 1: return "torn" if torn else "unsigned-tail"
-    if len(lines) == 1: return "empty"
-    return {"sealed": "sealed" if pinned else "self-signed", "rotated": "continued"}.get(ended, "unsealed")
+    whole = "sealed" if pinned or final and final[1] == lines[-1].sequence else "self-signed"
+    return {"sealed": whole, "rotated": "continued"}.get(ended, "unsealed" if len(lines) > 1 else "empty")
 def from_host(host, key, value):  # what the host's log says of a run: first key, the most its log had, its log's name
     mine = [(line.code, line.details) for line in host if line.details and line.details.get(key) == value]
     start = next((details for code, details in mine if code in STARTS and "key" in details), {})
     ends = [("cofferdam/" + d["run"], d["count"], bytes.fromhex(d["root"])) for _, d in mine if d.get("count")]
-    return read_key(start.get("key")), max(ends, key=lambda end: end[1], default=None), start.get("log")
+    return read_key(start.get("key")), max(ends, key=lambda end: end[1], default=()), start.get("log")
 def check(path, run, host, pinned, anchor):  # a run's log, against what the host's log says of it
-    there, name = os.path.exists(path), os.path.basename(path)
+    there, name = os.path.exists(path), os.path.basename(LATER.sub(".jsonl", path))  # of the first segment
     lines, torn = read(path) if there else ([START], False)
-    run = run or (lines + [START])[1].run
+    run = run or (lines + [START])[1].run or LATER.search(path) and "none"
     known, final, log = from_host(host, *(("run", run) if run else ("log", name)))
     if not there: return "run-missing" if known else sys.exit(f"there is no {path}")
     verdict = judge(lines, torn, known or bytes(32), "replaced" if known else "unknown-key", final, anchor)
-    if STATUS[verdict] < 20 and log != name and from_host(host, "log", name)[0]: verdict = "replaced"
+    if STATUS[verdict] < 20 and log not in (None, name) and from_host(host, "log", name)[0]: verdict = "replaced"
     return "self-signed" if verdict == "sealed" and not pinned else verdict
 def verdicts(path, host_log, pinned, anchor):  # of each file: of those of all runs, when none is named
     if not host_log: return [(path, judge(*read(path), pinned, anchor=anchor))]
@@ -145,6 +145,6 @@ if not (words := parser.parse_args()).log and (words.anchor or not words.host_lo
 text = words.pubkey and (open(words.pubkey).read().strip() if os.path.exists(words.pubkey) else words.pubkey)
 pinned = text and (read_key(text) or sys.exit(f"{text} is not a public key"))
 match = words.anchor and (NOTE.fullmatch(open(words.anchor, encoding="utf-8").read()) or sys.exit("not an anchor"))
-found = verdicts(words.log, words.host_log, pinned, match and (match[1], int(match[2]), unbase64(match[3])))
+found = verdicts(words.log, words.host_log, pinned, (match[1], int(match[2]), unbase64(match[3])) if match else ())
 for about, verdict in found: print(f"{about}: {verdict}")
 sys.exit(max([STATUS[verdict] for _, verdict in found], default=0))

@@ -204,6 +204,7 @@ static const struct rule auditor_main[] = {
     {CALL(sendto), {FD(AUDITOR_FD_SUPERVISOR), SIZE_IS(MESSAGE_SIZE), IMPATIENT, NO_ADDRESS}, "answers the supervisor"},
     CLOCK(CLOCK_REALTIME),
     CLOCK(CLOCK_MONOTONIC),
+    CLOCK(CLOCK_BOOTTIME),
     TELL,
     LEAVE,
 };

@@ -44,13 +44,15 @@ enum audit_event {
 	AUDIT_OVERLAY_DISCARDED, /* [LABEL]: with its last process the nameless file is gone */
 	AUDIT_OVERLAY_KEPT,      /* [LABEL PATH]: the next run goes on with it */
 	AUDIT_PROCESS_ENDED,     /* [ROLE PROCESS PID], and EXIT_STATUS or SIGNAL */
-	AUDIT_VIOLATION,         /* [ROLE PROCESS PID SIGNAL]: SIGSYS or a fault ended it, which is a fact; and what the
-				    process itself reported, if it did: SYSCALL CALL THREAD ARGUMENTS INSTRUCTION */
-	AUDIT_LOG_ROTATED,       /* [LOG SEGMENT]: the log goes on in another file, whose descriptor comes along by
-				    SCM_RIGHTS: append-only, locked, and in no process but this one afterwards. A ticket's
-				    answer, as soon as the log does go on there, has in value[0] the sequence number of
-				    the checkpoint that closed the old file */
-	AUDIT_ROTATION_FAILED,   /* [REASON] COUNT: how many this stands for, when it is more than one */
+	AUDIT_PASST_STARTED, /* [LABEL PATH PID UID]: another's program, for the network LABEL, outside the VM's jail */
+	AUDIT_PASST_ENDED,   /* [LABEL PATH PID], and EXIT_STATUS or SIGNAL */
+	AUDIT_VIOLATION,     /* [ROLE PROCESS PID SIGNAL]: SIGSYS or a fault ended it, which is a fact; and what the
+				process itself reported, if it did: SYSCALL CALL THREAD ARGUMENTS INSTRUCTION */
+	AUDIT_LOG_ROTATED,   /* [LOG SEGMENT]: the log goes on in another file, whose descriptor comes along by
+				SCM_RIGHTS: append-only, locked, and in no process but this one afterwards. A ticket's
+				answer, as soon as the log does go on there, has in value[0] the sequence number of
+				the checkpoint that closed the old file */
+	AUDIT_ROTATION_FAILED, /* [REASON] COUNT: how many this stands for, when it is more than one */
 	/* launcher; from the supervisor one is held back until the launcher is gone, and counts if that said neither */
 	AUDIT_VM_STOPPED, /* [OUTCOME] EXIT_VALUE REASON and what the VM used: OUTCOME_POWER_OFF, _EXIT, _RESET,
 			     _STOPPED */

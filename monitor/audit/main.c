@@ -9,8 +9,8 @@
  * It never opens anything, never reads the log, never allocates, never uses stdio, and has no clock but the kernel's.
  *
  * System calls after the lockdown, as musl makes them; nothing else is needed:
- *     ppoll        271   2 descriptors, no signal mask; until the next signature is due, THROTTLE_MS while the
- *                        supervisor is held back, or up to LAST_MS when the launcher is gone
+ *     ppoll        271   2 descriptors, no signal mask; until the next signature is due, LOOK_MS at most,
+ *                        THROTTLE_MS while the supervisor is held back, or up to LAST_MS when the launcher is gone
  *     recvmsg       47   fd FD_CHANNEL; MSG_DONTWAIT|MSG_TRUNC|MSG_CMSG_CLOEXEC
  *     recvfrom      45   fd AUDITOR_FD_SUPERVISOR; AUDIT_PACKET_MAX; MSG_DONTWAIT|MSG_TRUNC; no address
  *     sendto        44   fd FD_CHANNEL or AUDITOR_FD_SUPERVISOR; one message; MSG_NOSIGNAL|MSG_DONTWAIT, or on
@@ -20,7 +20,7 @@
  *     fallocate    285   fd AUDITOR_FD_LOG; FALLOC_FL_KEEP_SIZE; WRITER_RESERVE bytes
  *     dup3         292   AUDITOR_FD_NEXT to AUDITOR_FD_LOG, O_CLOEXEC: the log goes on in another file
  *     close          3   fd AUDITOR_FD_NEXT
- *     clock_gettime 228  CLOCK_REALTIME or CLOCK_MONOTONIC, where the vDSO cannot answer
+ *     clock_gettime 228  CLOCK_REALTIME, CLOCK_MONOTONIC or CLOCK_BOOTTIME, where the vDSO cannot answer
  *     adjtimex     159   modes 0: whether the clock is synchronised, for each record; setting it takes CAP_SYS_TIME
  *     getrandom    318   16 bytes, flags 0: a salt, half of a key's seed
  *     exit_group   231   0 or 125
@@ -46,6 +46,7 @@ enum {
 	/* The launcher outlives the supervisor unless it was killed; then the supervisor has this much left to say. */
 	LAST_ALLOWANCE = 64 << 10, /* bytes of records */
 	LAST_MS = 5000,
+	LOOK_MS = 60000,    /* a wait stands still in suspend, a key's time does not: it is looked at after so long */
 	RESERVE = 64 << 10, /* bytes beyond the cap on the log for how the supervisor ends the VM */
 	EXIT_NOT_DURABLE = 125,
 };
@@ -126,7 +127,7 @@ static void tell_failure(void)
 static void commit(void)
 {
 	bool supervisors = false;
-	if (auditor.ticket_count == 0 && clock_ms(CLOCK_MONOTONIC) < writer_due(&auditor.writer)) {
+	if (auditor.ticket_count == 0 && writer_due(&auditor.writer) > 0) {
 		writer_flush(&auditor.writer);
 		tell_failure();
 		return;
@@ -381,14 +382,15 @@ static void refill(void)
 /* How long to wait for either, in ms: until something is due. */
 static int patience(bool held_back)
 {
-	uint64_t now = clock_ms(CLOCK_MONOTONIC), until = writer_due(&auditor.writer);
-	if (auditor.last_until != 0 && auditor.last_until < until)
-		until = auditor.last_until;
-	else if (auditor.last_until == 0 && held_back && now + THROTTLE_MS < until)
-		until = now + THROTTLE_MS;
-	if (until == UINT64_MAX)
-		return -1;
-	return now < until ? (int)(until - now) : 0;
+	uint64_t now = clock_ms(CLOCK_MONOTONIC), wait = writer_due(&auditor.writer), most = UINT64_MAX;
+	if (auditor.last_until != 0)
+		most = auditor.last_until > now ? auditor.last_until - now : 0;
+	else if (held_back)
+		most = THROTTLE_MS;
+	else if (wait != UINT64_MAX)
+		most = LOOK_MS;
+	wait = most < wait ? most : wait;
+	return wait == UINT64_MAX ? -1 : (int)wait;
 }
 
 /* Whether the supervisor may still speak after the launcher's end. */

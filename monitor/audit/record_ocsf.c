@@ -215,9 +215,17 @@ static void write_event_log(struct text *text, const struct record_source *sourc
 	}
 }
 
+/* What has no role is none of ours. */
 static void write_lifecycle(struct text *text, const struct record_source *source)
 {
 	const char *role = record_word(AUDIT_ROLE, source->view->fields[AUDIT_ROLE].number);
+	if (source->view->fields[AUDIT_ROLE].size == 0) {
+		record_open_object(text, "app");
+		record_key_literal(text, "name", "passt");
+		record_key_literal(text, "vendor_name", "passt");
+		record_close_object(text);
+		return;
+	}
 	write_product(text, "app", "cofferdam-", role == NULL ? "process" : role, source->context);
 }
 

@@ -99,11 +99,13 @@ static void look_at_point(const struct verify *verify, struct verify_point *poin
 /* The first line of all is a later segment's: its word is taken for what was before. */
 static void begin_later(struct verify *verify, const struct verify_line *line)
 {
-	if (!line->continues || line->sequence < 2 ||
+	if (!verify->is_later || !line->continues || line->sequence < 2 ||
 	    !tree_from(&verify->tree, line->sequence - 1, line->previous, line->frontier, line->frontier_size))
 		return;
 	verify->before = line->sequence - 1;
 	verify->epoch = line->epoch;
+	if (verify->is_first_key && line->epoch > 0)
+		verify->pinned = false;
 	verify->good_last.sequence = verify->before;
 	memcpy(verify->good_last.hash, line->previous, sizeof(line->previous));
 	memcpy(verify->good_last.run, line->run, sizeof(line->run));
@@ -248,6 +250,21 @@ static struct verify_result judge_break(const struct verify *verify)
 	return missing;
 }
 
+/* A state that should be in it and is not. Of a segment alone it may be in one before it, or, where that was ended for
+   another, after. */
+static bool lacks(const struct verify *verify, const struct verify_point *point)
+{
+	bool its_own = memcmp(point->log, verify->good_last.run, sizeof(point->log)) == 0;
+	bool elsewhere = verify->before > 0 && its_own && (point->size < verify->before || verify->rotated);
+	return point->given && !point->reached && !elsewhere;
+}
+
+/* Whether the signatures are shown to be the log's own: by their first key, or by what the log came to. */
+static bool is_vouched_for(const struct verify *verify)
+{
+	return verify->pinned || (verify->final.reached && verify->final.size == verify->tree.count);
+}
+
 /* An unbroken log: how far it is signed. */
 static enum verdict judge_end(const struct verify *verify, bool torn)
 {
@@ -259,7 +276,7 @@ static enum verdict judge_end(const struct verify *verify, bool torn)
 		return VERDICT_CONTINUED;
 	if (!verify->sealed)
 		return VERDICT_UNSEALED;
-	return verify->pinned ? VERDICT_SEALED : VERDICT_SELF_SIGNED;
+	return is_vouched_for(verify) ? VERDICT_SEALED : VERDICT_SELF_SIGNED;
 }
 
 struct verify_result verify_end(const struct verify *verify, bool torn)
@@ -270,9 +287,9 @@ struct verify_result verify_end(const struct verify *verify, bool torn)
 		return found(verify, VERDICT_INSERTED, verify->lines + 1);
 	if (verify->final.given && verify->final.differs)
 		return found(verify, VERDICT_REPLACED, 0);
-	if (verify->final.given && !verify->final.reached)
+	if (lacks(verify, &verify->final))
 		return found(verify, VERDICT_CUT, 0);
-	if (verify->anchor.given && (verify->anchor.differs || !verify->anchor.reached))
+	if (verify->anchor.differs || lacks(verify, &verify->anchor))
 		return found(verify, VERDICT_ROLLED_BACK, 0);
 	if (verify->lines == 0 && !torn)
 		return found(verify, VERDICT_EMPTY, 0);

@@ -1,8 +1,10 @@
 /* Judges a log, line by line, in constant memory: its hash chain, its Merkle tree, and the signatures over that. Knows
  * nothing of JSON: the caller says what each line claims (monitor/command/audit_log.h).
  *
- * A log may lie in several files, its segments, whose lines are given one after another as one log's. A segment is
- * judged without those before it by the tree it begins with: that is then not shown to be theirs, but by an anchor.
+ * A log may lie in several files, its segments, whose lines are given one after another as one log's. A segment that
+ * the caller knows to be a later one is judged alone by the tree it begins with: that is then not shown to be the true
+ * one, but by an anchor or by the host's log, where they know the log at its beginning or after. Of what they know of
+ * the log in another segment they say nothing of this one.
  *
  * What each piece of evidence can carry, and no verdict claims more:
  *     the log alone             what was changed without the log's keys; not whose keys they are: a log that somebody
@@ -77,10 +79,12 @@ struct verify_point {
 
 enum { VERIFY_WINDOW = 5 };
 
-/* Given by the caller after verify_begin: `pinned` and `key`, `final`, `anchor`. To be read: `lines`, `good`, `tree`,
-   `signed_to`, `signed_ms`, `epoch`, `last_note`. The rest is private. */
+/* Given by the caller after verify_begin: `pinned` and `key`, `is_first_key`, `is_later`, `final`, `anchor`. To be
+   read: `lines`, `good`, `tree`, `signed_to`, `signed_ms`, `epoch`, `last_note`. The rest is private. */
 struct verify {
 	bool pinned, has_key;
+	bool is_first_key; /* `key` is the first epoch's: nothing can be said by it of a segment of a later one */
+	bool is_later;     /* the first line is to be a later segment's, unless nothing comes before it */
 	uint8_t key[NOTE_KEY_SIZE]; /* of the epoch */
 	struct verify_point final;  /* as the host's log has it */
 	struct verify_point anchor;

@@ -66,12 +66,12 @@ static bool reserve(struct writer *writer, uint64_t to)
 /* Whether one more record of any size leaves the last words their room. Asked for again now and then once it failed. */
 static bool has_room(struct writer *writer)
 {
-	uint64_t now = writer->full ? clock_ms(CLOCK_MONOTONIC) : 0;
+	uint64_t now = writer->full ? clock_ms(CLOCK_BOOTTIME) : 0;
 	if (writer->full && now < writer->ask_at)
 		return false;
 	if (reserve(writer, writer->bytes + writer->used + RECORD_MAX + WRITER_LAST_WORDS))
 		return true;
-	writer->ask_at = clock_ms(CLOCK_MONOTONIC) + WRITER_ROOM_MS;
+	writer->ask_at = clock_ms(CLOCK_BOOTTIME) + WRITER_ROOM_MS;
 	return false;
 }
 
@@ -88,7 +88,7 @@ void writer_open(struct writer *writer, struct audit_view *view)
 	memcpy(writer->signer.log, writer->context.run, sizeof(writer->signer.log));
 	note_key_text(key, writer->signer.log, writer->signer.key.public_key);
 	view->fields[AUDIT_KEY] = (struct audit_value){.bytes = (const uint8_t *)key, .size = (uint16_t)strlen(key)};
-	writer->turn_epoch = clock_ms(CLOCK_MONOTONIC) + WRITER_EPOCH_MS;
+	writer->turn_epoch = clock_ms(CLOCK_BOOTTIME) + WRITER_EPOCH_MS;
 	writer->segment = 1;
 	writer->reserves = true;
 	if (!has_room(writer))
@@ -140,7 +140,7 @@ static size_t keep(struct writer *writer, size_t size)
 	writer->used += size;
 	writer->size += size;
 	if (writer->sign_by == 0)
-		writer->sign_by = clock_ms(CLOCK_MONOTONIC) + WRITER_GROUP_MS;
+		writer->sign_by = clock_ms(CLOCK_BOOTTIME) + WRITER_GROUP_MS;
 	return size;
 }
 
@@ -226,7 +226,7 @@ static void make_durable(struct writer *writer)
 size_t writer_sign(struct writer *writer)
 {
 	struct note_key next;
-	uint64_t now = clock_ms(CLOCK_MONOTONIC);
+	uint64_t now = clock_ms(CLOCK_BOOTTIME);
 	bool turn = writer->turn_epoch != 0 && now >= writer->turn_epoch;
 	if (turn && !leaves_the_end_its_room(writer)) {
 		turn = false;
@@ -249,9 +249,12 @@ size_t writer_sign(struct writer *writer)
 
 uint64_t writer_due(const struct writer *writer)
 {
+	uint64_t due = writer->turn_epoch, now = clock_ms(CLOCK_BOOTTIME);
 	if (writer->error != 0 || writer->turn_epoch == 0)
 		return UINT64_MAX;
-	return writer->sign_by != 0 && writer->sign_by < writer->turn_epoch ? writer->sign_by : writer->turn_epoch;
+	if (writer->sign_by != 0 && writer->sign_by < due)
+		due = writer->sign_by;
+	return due > now ? due - now : 0;
 }
 
 uint64_t writer_rotate(struct writer *writer, const struct audit_view *view, int descriptor)

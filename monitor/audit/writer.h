@@ -11,20 +11,21 @@
 
 enum {
 	WRITER_BATCH = 4 * RECORD_MAX,
-	WRITER_GROUP_MS = 1000,           /* a record that nobody waits for is signed and on disk after so long */
-	WRITER_EPOCH_MS = 15 * 60 * 1000, /* a key lives no longer, whether it was used or not */
-	WRITER_RESERVE = 64 << 10,        /* bytes that are taken at a time */
-	WRITER_LAST_WORDS = 64 << 10,     /* bytes that stay for keys that turn meanwhile, and … */
-	WRITER_END = 48 << 10,            /* … of these for the VM's end, and … */
-	WRITER_SEAL = 8 << 10,            /* … of these for the count of what was dropped, and the seal */
-	WRITER_ROOM_MS = 1000,            /* room is asked for again after so long */
+	WRITER_GROUP_MS = 1000, /* a record that nobody waits for is signed and on disk after so long */
+	WRITER_EPOCH_MS =
+	    15 * 60 * 1000,           /* a key lives no longer, whether it was used, or the host suspended, or not */
+	WRITER_RESERVE = 64 << 10,    /* bytes that are taken at a time */
+	WRITER_LAST_WORDS = 64 << 10, /* bytes that stay for keys that turn meanwhile, and … */
+	WRITER_END = 48 << 10,        /* … of these for the VM's end, and … */
+	WRITER_SEAL = 8 << 10,        /* … of these for the count of what was dropped, and the seal */
+	WRITER_ROOM_MS = 1000,        /* room is asked for again after so long */
 };
 
 struct writer {
 	int error; /* errno of the first thing that failed, 0: none; nothing is written after it */
 	struct record_context context;
 	struct signer signer;
-	uint64_t sign_by;         /* CLOCK_MONOTONIC, ms: unsigned records wait until then; 0: all is signed */
+	uint64_t sign_by;         /* CLOCK_BOOTTIME, ms: unsigned records wait until then; 0: all is signed */
 	uint64_t turn_epoch;      /* the same clock: when the epoch's key must go; 0: the log is not open */
 	uint64_t segment;         /* of the log, from 1 */
 	bool reserves;            /* the file system can */
@@ -52,7 +53,8 @@ void writer_flush(struct writer *writer);
 /* Signs all records, with a new key to come when the old one's time is over, and puts all on disk. Returns the bytes it
    added. */
 size_t writer_sign(struct writer *writer);
-/* When writer_sign is due, CLOCK_MONOTONIC in ms; UINT64_MAX: not before there is a record. */
+/* In how many ms writer_sign is due, the time in which the host is suspended included; 0: it is; UINT64_MAX: not before
+   there is a record. */
 uint64_t writer_due(const struct writer *writer);
 /* The record that closes the log, the last checkpoint, on disk; the key is gone. */
 void writer_close(struct writer *writer);

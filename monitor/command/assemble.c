@@ -212,8 +212,7 @@ void vm_close(struct vm *vm)
 		jail_stage_abandon(vm->stage);
 	vm->stage = NULL;
 	vm_hand_over(vm);
-	for (size_t i = 0; i < PLAN_NETWORKS_MAX; i++)
-		passt_end(&vm->passts[i]);
+	passts_end(vm);
 	close_descriptor(&vm->supervisor);
 	close_descriptor(&vm->auditor);
 	for (size_t i = 0; i < vm->program_count; i++) {

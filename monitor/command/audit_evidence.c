@@ -111,7 +111,10 @@ static int read_through(const char *path, int watch, struct verify *verify, audi
 			struct verify_result *result, char *why)
 {
 	struct follower follower = {.watch = watch};
+	char first[SEGMENT_PATH_SIZE];
 	int got = audit_log_open(&reader, path, why);
+	/* By its name: else who takes the first away could put the next in its place. */
+	verify->is_later = segment_is_later(path, first);
 	for (unsigned segment = 1; got == 0;) {
 		char next[SEGMENT_PATH_SIZE];
 		unsigned later = next_segment(path, segment, watch >= 0 && verify->rotated, next);
@@ -252,13 +255,14 @@ static int take_host_log(const char *path, const struct audit_evidence *evidence
 {
 	static struct search search;
 	uint8_t id[NOTE_LOG_ID_SIZE];
-	const char *slash = strrchr(path, '/');
-	bool is_there = access(path, F_OK) == 0 || errno != ENOENT;
-	char digits[2 * NOTE_LOG_ID_SIZE + 1];
+	char first[SEGMENT_PATH_SIZE], digits[2 * NOTE_LOG_ID_SIZE + 1];
+	bool is_later = segment_is_later(path, first);
+	const char *name = is_later ? first : path, *slash = strrchr(name, '/');
+	bool is_there = is_later || access(path, F_OK) == 0 || errno != ENOENT;
 	bool says = run_of(path, id, why); /* a log without a first line is looked up as one that is gone is */
 	for (size_t i = 0; i < sizeof(id); i++)
 		snprintf(digits + 2 * i, 3, "%02x", id[i]);
-	search = (struct search){.id = says ? digits : NULL, .log = slash == NULL ? path : slash + 1};
+	search = (struct search){.id = says || is_later ? digits : NULL, .log = slash == NULL ? name : slash + 1};
 	int got = read_host_log(evidence, look_for_run, &search, result, why);
 	if (got != 0)
 		return got;
@@ -268,6 +272,7 @@ static int take_host_log(const char *path, const struct audit_evidence *evidence
 	}
 	memcpy(search.run.id, digits, sizeof(digits));
 	expect_run(&search.run, verify);
+	verify->is_first_key = search.run.started;
 	if (!search.run.started)
 		return 2;
 	return search.others && strcmp(search.run.log, search.log) != 0 ? 3 : 0;

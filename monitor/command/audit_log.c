@@ -92,14 +92,16 @@ bool audit_log_hex(const json_t *text, uint8_t *bytes, size_t size)
 	return true;
 }
 
-/* The tree before a segment. */
+/* The tree before a segment. False: it is none over as many records as there are before this one. */
 static bool read_start(const json_t *details, struct verify_line *claim)
 {
 	const json_t *epoch = json_object_get(details, "epoch"), *frontier = json_object_get(details, "frontier");
-	if (!json_is_integer(epoch) || json_integer_value(epoch) < 0 || json_array_size(frontier) > TREE_LEVELS)
+	const size_t hashes = (size_t)__builtin_popcountll(claim->sequence - 1);
+	if (!json_is_integer(epoch) || json_integer_value(epoch) < 0 || !json_is_array(frontier) ||
+	    json_array_size(frontier) != hashes)
 		return false;
 	claim->epoch = (uint64_t)json_integer_value(epoch);
-	for (size_t i = 0; i < json_array_size(frontier); i++, claim->frontier_size += TREE_HASH_SIZE)
+	for (size_t i = 0; i < hashes; i++, claim->frontier_size += TREE_HASH_SIZE)
 		if (!audit_log_hex(json_array_get(frontier, i), claim->frontier + claim->frontier_size, TREE_HASH_SIZE))
 			return false;
 	return true;
@@ -111,9 +113,6 @@ static void read_signing(const char *line, size_t size, const char *code, const 
 	uint8_t log[NOTE_LOG_ID_SIZE];
 	const char *key = json_string_value(json_object_get(json_object_get(own, "details"), "key"));
 	claim->rotates = strcmp(code, record_rules[AUDIT_LOG_ROTATED].code) == 0;
-	claim->continues = strcmp(code, record_rules[AUDIT_LOG_CONTINUED].code) == 0;
-	if (claim->continues && !read_start(json_object_get(own, "details"), claim))
-		claim->continues = false;
 	claim->has_key = (claim->continues || strcmp(code, record_rules[AUDIT_LOG_OPENED].code) == 0) && key != NULL &&
 			 note_key_parse(key, strlen(key), log, claim->key) && memcmp(log, claim->run, sizeof(log)) == 0;
 	claim->is_checkpoint = strcmp(code, record_rules[AUDIT_CHECKPOINT].code) == 0;
@@ -138,8 +137,14 @@ json_t *audit_log_read(const char *line, size_t size, struct verify_line *claim)
 		json_decref(record);
 		return NULL;
 	}
-	claim->is_record = true;
+	bool continues = strcmp(code, record_rules[AUDIT_LOG_CONTINUED].code) == 0;
 	claim->sequence = (uint64_t)json_integer_value(sequence);
+	if (continues && !read_start(json_object_get(own, "details"), claim)) {
+		json_decref(record);
+		return NULL;
+	}
+	claim->is_record = true;
+	claim->continues = continues;
 	claim->time_ms = json_integer_value(time) < 0 ? 0 : (uint64_t)json_integer_value(time);
 	claim->closes = strcmp(code, record_rules[AUDIT_LOG_CLOSED].code) == 0;
 	read_signing(line, size, code, own, claim);

@@ -22,6 +22,8 @@ static void report_json(const char *path, const struct verify_result *result, co
 				   (json_int_t)result->good, "signed_to", (json_int_t)result->signed_to, "root", root);
 	if (result->line > 0)
 		json_object_set_new(object, "line", json_integer((json_int_t)result->line));
+	if (result->before > 0)
+		json_object_set_new(object, "before", json_integer((json_int_t)result->before));
 	if (result->of_host_log)
 		json_object_set_new(object, "of_host_log", json_true());
 	if (result->verdict == VERDICT_MISSING)

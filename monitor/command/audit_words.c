@@ -64,4 +64,8 @@ void audit_describe(const struct verify_result *result, char text[static AUDIT_T
 		used += (size_t)length < room ? (size_t)length : room - 1;
 	}
 	text[used] = 0;
+	if (result->before > 0 && result->verdict <= VERDICT_TORN)
+		snprintf(text + used, AUDIT_TEXT_SIZE - used,
+			 "; records 1 to %" PRIu64 " are in segments before this, which were not looked at",
+			 result->before);
 }

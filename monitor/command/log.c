@@ -180,6 +180,7 @@ int log_intent(const struct vm *vm, char *why)
 	bool sent = open_log(vm) == 0 && load_policy(vm) == 0;
 	for (size_t i = 0; sent && i < vm->image_count; i++)
 		sent = open_resource(vm, &vm->images[i]) == 0;
+	sent = sent && passts_log_started(vm) == 0;
 	sent = sent && make_plan(vm) == 0 && list_exceptions(vm) == 0 && look_at_space(vm) == 0;
 	audit_begin(&packet, AUDIT_VM_STARTING);
 	if (sent && audit_send(vm->auditor, &packet, INTENT_TICKET, true) == 0)

@@ -4,8 +4,10 @@
  * address does not lead to the host's loopback. It ends with the stream (--one-off), whoever is killed.
  */
 #include "monitor/command/passt.h"
+#include "monitor/audit/event.h"
 #include "monitor/command/command.h"
 #include "monitor/command/resources.h"
+#include "monitor/command/vm.h"
 #include "monitor/protocol.h"
 
 #include <errno.h>
@@ -130,6 +132,7 @@ static int start(const struct jail_ids *ids, const struct policy_network *networ
 	AUTO_CLOSE int ready = pipes[0], written = above(pipes[1]);
 	if (written < 0 || fchmod(written, 0666) != 0) /* opened anew, by its name, under its own uid */
 		return because(why, errno, "cannot make descriptors for passt");
+	passt->uid = geteuid() == 0 ? ids->first + FIRST_ID + index : geteuid();
 	passt->pid = fork();
 	if (passt->pid == 0)
 		become(ids, index, words, (const int[FDS]){null, null, says, stream, written});
@@ -163,16 +166,67 @@ int passt_start(const struct jail_ids *ids, const struct policy_network *network
 	return ours;
 }
 
-void passt_end(struct passt *passt)
+/* ---- what the log has of them ---- */
+
+static void begin_record(struct audit_packet *packet, enum audit_event event, const struct vm *vm, size_t index)
 {
+	audit_begin(packet, event);
+	audit_add_string(packet, AUDIT_LABEL, vm->policy->networks[index].name.text);
+	audit_add_string(packet, AUDIT_PATH, PROGRAM);
+	audit_add_u64(packet, AUDIT_PID, (uint64_t)vm->passts[index].pid);
+}
+
+int passts_log_started(const struct vm *vm)
+{
+	struct audit_packet packet;
+	for (size_t i = 0; i < PLAN_NETWORKS_MAX; i++) {
+		if (vm->passts[i].pid <= 0)
+			continue;
+		begin_record(&packet, AUDIT_PASST_STARTED, vm, i);
+		audit_add_u64(&packet, AUDIT_UID, vm->passts[i].uid);
+		if (vm->auditor < 0 || audit_send(vm->auditor, &packet, AUDIT_NO_TICKET, true) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+static void log_ended(const struct vm *vm, size_t index, const siginfo_t *info)
+{
+	struct audit_packet packet;
+	begin_record(&packet, AUDIT_PASST_ENDED, vm, index);
+	audit_add_u64(&packet, info->si_code == CLD_EXITED ? AUDIT_EXIT_STATUS : AUDIT_SIGNAL,
+		      (uint64_t)info->si_status);
+	if (vm->auditor >= 0)
+		audit_send(vm->auditor, &packet, AUDIT_NO_TICKET, true);
+}
+
+/* ---- their end ---- */
+
+int passt_gone(const struct vm *vm, size_t index)
+{
+	return vm->passts[index].pid > 0 ? vm->passts[index].pidfd : -1;
+}
+
+void passt_end(struct vm *vm, size_t index)
+{
+	struct passt *passt = &vm->passts[index];
 	struct pollfd polled = {.fd = passt->pidfd, .events = POLLIN};
+	siginfo_t info = {0};
 	if (passt->pid <= 0)
 		return;
-	if (poll(&polled, 1, END_MS) != 1 && kill(passt->pid, SIGKILL) != 0)
+	if (poll(&polled, 1, END_MS) != 1 && kill(passt->pid, SIGKILL) != 0) {
 		say("passt (process %d) does not end: %s", passt->pid, strerror(errno));
-	else
-		while (waitpid(passt->pid, NULL, 0) < 0 && errno == EINTR)
+	} else {
+		while (waitid(P_PID, (id_t)passt->pid, &info, WEXITED) < 0 && errno == EINTR)
 			continue;
+		log_ended(vm, index, &info);
+	}
 	close_descriptor(&passt->pidfd);
 	passt->pid = 0;
+}
+
+void passts_end(struct vm *vm)
+{
+	for (size_t i = 0; i < PLAN_NETWORKS_MAX; i++)
+		passt_end(vm, i);
 }

@@ -248,9 +248,10 @@ static int time_left(int64_t deadline)
 
 static void serve(struct wait *wait, int signals)
 {
+	enum { PASSTS = 6 };
 	/* Closed: it was never told to go, or must end. */
 	for (bool alive = true; alive && wait->vm->supervisor >= 0;) {
-		struct pollfd polled[] = {
+		struct pollfd polled[PASSTS + PLAN_NETWORKS_MAX] = {
 		    {.fd = wait->vm->supervisor, .events = POLLIN},
 		    {.fd = wait->vm->runtime.socket, .events = POLLIN},
 		    {.fd = signals, .events = POLLIN},
@@ -258,6 +259,8 @@ static void serve(struct wait *wait, int signals)
 		    {.fd = wait->vm->vsock.channel, .events = POLLIN},
 		    {.fd = wait->vm->host_auditor_asked ? wait->vm->host_auditor : -1, .events = POLLIN},
 		};
+		for (size_t i = 0; i < PLAN_NETWORKS_MAX; i++)
+			polled[PASSTS + i] = (struct pollfd){.fd = passt_gone(wait->vm, i), .events = POLLIN};
 		int64_t due = earlier(earlier(wait->start_by, wait->force_at), earlier(wait->shrink_at, wait->look_at));
 		due = earlier(due, earlier(wait->tell_at, wait->log_by));
 		int ready = poll(polled, sizeof(polled) / sizeof(polled[0]), time_left(due));
@@ -296,6 +299,9 @@ static void serve(struct wait *wait, int signals)
 			vsock_connect(&wait->vm->vsock, &wait->vm->policy->vsock);
 		if (polled[5].revents != 0)
 			hold_to_host_log(wait);
+		for (size_t i = 0; i < PLAN_NETWORKS_MAX; i++)
+			if (polled[PASSTS + i].revents != 0)
+				passt_end(wait->vm, i);
 	}
 }
 
@@ -362,6 +368,7 @@ void vm_wait_for_log(struct vm *vm)
 		return;
 	vm_hand_over(vm); /* the supervisor's end of its channel */
 	close_descriptor(&vm->supervisor);
+	passts_end(vm);
 	close_descriptor(&vm->auditor);
 	reap(&vm->programs[VM_PROGRAM_AUDITOR], monotonic_ms() + REAP_MS);
 }
@@ -389,6 +396,7 @@ void vm_wait(struct vm *vm, struct vm_end *end, vm_started *started, void *conte
 	serve(&wait, signals);
 	close_descriptor(&vm->supervisor);
 	reap_all(&wait);
+	passts_end(vm);
 	ending_look_for_caps(vm, end);
 	ending_tell_log(vm, end, true);
 	ending_look_for_log(vm, end);

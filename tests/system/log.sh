@@ -239,7 +239,15 @@ expect_status "by docs/verify.py, too" 0 'sealed' "$top/docs/verify.py" --pubkey
 expect_status "and is one log" 11 "$(signed_to "$place"/log/host.jsonl "$place"/log/host.[23].jsonl)" cf audit verify --pubkey "$key" "$place/log/host.jsonl"
 expect_status "by docs/verify.py, too" 11 'unsealed' "$top/docs/verify.py" --pubkey "$key" "$place/log/host.jsonl"
 cf audit prove --pubkey "$(log_key "$first")" "$first" 3 >"$place/proof" && cf audit check-proof --pubkey "$(log_key "$first")" "$place/proof" | grep -q resource_opened && pass "a record of the first is proved by the last" || fail "no proof over segments"
-expect_status "docs/verify.py reads no segment without the first" 21 'missing' "$top/docs/verify.py" "${first%.jsonl}.2.jsonl"
+last=${first%.jsonl}.3.jsonl
+for verifier in "cf audit verify" "$top/docs/verify.py"; do
+	expect_status "a segment is checked alone: the second" 14 'continued' $verifier "${first%.jsonl}.2.jsonl"
+	expect_status "the last, by its own key" 10 'self-signed' $verifier "$last"
+	expect_status "the last, by the host's log" 0 'sealed' $verifier --pubkey "$key" --host-log "$place/log/host.jsonl" "$last"
+	cp "$last" "$place/beginning.jsonl"
+	expect_status "under another name its beginning is missing" 21 'missing' $verifier "$place/beginning.jsonl"
+done
+expect_status "what was not looked at is said" 10 'records 1 to [0-9]+ are in segments before this' cf audit verify "$last"
 # A shell names the later files before the first.
 cf audit forward --cursor "$place/forwarded" "${first%.jsonl}.2.jsonl" "${first%.jsonl}.3.jsonl" "$first" >"$place/messages" || fail "segments are not handed on" "$(cat "$place/messages")"
 if diff <(sed 's/^[^{]*//' "$place/messages") <(cat "$first" "${first%.jsonl}".[23].jsonl) >"$place/diff"; then pass "all of a log is handed on, in order, whatever its files are called in"; else
@@ -367,6 +375,7 @@ grep -q 'was moved or removed while the VM ran' "$place/gone.out" && pass "which
 expect_status "and its log is sealed where it is" 0 'sealed' cf audit verify --pubkey "$(log_key "$place"/log.away/gone-*.jsonl)" "$place"/log.away/gone-*.jsonl
 policy removed 'cmdline: list end=button' >/dev/null
 start_vm removed
+has_start "$place/log" removed
 key=$(cf audit keygen)
 cp -r "$place/log" "$place/log-before"
 rm -r "$place/log"

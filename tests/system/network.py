@@ -159,7 +159,7 @@ class Place:
         found = []
         for path in glob.glob(os.path.join(self.folder, "log", f"net-{name}-*.jsonl")):
             with open(path, encoding="utf-8") as file:
-                found += [json.loads(line) for line in file]
+                found += [json.loads(line) for line in file if line.endswith("\n")]
         return found
 
 
@@ -347,6 +347,16 @@ def make_way_out():
         subprocess.run(["ip", *words.split()], check=True)
 
 
+def told_of_passt(records):
+    """What the log has of it, in order: the event, and how it ended."""
+    found = []
+    for record in records:
+        details = record["unmapped"]["cofferdam"].get("details", {})
+        if record["metadata"]["event_code"].startswith("passt_"):
+            found.append((record["metadata"]["event_code"], details.get("exit_status", details.get("signal"))))
+    return found
+
+
 def with_passt(place):
     refused = place.run("passt", "network", PASST)
     check("without a way out passt does not start", refused.returncode == 125 and "passt does not start: " in refused.stdout,
@@ -364,6 +374,9 @@ def with_passt(place):
               if record["metadata"]["event_code"] == "frames_denied"}
     check("passt: the log says what was denied", set(REASONS) <= denied, denied)
     check("passt is gone", not passts(), passts())
+    known = place.records("passt")
+    check("passt: the log has its start and its end", told_of_passt(known) == [("passt_started", None), ("passt_ended", 0)],
+          told_of_passt(known))
     vm = place.start("passt", "network end=button", PASST)
     (pid, status), *more = passts().items()
     check("passt: one process", not more)
@@ -372,6 +385,8 @@ def with_passt(place):
     check("passt: no capability, a filter", (int(status["CapEff"], 16), int(status["CapPrm"], 16), status["Seccomp"].strip()) ==
           (0, 0, "2"), status)
     os.kill(pid, signal.SIGKILL)
+    check("passt: killed, which the log says while the VM runs",
+          wait_until(lambda: ("passt_ended", 9) in told_of_passt(place.records("passt"))), told_of_passt(place.records("passt")))
     vm.send_signal(signal.SIGTERM)
     check("passt: killed, and the VM goes on to its end", vm.wait(WAIT_S) == 0)
     check("passt: no more", wait_until(lambda: not passts()), passts())

@@ -84,86 +84,6 @@ START_TEST(what_nobody_waits_for_is_signed_soon_all_the_same)
 }
 END_TEST
 
-/* An epoch's last signature hands the next key on; nothing but the time is needed for it. */
-START_TEST(a_key_lives_no_longer_than_an_epoch)
-{
-	struct verify_result result;
-	start(-1);
-	send_event(launcher, AUDIT_LOG_OPENED, 1);
-	ck_assert_int_eq(audit_wait(launcher, 1, SOON_MS, NULL, NULL), 0);
-	for (unsigned turn = 1; turn <= 3; turn++) {
-		shared->later += WRITER_EPOCH_MS / 1000 + 1;
-		if (turn == 1)
-			send_event(launcher, AUDIT_POLICY_LOADED,
-				   AUDIT_NO_TICKET); /* wakes it: its poll is of true time */
-		else
-			send_event(supervisor, AUDIT_VM_RUNNING, turn);
-		for (int tries = 0; tries < 100 && (result = read_log(), checkpoints < turn + 1); tries++)
-			poll(NULL, 0, 50);
-		ck_assert_uint_eq(result.signed_to, result.lines);
-		ck_assert_uint_eq(turns, turn);
-	}
-	ck_assert_int_eq(end(), 0);
-	ck_assert_int_eq(read_log().verdict, VERDICT_SELF_SIGNED);
-	ck_assert_uint_eq(turns, 3);
-}
-END_TEST
-
-/* The time of day is the operator's to set; the minutes of a key are not. */
-START_TEST(a_clock_that_is_set_back_makes_no_key_live_longer)
-{
-	struct verify_result result;
-	start(-1);
-	send_event(launcher, AUDIT_LOG_OPENED, 1);
-	ck_assert_int_eq(audit_wait(launcher, 1, SOON_MS, NULL, NULL), 0);
-	shared->set_back = 365 * 24 * 3600;
-	for (uint64_t turn = 0; turn <= 2; turn++) {
-		send_event(launcher, AUDIT_POLICY_LOADED, (uint32_t)turn + 2);
-		ck_assert_int_eq(audit_wait(launcher, (uint32_t)turn + 2, SOON_MS, NULL, NULL), 0);
-		result = read_log();
-		ck_assert_int_eq(result.verdict, VERDICT_UNSEALED);
-		ck_assert_uint_eq(result.signed_to, result.lines);
-		ck_assert_uint_eq(turns, turn);
-		ck_assert_uint_lt(result.signed_ms / 1000 + 300 * 24 * 3600, (uint64_t)time(NULL));
-		shared->later += WRITER_EPOCH_MS / 1000 + 1;
-	}
-	ck_assert_int_eq(end(), 0);
-	ck_assert_int_eq(read_log().verdict, VERDICT_SELF_SIGNED);
-	ck_assert(says(1, "policy_loaded") && says(4, "log_closed"));
-}
-END_TEST
-
-static void wake(int signal)
-{
-	(void)signal;
-}
-
-/* Nothing at all happens but that time passes: its wait, which is of true time, ends early by a signal. */
-START_TEST(a_key_turns_while_nothing_happens)
-{
-	struct verify_result result = {0};
-	ck_assert(signal(SIGUSR1, wake) != SIG_ERR); /* the auditor's process has it from here */
-	start(-1);
-	send_event(launcher, AUDIT_LOG_OPENED, 1);
-	ck_assert_int_eq(audit_wait(launcher, 1, SOON_MS, NULL, NULL), 0);
-	shared->later += WRITER_EPOCH_MS / 1000 - 60;
-	for (uint64_t turn = 0; turn <= 3; turn++) {
-		for (int tries = 0; tries < (turn == 0 ? 5 : 200) && (result = read_log(), turns < turn || turn == 0);
-		     tries++) {
-			kill(process, SIGUSR1);
-			poll(NULL, 0, 20);
-		}
-		ck_assert_uint_eq(turns, turn);
-		ck_assert_uint_eq(checkpoints, turn + 1);
-		ck_assert_uint_eq(result.signed_to, result.lines);
-		shared->later += WRITER_EPOCH_MS / 1000 + 1;
-	}
-	ck_assert_uint_eq(log_.count, 1); /* signatures apart */
-	ck_assert_int_eq(end(), 0);
-	ck_assert_int_eq(read_log().verdict, VERDICT_SELF_SIGNED);
-}
-END_TEST
-
 /* A record that is guessed cannot be told by its hash, so that one that is proved gives away none beside it. */
 START_TEST(each_record_has_a_salt_of_its_own)
 {
@@ -415,9 +335,6 @@ int main(void)
 	tcase_add_test(tests, what_was_answered_survives_the_auditor);
 	tcase_add_test(tests, a_batch_costs_one_sync);
 	tcase_add_test(tests, what_nobody_waits_for_is_signed_soon_all_the_same);
-	tcase_add_test(tests, a_key_lives_no_longer_than_an_epoch);
-	tcase_add_test(tests, a_clock_that_is_set_back_makes_no_key_live_longer);
-	tcase_add_test(tests, a_key_turns_while_nothing_happens);
 	tcase_add_test(tests, each_record_has_a_salt_of_its_own);
 	tcase_add_test(tests, no_event_without_a_ticket_waits_for_the_disk);
 	tcase_add_test(tests, each_record_says_what_the_kernel_calls_the_clock_then);

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/statvfs.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 static struct vm vm;
@@ -62,18 +63,25 @@ static void teardown(void)
 }
 
 static const struct audit_value *fields; /* of what was taken last */
+static enum audit_event taken;
 
-/* The next event is this one, whole. */
-static void take(enum audit_event event)
+static void take_any(void)
 {
 	static uint8_t packet[AUDIT_PACKET_MAX];
 	static struct audit_view view;
 	ssize_t size = recv(auditor, packet, sizeof(packet), 0);
-	ck_assert_msg(size > 0, "no %s", record_rules[event].code);
+	ck_assert_msg(size > 0, "no event after %s", record_rules[taken].code);
 	ck_assert(audit_parse(packet, (size_t)size, &view));
-	ck_assert_msg(view.event == event, "%s, not %s", record_rules[view.event].code, record_rules[event].code);
 	ck_assert(record_acceptable(&view, SENDER_LAUNCHER));
 	fields = view.fields;
+	taken = view.event;
+}
+
+/* The next event is this one, whole. */
+static void take(enum audit_event event)
+{
+	take_any();
+	ck_assert_msg(taken == event, "%s, not %s", record_rules[taken].code, record_rules[event].code);
 }
 
 static void take_nothing(void)
@@ -147,6 +155,42 @@ START_TEST(each_process_is_told_of_with_its_jail_and_its_end)
 END_TEST
 
 /* The signal is a fact; the call is the process's word, and may be lacking. */
+/* Of a real process, which ends by itself with a status or by a signal. */
+START_TEST(passt_is_told_of_with_its_network_and_its_end)
+{
+	char why[WHY_SIZE];
+	strcpy(policy.networks[1].name.text, "eth1");
+	pid_t passt = fork();
+	if (passt == 0) {
+		if (_i == 1)
+			raise(SIGKILL);
+		_exit(3);
+	}
+	vm.passts[1] = (struct passt){.pid = passt, .pidfd = (int)syscall(SYS_pidfd_open, passt, 0), .uid = 12345};
+	ck_assert_int_ge(vm.passts[1].pidfd, 0);
+	ck_assert_int_eq(passt_gone(&vm, 1), vm.passts[1].pidfd);
+	ck_assert_int_eq(passt_gone(&vm, 0), -1);
+	ck_assert_int_eq(log_intent(&vm, why), 0);
+	do
+		take_any();
+	while (taken != AUDIT_PASST_STARTED && taken != AUDIT_VM_STARTING);
+	ck_assert_int_eq(taken, AUDIT_PASST_STARTED);
+	is_text(AUDIT_LABEL, "eth1");
+	is_text(AUDIT_PATH, "/usr/bin/passt");
+	ck_assert_uint_eq(fields[AUDIT_PID].number, (uint64_t)passt);
+	ck_assert_uint_eq(fields[AUDIT_UID].number, 12345);
+	while (taken != AUDIT_VM_STARTING)
+		take_any();
+	passts_end(&vm);
+	take(AUDIT_PASST_ENDED);
+	is_text(AUDIT_LABEL, "eth1");
+	ck_assert_uint_eq(fields[_i == 1 ? AUDIT_SIGNAL : AUDIT_EXIT_STATUS].number, _i == 1 ? SIGKILL : 3);
+	ck_assert_int_eq(passt_gone(&vm, 1), -1);
+	passts_end(&vm);
+	take_nothing();
+}
+END_TEST
+
 START_TEST(a_violation_is_told_with_what_was_reported)
 {
 	const siginfo_t info = {.si_code = CLD_KILLED, .si_status = SIGSYS};
@@ -204,6 +248,7 @@ int main(void)
 	tcase_add_checked_fixture(tests, setup, teardown);
 	tcase_add_loop_test(tests, before_a_start_all_that_goes_into_it_is_told, 0, 2);
 	tcase_add_test(tests, each_process_is_told_of_with_its_jail_and_its_end);
+	tcase_add_loop_test(tests, passt_is_told_of_with_its_network_and_its_end, 0, 2);
 	tcase_add_loop_test(tests, a_violation_is_told_with_what_was_reported, 0, 2);
 	tcase_add_test(tests, what_did_not_come_about_is_told_with_the_reason);
 	tcase_add_loop_test(tests, the_end_is_told_last_after_what_became_of_overlays, 0, 2);

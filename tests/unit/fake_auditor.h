@@ -5,6 +5,7 @@
 #define TESTS_UNIT_FAKE_AUDITOR_H
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/timex.h>
 #include <time.h>
 #include <unistd.h>
@@ -14,6 +15,7 @@ static ssize_t fake_write(int descriptor, const void *bytes, size_t size);
 static int fake_allocate(int descriptor, int mode, off_t offset, off_t size);
 static int fake_clock(clockid_t clock, struct timespec *now);
 static int fake_adjtimex(struct timex *clock);
+static int fake_poll(struct pollfd *polled, nfds_t count, const struct timespec *timeout, const sigset_t *mask);
 
 #define main auditor_main
 #define fdatasync fake_sync
@@ -21,6 +23,7 @@ static int fake_adjtimex(struct timex *clock);
 #define clock_gettime fake_clock
 #define fallocate fake_allocate
 #define adjtimex fake_adjtimex
+#define ppoll fake_poll
 int auditor_main(int argc, char **argv);
 #include "monitor/audit/main.c"
 #include "monitor/audit/stamp.c"
@@ -31,6 +34,7 @@ int auditor_main(int argc, char **argv);
 #undef clock_gettime
 #undef fallocate
 #undef adjtimex
+#undef ppoll
 
 #include "monitor/command/audit_log.h"
 #include "monitor/command/command.h"
@@ -51,6 +55,8 @@ int auditor_main(int argc, char **argv);
 static struct {
 	unsigned syncs, locked;
 	time_t later;     /* seconds that its clocks are ahead */
+	time_t suspended; /* seconds that its host has been, beside that */
+	int64_t wait_ms;  /* that it waits now at most, -1: until something happens */
 	time_t set_back;  /* seconds that the time of day is behind that */
 	uint64_t log_max; /* the plan's */
 	int sync_error;   /* what fdatasync answers, 0: it works */
@@ -88,7 +94,14 @@ static int fake_clock(clockid_t clock, struct timespec *now)
 {
 	int result = clock_gettime(clock, now);
 	now->tv_sec += shared->later - (clock == CLOCK_REALTIME ? shared->set_back : 0);
+	now->tv_sec += clock == CLOCK_MONOTONIC ? 0 : shared->suspended;
 	return result;
+}
+
+static int fake_poll(struct pollfd *polled, nfds_t count, const struct timespec *timeout, const sigset_t *mask)
+{
+	shared->wait_ms = timeout == NULL ? -1 : timeout->tv_sec * 1000 + timeout->tv_nsec / 1000000;
+	return ppoll(polled, count, timeout, mask);
 }
 
 /* Asked, and never told. */
@@ -174,7 +187,7 @@ static void teardown(void)
 	unlink(path);
 }
 
-static void pause_auditor(void)
+static __attribute__((unused)) void pause_auditor(void)
 {
 	int status;
 	kill(process, SIGSTOP);
