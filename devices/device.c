@@ -53,9 +53,8 @@ bool device_init(struct device *device)
 	if (device->ops->reset != NULL)
 		device->ops->reset(device);
 	device->total = planned(device->plan, total_cap(device->plan));
-	for (unsigned i = 0; i < DEVICE_QUEUES_MAX && has_rates(device); i++)
-		limiter_init(&device->limiters[i], device->plan->bandwidth, device->plan->operations,
-			     device->host.now(device->host.context));
+	for (unsigned i = 0; i < DEVICE_QUEUES_MAX; i++)
+		limiter_init(&device->limiters[i], device->plan->bandwidth, device->plan->operations);
 	return true;
 }
 
@@ -67,7 +66,8 @@ struct transport_description device_describe(const struct device *device, uint8_
 	};
 
 	memset(config, 0, TRANSPORT_CONFIG_SIZE);
-	description.config_size = device->ops->describe(device, &description.features, config);
+	if (device->ops->describe != NULL)
+		description.config_size = device->ops->describe(device, &description.features, config);
 	return description;
 }
 

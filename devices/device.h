@@ -82,7 +82,8 @@ struct device_ops {
 	size_t state_size; /* bytes of `state`, not 0 */
 	/* How many more the plan asks for. May be NULL. */
 	size_t (*more_state)(const struct plan_device *plan);
-	/* Features beyond VERSION_1 and EVENT_IDX, and the configuration space; answers the latter's size. */
+	/* Features beyond VERSION_1 and EVENT_IDX, and the configuration space; answers the latter's size.
+	   May be NULL: there are none, nor a space. */
 	uint32_t (*describe)(const struct device *device, uint64_t *features, uint8_t *config);
 	/* The queues are made: what depends on `features`. May be NULL. */
 	void (*activate)(struct device *device);

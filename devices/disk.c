@@ -270,11 +270,6 @@ static void finish(struct device *device, struct chain *chain)
 	virtqueue_stage(&device->queues[0], chain, left == 0 ? disk->room + 1 : disk->room - left);
 }
 
-static uint32_t whole_sectors(uint32_t size)
-{
-	return size < SECTOR ? SECTOR : size - size % SECTOR;
-}
-
 static unsigned disk_run(struct device *device, unsigned ready)
 {
 	struct disk_request *disk = current(device);
@@ -294,9 +289,9 @@ static unsigned disk_run(struct device *device, unsigned ready)
 		}
 		if (!device_may_go_on(device, 0))
 			return DEVICE_LATER;
-		uint32_t most = whole_sectors(limiter_piece(&device->limiters[0], budget)), moved = 0;
-		if (has_data_left(disk))
-			moved = step(device, chain, most, &budget);
+		uint32_t most = limiter_piece(&device->limiters[0], budget), moved = 0;
+		if (has_data_left(disk)) /* by whole sectors, one at least */
+			moved = step(device, chain, most < SECTOR ? SECTOR : most - most % SECTOR, &budget);
 		bool is_done = !has_data_left(disk);
 		if (is_done)
 			finish(device, chain);

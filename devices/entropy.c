@@ -13,12 +13,6 @@ enum {
 	PIECE = 256,            /* getrandom gives that many at once, always */
 };
 
-static uint32_t entropy_describe(const struct device *device, uint64_t *features, uint8_t *config)
-{
-	(void)device, (void)features, (void)config;
-	return 0;
-}
-
 static uint32_t fill(struct guest_buffers *buffers, uint32_t most)
 {
 	uint8_t piece[PIECE];
@@ -57,6 +51,5 @@ const struct device_ops entropy_ops = {
     .queue_count = 1,
     .directions = {TO_DRIVER}, /* 5.4.6.1 */
     .state_size = 1,           /* it has none */
-    .describe = entropy_describe,
     .run = entropy_run,
 };

@@ -297,11 +297,8 @@ static bool is_error(const struct frame *frame)
 enum denial frame_check_ingress(const struct plan_network *network, const uint8_t *bytes, uint32_t size,
 				struct frame *frame)
 {
-	enum denial denial = parse(bytes, size, frame);
-
-	if (denial != DENIAL_NONE)
-		return DENIAL_INGRESS;
-	if ((bytes[0] & 1) == 0 && memcmp(bytes, network->mac, MAC_SIZE) != 0)
+	if (parse(bytes, size, frame) != DENIAL_NONE ||
+	    ((bytes[0] & 1) == 0 && memcmp(bytes, network->mac, MAC_SIZE) != 0))
 		return DENIAL_INGRESS;
 	if (frame->family == 0 || (is_neighbour_discovery(frame) && frame->hops == 255))
 		return DENIAL_NONE;

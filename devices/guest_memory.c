@@ -25,21 +25,20 @@ bool guest_memory_add(struct guest_memory *memory, uint64_t address, uint64_t si
 	return true;
 }
 
-bool guest_memory_map(struct guest_memory *memory, int fd, const struct guest_range *ranges, unsigned count)
+static bool map_range(struct guest_memory *memory, int fd, uint64_t offset, uint64_t size, uint64_t address)
 {
-	for (unsigned i = 0; i < count; i++) {
-		uint8_t *reserved =
-		    mmap(NULL, ranges[i].size + GUARDS, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-		if (reserved == MAP_FAILED)
-			return false;
-		uint8_t *host = mmap(reserved + GUEST_GUARD, ranges[i].size, PROT_READ | PROT_WRITE,
-				     MAP_SHARED | MAP_FIXED, fd, (off_t)ranges[i].offset);
-		if (host == MAP_FAILED || madvise(host, ranges[i].size, MADV_DONTDUMP) != 0)
-			return false;
-		if (!guest_memory_add(memory, ranges[i].address, ranges[i].size, host))
-			return false;
-	}
-	return true;
+	uint8_t *reserved = mmap(NULL, size + GUARDS, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (reserved == MAP_FAILED)
+		return false;
+	uint8_t *host =
+	    mmap(reserved + GUEST_GUARD, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, (off_t)offset);
+	return host != MAP_FAILED && madvise(host, size, MADV_DONTDUMP) == 0 &&
+	       guest_memory_add(memory, address, size, host);
+}
+
+bool guest_memory_map(struct guest_memory *memory, int fd, uint64_t size, uint64_t low, uint64_t high)
+{
+	return map_range(memory, fd, 0, low, 0) && (size == low || map_range(memory, fd, low, size - low, high));
 }
 
 /* The one bounds check: where the range lies in our memory, or NULL. */

@@ -18,11 +18,6 @@ enum {
 	GUEST_GUARD = 65536,   /* bytes without access before and behind each mapping */
 };
 
-/* Guest-physical RAM from `address` on is what the memfd holds from `offset` on. Page-aligned. */
-struct guest_range {
-	uint64_t address, size, offset;
-};
-
 struct guest_memory {
 	unsigned count;
 	struct guest_region {
@@ -44,9 +39,10 @@ struct guest_buffers {
 	uint32_t size; /* bytes, the sum of the iovecs' */
 };
 
-/* Maps every range, shared, with guards, left out of core dumps. The mappings live as long as the process. Errors:
+/* Maps what the memfd holds, `size` bytes: the first `low` of them are RAM from 0 on, those left, if any, from `high`
+   on. Page-aligned, shared, with guards, left out of core dumps. The mappings live as long as the process. Errors:
    false with errno. */
-bool guest_memory_map(struct guest_memory *memory, int fd, const struct guest_range *ranges, unsigned count);
+bool guest_memory_map(struct guest_memory *memory, int fd, uint64_t size, uint64_t low, uint64_t high);
 
 /* Adds RAM that the caller keeps at `host` (unit tests, fuzzers). False: no room. */
 bool guest_memory_add(struct guest_memory *memory, uint64_t address, uint64_t size, void *host);

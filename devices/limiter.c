@@ -3,13 +3,10 @@
  */
 #include "devices/limiter.h"
 
-void limiter_init(struct limiter *limiter, uint64_t bandwidth, uint64_t operations, uint64_t now)
+void limiter_init(struct limiter *limiter, uint64_t bandwidth, uint64_t operations)
 {
-	for (unsigned i = 0; i < LIMITER_KINDS; i++)
-		limiter->buckets[i] = (struct limiter_bucket){
-		    .rate = i == LIMITER_BYTES ? bandwidth : operations,
-		    .paid_at = now > LIMITER_BURST_NS ? now - LIMITER_BURST_NS : 0,
-		};
+	*limiter =
+	    (struct limiter){.buckets = {[LIMITER_BYTES].rate = bandwidth, [LIMITER_OPERATIONS].rate = operations}};
 }
 
 void limiter_change(struct limiter *limiter, enum limiter_kind kind, uint64_t rate)

@@ -26,8 +26,8 @@ struct limiter {
 	} buckets[LIMITER_KINDS];
 };
 
-/* Rates in bytes and in operations a second, 0: no limit; the bursts are there from `now` on. */
-void limiter_init(struct limiter *limiter, uint64_t bandwidth, uint64_t operations, uint64_t now);
+/* Rates in bytes and in operations a second, 0: no limit. It has been idle so far: the bursts are there. */
+void limiter_init(struct limiter *limiter, uint64_t bandwidth, uint64_t operations);
 
 /* A new rate, not 0, from now on; what was taken before is paid for as it was. */
 void limiter_change(struct limiter *limiter, enum limiter_kind kind, uint64_t rate);

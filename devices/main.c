@@ -44,6 +44,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -227,28 +228,13 @@ static _Noreturn void serve(struct process *process)
 
 /* ---- start ---- */
 
-static unsigned parse_role(const char *text)
-{
-	unsigned role = 0;
-
-	for (size_t i = 0; text[i] >= '0' && text[i] <= '9' && i < 4; i++)
-		role = role * 10 + (unsigned)(text[i] - '0');
-	return role;
-}
-
 static void map(struct process *process, const struct plan *plan)
 {
-	uint64_t low = plan_ram_low(plan);
-	const struct guest_range ranges[] = {
-	    {.address = 0, .size = low, .offset = 0},
-	    {.address = PLAN_RAM_HOLE_END, .size = plan->ram_size - low, .offset = low},
-	};
-
 	process->registers =
 	    mmap(NULL, TRANSPORT_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, DEVICE_FD_REGISTERS, 0);
 	if (process->registers == MAP_FAILED)
 		lockdown_fail(FAILURE_MEMORY, errno, DEVICE_FD_REGISTERS);
-	if (!guest_memory_map(&process->memory, DEVICE_FD_RAM, ranges, ranges[1].size > 0 ? 2 : 1))
+	if (!guest_memory_map(&process->memory, DEVICE_FD_RAM, plan->ram_size, plan_ram_low(plan), PLAN_RAM_HOLE_END))
 		lockdown_fail(FAILURE_MEMORY, errno, DEVICE_FD_RAM);
 	process->device.state = mmap(NULL, device_state_size(process->device.plan), PROT_READ | PROT_WRITE,
 				     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -260,7 +246,7 @@ int main(int argc, char **argv)
 {
 	static struct process process; /* pages that are not used take no memory */
 	struct device *device = &process.device;
-	unsigned role = argc == 2 ? parse_role(argv[1]) : 0;
+	unsigned role = argc == 2 ? (unsigned)atoi(argv[1]) : 0;
 	const struct plan *plan = lockdown_begin(role);
 
 	if (role < ROLE_DEVICE || role - ROLE_DEVICE >= plan->device_count)

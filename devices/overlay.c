@@ -72,10 +72,9 @@ bool overlay_read(struct device *device, uint64_t *offset, struct guest_buffers 
 	bool is_here;
 
 	most = all_alike(device, *offset, most, &is_here);
-	if (is_here)
-		return image_transfer(device, SYS_preadv2, device->backend_out, clusters_start(device), offset, data,
-				      most);
-	return image_transfer(device, SYS_preadv2, device->backend, 0, offset, data, most);
+	uint64_t start = is_here ? clusters_start(device) : 0;
+	int file = is_here ? device->backend_out : device->backend;
+	return image_transfer(device, SYS_preadv2, file, start, offset, data, most);
 }
 
 /* A cluster of which the driver writes a part: the rest is the image's. */

@@ -79,9 +79,8 @@ static void check_status(void)
 	require(!(status & STATUS_DRIVER) || status & STATUS_ACKNOWLEDGE);
 	require(!(status & STATUS_FEATURES_OK) || status & STATUS_DRIVER);
 	require(!(status & STATUS_DRIVER_OK) || status & STATUS_FEATURES_OK);
-	require(!(status & STATUS_NEEDS_RESET) || honest.active);
-	require(honest.active == ((status & STATUS_DRIVER_OK) != 0));
-	require(honest.active == is_sent);
+	require(!(status & STATUS_NEEDS_RESET) || status & STATUS_DRIVER_OK);
+	require(is_sent == ((status & STATUS_DRIVER_OK) != 0));
 	if (status & STATUS_FEATURES_OK) {
 		require(honest.driver_features & TRANSPORT_F_VERSION_1);
 		require((honest.driver_features & ~honest.offered) == 0);

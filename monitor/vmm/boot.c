@@ -32,26 +32,21 @@ static bool put(const struct guest_memory *memory, uint64_t address, const void 
 	return true;
 }
 
-static bool put_setup_header(const struct guest_memory *memory, struct setup_header setup, uint64_t initrd_address,
-			     uint64_t initrd_size)
-{
-	setup.type_of_loader = LOADER_UNKNOWN;
-	setup.cmd_line_ptr = (uint32_t)LAYOUT_CMDLINE;
-	setup.ramdisk_image = (uint32_t)initrd_address;
-	setup.ramdisk_size = (uint32_t)initrd_size;
-	setup.setup_data = 0;
-	return put(memory, LAYOUT_BOOT_PARAMS + offsetof(struct boot_params, hdr), &setup, sizeof(setup));
-}
-
 struct problem boot_write(const struct guest_memory *memory, const struct plan *plan, const struct kernel *kernel,
 			  uint64_t initrd_address)
 {
+	struct setup_header setup = kernel->setup;
 	bool done;
 
+	setup.type_of_loader = LOADER_UNKNOWN;
+	setup.cmd_line_ptr = (uint32_t)LAYOUT_CMDLINE;
+	setup.ramdisk_image = (uint32_t)initrd_address;
+	setup.ramdisk_size = (uint32_t)plan->initrd_size;
+	setup.setup_data = 0;
 	if (strlen(plan->cmdline) > kernel->cmdline_max)
 		return (struct problem){.failure = FAILURE_CMDLINE, .detail = kernel->cmdline_max};
 	if (kernel->protocol == KERNEL_LINUX)
-		done = put_setup_header(memory, kernel->setup, initrd_address, plan->initrd_size);
+		done = put(memory, LAYOUT_BOOT_PARAMS + offsetof(struct boot_params, hdr), &setup, sizeof(setup));
 	else
 		done = put(memory, LAYOUT_START_MODULE, &initrd_address, sizeof(initrd_address));
 	return (struct problem){.failure = done ? FAILURE_NONE : FAILURE_MEMORY};

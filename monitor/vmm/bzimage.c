@@ -50,10 +50,9 @@ static bool find_place(const struct setup_header *setup, uint64_t space, uint64_
 struct problem bzimage_load(const struct image *image, const struct guest_memory *memory, uint64_t ram_end,
 			    struct kernel *kernel)
 {
-	uint8_t sector[SETUP_END_BASE + UINT8_MAX];
+	uint8_t sector[SETUP_END_BASE + UINT8_MAX] = {0};
 	struct setup_header *setup = &kernel->setup;
 
-	memset(sector, 0, sizeof(sector));
 	struct problem problem =
 	    image_take(image, 0, sector, image->size < sizeof(sector) ? (size_t)image->size : sizeof(sector));
 	if (problem.failure != FAILURE_NONE)

@@ -68,8 +68,11 @@ static struct problem check_segments(const struct elf *elf, uint64_t ram_end)
 	return none;
 }
 
+/* The entry has to be in one of them. */
 static struct problem load_segments(const struct elf *elf, const struct guest_memory *memory, struct kernel *kernel)
 {
+	bool has_entry = false;
+
 	kernel->start = UINT64_MAX;
 	for (unsigned i = 0; i < elf->header.e_phnum; i++) {
 		const Elf64_Phdr *segment = &elf->segments[i];
@@ -83,8 +86,9 @@ static struct problem load_segments(const struct elf *elf, const struct guest_me
 						     segment->p_paddr, FAILURE_KERNEL_RANGE);
 		if (problem.failure != FAILURE_NONE)
 			return problem;
+		has_entry |= kernel->entry >= segment->p_paddr && kernel->entry - segment->p_paddr < segment->p_filesz;
 	}
-	return kernel->end != 0 ? none : kernel_format(KERNEL_PROBLEM_SEGMENTS);
+	return has_entry ? none : kernel_format(KERNEL_PROBLEM_ENTRY);
 }
 
 static uint64_t round_up(uint64_t size)
@@ -135,13 +139,7 @@ static struct problem find_entry(const struct elf *elf, struct kernel *kernel)
 		if (find_pvh(notes, size, &kernel->entry))
 			kernel->protocol = KERNEL_PVH;
 	}
-	for (unsigned i = 0; i < elf->header.e_phnum; i++) {
-		const Elf64_Phdr *segment = &elf->segments[i];
-		if (segment->p_type == PT_LOAD && kernel->entry >= segment->p_paddr &&
-		    kernel->entry - segment->p_paddr < segment->p_filesz)
-			return none;
-	}
-	return kernel_format(KERNEL_PROBLEM_ENTRY);
+	return none;
 }
 
 struct problem elf_load(const struct image *image, const struct guest_memory *memory, uint64_t ram_end,
@@ -154,8 +152,6 @@ struct problem elf_load(const struct image *image, const struct guest_memory *me
 		problem = check_segments(&elf, ram_end);
 	if (problem.failure == FAILURE_NONE)
 		problem = find_entry(&elf, kernel);
-	if (problem.failure == FAILURE_NONE)
-		problem = load_segments(&elf, memory, kernel);
 	if (problem.failure != FAILURE_NONE)
 		return problem;
 	kernel->cmdline_max = LINUX_CMDLINE_MAX;
@@ -169,5 +165,5 @@ struct problem elf_load(const struct image *image, const struct guest_memory *me
 	    .initrd_addr_max = LINUX_INITRD_MAX,
 	    .cmdline_size = LINUX_CMDLINE_MAX,
 	};
-	return none;
+	return load_segments(&elf, memory, kernel);
 }

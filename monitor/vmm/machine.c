@@ -30,12 +30,12 @@ static int extension(unsigned long number)
 	return machine_ioctl(MONITOR_FD_KVM, KVM_CHECK_EXTENSION, (const void *)number);
 }
 
-/* The filters name descriptors by number: gives one the number it should have. */
+/* The filters name descriptors by number: gives one, if it could be made at all, the number it should have. */
 static int place(int descriptor, int number)
 {
 	if (descriptor == number)
 		return number;
-	if (dup3(descriptor, number, O_CLOEXEC) != number || close(descriptor) != 0)
+	if (descriptor < 0 || dup3(descriptor, number, O_CLOEXEC) != number || close(descriptor) != 0)
 		lockdown_fail(FAILURE_DESCRIPTORS, errno, (uint64_t)number);
 	return number;
 }
@@ -50,13 +50,8 @@ static int device_descriptor(uint32_t index, int which)
 static void map_memory(struct machine *machine)
 {
 	const struct plan *plan = machine->plan;
-	uint64_t low = plan_ram_low(plan);
-	const struct guest_range ranges[] = {
-	    {.address = 0, .size = low, .offset = 0},
-	    {.address = PLAN_RAM_HOLE_END, .size = plan->ram_size - low, .offset = low},
-	};
 
-	if (!guest_memory_map(&machine->memory, MONITOR_FD_RAM, ranges, ranges[1].size > 0 ? 2 : 1))
+	if (!guest_memory_map(&machine->memory, MONITOR_FD_RAM, plan->ram_size, plan_ram_low(plan), PLAN_RAM_HOLE_END))
 		lockdown_fail(FAILURE_MEMORY, errno, MONITOR_FD_RAM);
 }
 
@@ -172,14 +167,12 @@ static void coalesce_writes(int vm, uint32_t index)
 
 void machine_connect(struct machine *machine)
 {
-	int event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-
-	if (event < 0)
-		lockdown_fail(FAILURE_DESCRIPTORS, errno, MONITOR_FD_EVENT);
-	bind_interrupt(machine->vm, place(event, MONITOR_FD_EVENT), GSI_EVENT);
+	int event = place(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), MONITOR_FD_EVENT);
 	int nowhere = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+
 	if (nowhere < 0)
 		lockdown_fail(FAILURE_DESCRIPTORS, errno, 0);
+	bind_interrupt(machine->vm, event, GSI_EVENT);
 	for (uint32_t i = 0; i < machine->plan->device_count; i++) {
 		machine->links[i].index = i;
 		machine->links[i].channel = device_descriptor(i, MONITOR_FD_DEVICE_CHANNEL);

@@ -81,7 +81,7 @@ void mmio_activation(const struct mmio_device *device, struct transport_message 
 
 bool mmio_break(struct mmio_device *device)
 {
-	if (!device->active || device->status & STATUS_NEEDS_RESET)
+	if ((device->status & (STATUS_DRIVER_OK | STATUS_NEEDS_RESET)) != STATUS_DRIVER_OK)
 		return false;
 	device->status |= STATUS_NEEDS_RESET;
 	show(device, REGISTER_STATUS, device->status);
@@ -102,7 +102,7 @@ static enum mmio_effect write_status(struct mmio_device *device, uint32_t value)
 	uint32_t before = device->status;
 
 	if (value == 0) {
-		if (device->active)
+		if (device->status & STATUS_DRIVER_OK) /* the device process has the queues */
 			return MMIO_RESET;
 		mmio_reset(device);
 		return MMIO_NOTHING;
@@ -118,11 +118,7 @@ static enum mmio_effect write_status(struct mmio_device *device, uint32_t value)
 	}
 	device->status |= value & STATUS_FAILED;
 	show(device, REGISTER_STATUS, device->status);
-	if (device->status & ~before & STATUS_DRIVER_OK) {
-		device->active = true;
-		return MMIO_ACTIVATE;
-	}
-	return MMIO_NOTHING;
+	return device->status & ~before & STATUS_DRIVER_OK ? MMIO_ACTIVATE : MMIO_NOTHING;
 }
 
 static void set_half(uint64_t *whole, uint32_t half, uint32_t value)

@@ -45,7 +45,6 @@ struct mmio_device {
 	uint64_t offered, driver_features;
 	uint32_t device_id, queue_count;
 	uint32_t status, device_features_sel, driver_features_sel, queue_sel;
-	bool active;                                         /* the device process has the queues */
 	struct transport_queue queues[TRANSPORT_QUEUES_MAX]; /* as the driver writes them, sizes unchecked */
 	bool ready[TRANSPORT_QUEUES_MAX];                    /* which ones are complete, and frozen */
 };

@@ -105,11 +105,11 @@ static _Noreturn void wait_for_the_end(void)
 }
 
 /* Sends the message if it is the VM's last word. */
-static void last_word(struct machine *machine, const struct message *message)
+static void last_word(struct machine *machine, uint32_t type, uint32_t code, uint64_t value, uint64_t detail)
 {
 	if (__atomic_exchange_n(&machine->ended, 1, __ATOMIC_ACQ_REL) != 0)
 		wait_for_the_end();
-	lockdown_send(message);
+	lockdown_send(&(struct message){.type = type, .code = code, .value = {value, detail}});
 }
 
 static _Noreturn void fail_exit(struct machine *machine, const struct kvm_run *run)
@@ -120,11 +120,7 @@ static _Noreturn void fail_exit(struct machine *machine, const struct kvm_run *r
 		detail = run->internal.suberror;
 	if (run->exit_reason == KVM_EXIT_FAIL_ENTRY)
 		detail = run->fail_entry.hardware_entry_failure_reason;
-	last_word(machine, &(struct message){
-			       .type = MESSAGE_FAILED,
-			       .code = FAILURE_KVM_EXIT,
-			       .value = {run->exit_reason, detail},
-			   });
+	last_word(machine, MESSAGE_FAILED, FAILURE_KVM_EXIT, run->exit_reason, detail);
 	_exit(EXIT_OURS);
 }
 
@@ -182,11 +178,7 @@ static _Noreturn void run_guest(struct vcpu *vcpu, struct kvm_run *run)
 			lockdown_fail(FAILURE_KVM, errno, KVM_RUN);
 		}
 	}
-	last_word(machine, &(struct message){
-			       .type = MESSAGE_ENDED,
-			       .code = ending.outcome,
-			       .value = {ending.value},
-			   });
+	last_word(machine, MESSAGE_ENDED, ending.outcome, ending.value, 0);
 	wait_for_the_end();
 }
 
@@ -252,14 +244,6 @@ static struct kvm_run *map_run(const struct vcpu *vcpu)
 	return run;
 }
 
-/* The registers go in with the first KVM_RUN, so that the filter need not allow to set them. */
-static void set_registers(const struct machine *machine, struct kvm_run *run)
-{
-	run->s.regs.regs = machine->general;
-	run->s.regs.sregs = machine->special;
-	run->kvm_dirty_regs = KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS;
-}
-
 static void *vcpu_main(void *argument)
 {
 	struct vcpu *vcpu = argument;
@@ -273,7 +257,10 @@ static void *vcpu_main(void *argument)
 	sync_wake_all(&machine->vcpus_locked);
 	if (vcpu->index == 0) { /* until it starts the others, they sleep in KVM_RUN */
 		sync_wait_for(&machine->go, 1);
-		set_registers(machine, run);
+		/* The registers go in with the first KVM_RUN, so that the filter need not allow to set them. */
+		run->s.regs.regs = machine->general;
+		run->s.regs.sregs = machine->special;
+		run->kvm_dirty_regs = KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS;
 		lockdown_send(&(struct message){.type = MESSAGE_RUNNING});
 	}
 	run_guest(vcpu, run);

@@ -34,12 +34,11 @@ static int ram, supervisor;
 static void start(bool reporting)
 {
 	int channel[2];
-	const struct guest_range ranges[] = {{0, RAM, 0}, {HOLE_END, HIGH * PAGE, RAM}};
 
 	ram = memfd_create("ram", MFD_CLOEXEC);
 	ck_assert_int_eq(ftruncate(ram, RAM + HIGH * PAGE), 0);
 	fake = (struct fake_device){.plan = {.kind = DEVICE_BALLOON, .as.balloon.reporting = reporting}};
-	ck_assert(guest_memory_map(&fake.memory, ram, ranges, 2));
+	ck_assert(guest_memory_map(&fake.memory, ram, RAM + HIGH * PAGE, RAM, HOLE_END));
 	fake.ram = fake.memory.regions[0].host;
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, channel), 0);
 	supervisor = channel[1];

@@ -45,7 +45,7 @@ START_TEST(the_long_run_rate_is_exact_whatever_the_sizes)
 	struct limiter limiter;
 	uint64_t got, wanted = flows[_i].rate * flows[_i].seconds, largest = 0;
 
-	limiter_init(&limiter, flows[_i].rate, 0, START);
+	limiter_init(&limiter, flows[_i].rate, 0);
 	got = take_all(&limiter, flows[_i].sizes, START, flows[_i].seconds * SECOND);
 	for (unsigned i = 0; i < 3; i++)
 		if (flows[_i].sizes[i] > largest)
@@ -65,7 +65,7 @@ START_TEST(a_coarse_clock_loses_nothing)
 	struct limiter limiter;
 	uint64_t got = 0;
 
-	limiter_init(&limiter, 1000003, 0, START);
+	limiter_init(&limiter, 1000003, 0);
 	for (uint64_t now = START; now < START + 100 * SECOND; now += 999983)
 		while (limiter_wait(&limiter, now, &kind) == 0) {
 			limiter_take(&limiter, 13, 0, now);
@@ -81,7 +81,7 @@ START_TEST(operations_are_limited_too)
 	static const uint32_t sizes[3] = {1, 1, 1};
 	struct limiter limiter;
 
-	limiter_init(&limiter, 0, 2000, START);
+	limiter_init(&limiter, 0, 2000);
 	uint64_t got = take_all(&limiter, sizes, START, 100 * SECOND);
 	ck_assert_uint_ge(got, 200000);
 	ck_assert_uint_le(got, 200000 + 200 + 1);
@@ -93,11 +93,11 @@ START_TEST(the_tighter_limit_is_the_one_that_is_named)
 {
 	struct limiter limiter;
 
-	limiter_init(&limiter, 1000, 10, START);
+	limiter_init(&limiter, 1000, 10);
 	limiter_take(&limiter, 10000, 2, START); /* 10 s of bytes, 0.2 s of operations */
 	ck_assert_uint_eq(limiter_wait(&limiter, START, &kind), 10 * SECOND - LIMITER_BURST_NS);
 	ck_assert_int_eq(kind, LIMITER_BYTES);
-	limiter_init(&limiter, 1000, 10, START);
+	limiter_init(&limiter, 1000, 10);
 	limiter_take(&limiter, 1000, 100, START);
 	ck_assert_uint_eq(limiter_wait(&limiter, START, &kind), 10 * SECOND - LIMITER_BURST_NS);
 	ck_assert_int_eq(kind, LIMITER_OPERATIONS);
@@ -109,7 +109,7 @@ START_TEST(the_burst_is_there_at_once_and_no_more)
 	struct limiter limiter;
 	unsigned taken = 0;
 
-	limiter_init(&limiter, 1000, 0, START);
+	limiter_init(&limiter, 1000, 0);
 	while (limiter_wait(&limiter, START, &kind) == 0) {
 		limiter_take(&limiter, 1, 0, START);
 		taken++;
@@ -125,7 +125,7 @@ START_TEST(idle_time_counts_for_no_more_than_the_burst)
 	struct limiter limiter;
 	unsigned taken = 0;
 
-	limiter_init(&limiter, 1000, 0, START);
+	limiter_init(&limiter, 1000, 0);
 	limiter_take(&limiter, 101, 0, START);
 	uint64_t now = START + idle[_i] + SECOND / 1000;
 	while (limiter_wait(&limiter, now, &kind) == 0 && taken < 100000) {
@@ -146,7 +146,7 @@ START_TEST(extremes_do_not_wrap)
 	for (unsigned i = 0; i < sizeof(rates) / sizeof(rates[0]); i++)
 		for (unsigned j = 0; j < sizeof(times) / sizeof(times[0]); j++) {
 			uint64_t before = 0;
-			limiter_init(&limiter, rates[i], rates[i], times[j]);
+			limiter_init(&limiter, rates[i], rates[i]);
 			ck_assert_uint_eq(limiter_wait(&limiter, times[j], &kind), 0);
 			for (unsigned n = 0; n < 20; n++) {
 				limiter_take(&limiter, UINT32_MAX, UINT32_MAX, times[j]);
@@ -164,7 +164,7 @@ START_TEST(without_a_rate_there_is_no_limit)
 {
 	struct limiter limiter;
 
-	limiter_init(&limiter, 0, 0, START);
+	limiter_init(&limiter, 0, 0);
 	for (unsigned i = 0; i < 1000; i++)
 		limiter_take(&limiter, UINT32_MAX, UINT32_MAX, START);
 	ck_assert_uint_eq(limiter_wait(&limiter, START, &kind), 0);
@@ -186,7 +186,7 @@ START_TEST(a_piece_is_the_burst_within_bounds)
 	struct limiter limiter;
 
 	for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		limiter_init(&limiter, rows[i].rate, 0, START);
+		limiter_init(&limiter, rows[i].rate, 0);
 		ck_assert_uint_eq(limiter_piece(&limiter, 1 << 20), rows[i].piece);
 	}
 }
