@@ -7,6 +7,7 @@
 #include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <linux/if_tun.h>
 #include <sanitizer/asan_interface.h>
 #include <stdarg.h>
@@ -78,7 +79,9 @@ long syscall(long number, ...)
 	int fd = va_arg(arguments, int);
 	const struct iovec *iov = va_arg(arguments, const struct iovec *);
 	long count = va_arg(arguments, long), offset = va_arg(arguments, long);
-	require(va_arg(arguments, long) == 0 && va_arg(arguments, long) == 0);
+	require(va_arg(arguments, long) == 0);
+	long flags = va_arg(arguments, long);
+	require(flags == 0 || (flags == RWF_NOWAIT && number == SYS_preadv2));
 	va_end(arguments);
 	return disk_transfer(fd, iov, (int)count, offset, number == SYS_preadv2);
 }
