@@ -190,14 +190,16 @@ def processes_of(launcher):
 
 
 def private_kib(launcher):
-    """Of each process of the VM."""
+    """Of each process of the VM, but passt: that fills the tables that it has room for from the start."""
     found = []
     for pid in processes_of(launcher):
         try:
             with open(f"/proc/{pid}/status", encoding="ascii") as file:
-                found.append(sum(int(line.split()[1]) for line in file if line.startswith("RssAnon")))
+                status = dict(line.split(":", 1) for line in file)
         except OSError:
-            pass
+            continue
+        if not status["Name"].strip().startswith("passt"):
+            found.append(int(status["RssAnon"].split()[0]))
     return found
 
 
