@@ -199,7 +199,7 @@ def private_kib(launcher):
         except OSError:
             continue
         if not status["Name"].strip().startswith("passt"):
-            found.append(int(status["RssAnon"].split()[0]))
+            found.append(int(status.get("RssAnon", "0").split()[0]))  # an ended one has none
     return found
 
 
