@@ -12,6 +12,7 @@
 #include "jail/lockdown.h"
 #include "monitor/command/command.h"
 #include "monitor/command/host_store.h"
+#include "policy/sanitizer.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -22,14 +23,6 @@
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
-
-#if defined(__SANITIZE_ADDRESS__)
-#define UNDER_SANITIZER 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define UNDER_SANITIZER 1
-#endif
-#endif
 
 enum { CONDITIONS_MAX = 2 };
 

@@ -23,7 +23,7 @@
  * Two anchors were taken: the notes in records 9 and 15. The host's log knows the first signature and the end, or, if
  * the run is not over, the first signature.
  */
-enum { RECORDS = 15, FIRST = 6, SECOND = 11, EARLY = 9 };
+enum { RECORDS = FAKE_SEGMENTED, FIRST = 6, SECOND = 11, EARLY = 9 };
 static struct fake_writer after[RECORDS + 1];
 static struct host host;
 static struct policy policy;
@@ -33,24 +33,6 @@ static unsigned segment;  /* which is looked at */
 static size_t from, to;   /* its lines in log_ */
 static const char *bytes; /* at its end, "": none */
 static bool misnamed;     /* it has the first's name */
-
-static void make(struct fake_log *log, uint8_t run, struct fake_writer states[])
-{
-	struct fake_writer writer;
-	*log = (struct fake_log){0};
-	fake_writer_begin(&writer, log, run, run);
-	for (size_t count = 1; count <= RECORDS; count = log->count + 1) {
-		if (count == 3 || count == 9)
-			fake_writer_sign(&writer, (uint8_t)(run + count));
-		else if (count == 5 || count == 10)
-			fake_writer_rotate(&writer);
-		else if (count == RECORDS)
-			fake_writer_sign(&writer, 0);
-		else if (count > 1)
-			fake_writer_add(&writer, count == RECORDS - 1 ? AUDIT_LOG_CLOSED : AUDIT_VM_RUNNING);
-		states[log->count] = writer;
-	}
-}
 
 static void write_lines(const char *name, size_t begin, size_t end)
 {
@@ -108,7 +90,7 @@ static void setup(void)
 	snprintf(runs, sizeof(runs), "%s/runs/host.jsonl", folder);
 	bytes = "";
 	misnamed = false;
-	make(&log_, 1, after);
+	fake_log_in_segments(&log_, 1, after);
 	take_anchor(early, EARLY);
 	take_anchor(late, RECORDS);
 	tell_the_host(ended, true, host_keys[0]);
@@ -202,7 +184,7 @@ static void third_of_another_run(void)
 	static struct fake_writer others[RECORDS + 1];
 	third();
 	fake_log_free(&log_);
-	make(&log_, 2, others);
+	fake_log_in_segments(&log_, 2, others);
 }
 static void added_after_the_seal(void)
 {

@@ -17,35 +17,17 @@
  *     7 continued  8  9 checkpoint, end of epoch 1  10 rotated  11 checkpoint
  *     12 continued  13  14 closed  15 checkpoint
  */
-enum { SEGMENTS = 3, RECORDS = 15, FIRST = 6, SECOND = 11 };
+enum { SEGMENTS = 3, RECORDS = FAKE_SEGMENTED, FIRST = 6, SECOND = 11 };
 static size_t ends[SEGMENTS]; /* lines before the next segment */
 static bool absent[SEGMENTS];
 static struct fake_writer after[RECORDS + 1];
 static const char *tail; /* bytes at the end of the first segment, "": none */
 
-static void make(struct fake_log *log, uint8_t run, struct fake_writer states[])
-{
-	struct fake_writer writer;
-	*log = (struct fake_log){0};
-	fake_writer_begin(&writer, log, run, run);
-	for (size_t count = 1; count <= RECORDS; count = log->count + 1) {
-		if (count == 3 || count == 9)
-			fake_writer_sign(&writer, (uint8_t)(run + count));
-		else if (count == 5 || count == 10)
-			fake_writer_rotate(&writer);
-		else if (count == RECORDS)
-			fake_writer_sign(&writer, 0);
-		else if (count > 1)
-			fake_writer_add(&writer, count == RECORDS - 1 ? AUDIT_LOG_CLOSED : AUDIT_VM_RUNNING);
-		states[log->count] = writer;
-	}
-}
-
 static void setup(void)
 {
 	log_setup();
 	fake_log_free(&log_);
-	make(&log_, 1, after);
+	fake_log_in_segments(&log_, 1, after);
 	ends[0] = FIRST, ends[1] = SECOND, ends[2] = RECORDS;
 	memset(absent, 0, sizeof(absent));
 	tail = "";
@@ -142,7 +124,7 @@ static void second_of_another_run(void)
 {
 	static struct fake_writer others[RECORDS + 1];
 	struct fake_log other;
-	make(&other, 2, others);
+	fake_log_in_segments(&other, 2, others);
 	for (size_t i = FIRST; i < SECOND; i++) {
 		take(i);
 		fake_log_insert(&log_, i, other.lines[i], other.sizes[i]);

@@ -186,3 +186,21 @@ void fake_log_free(struct fake_log *log)
 	while (log->count > 0)
 		fake_log_remove(log, log->count - 1);
 }
+
+void fake_log_in_segments(struct fake_log *log, uint8_t run, struct fake_writer states[])
+{
+	struct fake_writer writer;
+	*log = (struct fake_log){0};
+	fake_writer_begin(&writer, log, run, run);
+	for (size_t count = 1; count <= FAKE_SEGMENTED; count = log->count + 1) {
+		if (count == 3 || count == 9)
+			fake_writer_sign(&writer, (uint8_t)(run + count));
+		else if (count == 5 || count == 10)
+			fake_writer_rotate(&writer);
+		else if (count == FAKE_SEGMENTED)
+			fake_writer_sign(&writer, 0);
+		else if (count > 1)
+			fake_writer_add(&writer, count == FAKE_SEGMENTED - 1 ? AUDIT_LOG_CLOSED : AUDIT_VM_RUNNING);
+		states[log->count] = writer;
+	}
+}

@@ -45,4 +45,9 @@ void fake_writer_rotate(struct fake_writer *writer);
 /* A checkpoint; with a seed the epoch ends and the next key is made from that. */
 void fake_writer_sign(struct fake_writer *writer, uint8_t next_seed);
 
+/* A log that is closed, in three segments: lines 1 to 6, 7 to 11, and the rest; its keys turn after 3 and 9. `states`
+   has room for the writer after each line, and before the first. */
+enum { FAKE_SEGMENTED = 15 };
+void fake_log_in_segments(struct fake_log *log, uint8_t run, struct fake_writer states[]);
+
 #endif
