@@ -114,14 +114,12 @@ static int add(scmp_filter_ctx filter, const struct allowed *one)
 
 static int add_all(scmp_filter_ctx filter)
 {
-	/* A folder of marks that could not be given away for good goes back to whom it was taken from. */
-	const struct allowed back = {CALL(fchown), {IS(1, geteuid()), IS(2, -1)}};
 	int result = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
 	if (result == 0)
 		result = seccomp_rule_add(filter, SCMP_ACT_ERRNO(FILTERS_SENTINEL_ERRNO), FILTERS_SENTINEL, 0);
 	for (size_t i = 0; result == 0 && i < sizeof(allowed) / sizeof(allowed[0]); i++)
 		result = add(filter, &allowed[i]);
-	return result == 0 ? add(filter, &back) : result;
+	return result;
 }
 
 /* A kernel that says that it took it is not believed. */

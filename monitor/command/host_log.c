@@ -89,7 +89,7 @@ static int begin(struct session *session, const char *folder, char *why)
 	session->running = -1;
 	if (host_store_open(&session->store, folder, why) != 0)
 		return -1;
-	session->running = host_store_marks(folder, why);
+	session->running = host_store_marks(folder, true, why);
 	set_context(&session->store.context);
 	struct audit_view view = {.event = AUDIT_LOG_OPENED};
 	note_key_text(key, session->store.signer.log, session->store.signer.key.public_key);
@@ -282,7 +282,7 @@ int host_log_announce(const struct vm *vm, char *why)
 	struct run run;
 	session.folder = vm->host->folders.audit.text;
 	run_of(vm, &run);
-	session.running = host_store_marks(session.folder, why);
+	session.running = host_store_marks(session.folder, false, why);
 	int result = session.running < 0 ? -1 : runs_mark(&session, &run, why);
 	close_descriptor(&session.running);
 	return result;

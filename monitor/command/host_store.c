@@ -73,32 +73,65 @@ static bool is_empty(int folder)
 	return empty;
 }
 
-/* What a root without capabilities put there would be believed. */
-int host_store_marks(const char *logs, char *why)
+/* One session at a time; until it is closed. */
+static int lock_log(int folder)
+{
+	int locked = -1, lock = openat(folder, "host.lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (lock >= 0)
+		while ((locked = flock(lock, LOCK_EX)) != 0 && errno == EINTR)
+			continue;
+	if (lock >= 0 && locked != 0)
+		close_descriptor(&lock);
+	return lock;
+}
+
+static int open_marks(int above, uid_t owner)
 {
 	struct stat status;
+	int marks = openat(above, "running", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (marks >= 0 && (fstat(marks, &status) != 0 || status.st_uid != owner))
+		close_descriptor(&marks);
+	return marks;
+}
+
+/* What a root without capabilities put there would be believed: it is given away while it is empty, and has its name
+   only then. The log is locked: nobody else makes one. */
+static int make_marks(int above, uid_t owner)
+{
+	static const char next[] = "running.new";
+	if (mkdirat(above, next, 0700) != 0 && errno != EEXIST) /* of one that was killed here */
+		return -1;
+	AUTO_CLOSE int folder = openat(above, next, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (folder < 0 || (owner != geteuid() && fchown(folder, owner, (gid_t)-1) != 0))
+		return -1;
+	if (is_empty(folder))
+		return renameat(above, next, above, "running"); /* an empty one of an earlier build makes room */
+	errno = ENOTEMPTY;
+	return -1;
+}
+
+int host_store_marks(const char *logs, bool is_locked, char *why)
+{
+	uid_t owner = host_store_has_owner() ? HOST_KEY_OWNER : geteuid();
 	AUTO_CLOSE int above = runtime_folder(logs, 0750, why);
 	if (above < 0)
 		return -1;
-	if (mkdirat(above, "running", 0700) != 0 && errno != EEXIST)
-		return because(why, errno, "cannot make the folder %s/running", logs);
-	int marks = openat(above, "running", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (marks < 0 || fstat(marks, &status) != 0)
-		return because(why, errno, "cannot open the folder %s/running", logs);
-	uid_t owner = host_store_has_owner() ? HOST_KEY_OWNER : geteuid();
-	if (status.st_uid == owner)
+	int marks = open_marks(above, owner);
+	if (marks >= 0)
 		return marks;
-	if (status.st_uid == geteuid() && fchown(marks, owner, (gid_t)-1) == 0) {
-		if (is_empty(marks)) /* and nobody else can put anything there now */
-			return marks;
-		(void)!fchown(marks, status.st_uid, (gid_t)-1);
-	}
-	close(marks);
+	AUTO_CLOSE int lock = is_locked ? -1 : lock_log(above);
+	if (!is_locked && lock < 0)
+		return because(why, errno, "cannot lock the host's log in %s", logs);
+	marks = open_marks(above, owner); /* of one that was faster */
+	if (marks < 0 && make_marks(above, owner) == 0)
+		marks = open_marks(above, owner);
+	if (marks >= 0)
+		return marks;
 	return because(
-	    why, 0,
-	    "the folder %s/running is user %u's, and should be %u's: when no VM of another build of cofferdam "
-	    "runs, remove it",
-	    logs, (unsigned)status.st_uid, (unsigned)owner);
+	    why, errno,
+	    "the folder %s/running is not user %u's, or %s/running.new is in the way: when no VM of another build of "
+	    "cofferdam runs, remove both",
+	    logs, (unsigned)owner, logs);
 }
 
 /* 1: read; 0: there is none; -1 with why. */
@@ -276,12 +309,8 @@ int host_store_open(struct host_store *store, const char *folder, char *why)
 	store->folder = runtime_folder(folder, 0750, why);
 	if (store->folder < 0)
 		return -1;
-	store->lock = openat(store->folder, "host.lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-	int locked = -1;
-	if (store->lock >= 0)
-		while ((locked = flock(store->lock, LOCK_EX)) != 0 && errno == EINTR)
-			continue;
-	if (locked != 0)
+	store->lock = lock_log(store->folder);
+	if (store->lock < 0)
 		return because(why, errno, "cannot lock the host's log in %s", folder);
 	return load(store, why);
 }

@@ -41,9 +41,9 @@ int host_store_commit(struct host_store *store, char *why);
 void host_store_close(struct host_store *store);
 
 /* The folder of marks of runs in that of the logs, made where there is none. Root's belongs to the key's owner: a root
-   without capabilities can neither put a mark there, which would be believed, nor take one away. The caller's
-   descriptor, or -1 with why. */
-int host_store_marks(const char *logs, char *why);
+   without capabilities can neither put a mark there, which would be believed, nor take one away. `is_locked`: the
+   caller has a store of these logs open. The caller's descriptor, or -1 with why. */
+int host_store_marks(const char *logs, bool is_locked, char *why);
 /* Whether there is such an owner: the caller is root, in a user namespace that has its uid. Remembered. */
 bool host_store_has_owner(void);
 

@@ -183,6 +183,12 @@ def cpuset(vm):
         for path in glob.glob(f"/proc/{pid}/task/*/status"):
             with open(path, encoding="ascii") as file:
                 lists |= {line.split()[1] for line in file if line.startswith("Cpus_allowed_list")}
+        with open(f"/proc/{pid}/cgroup", encoding="ascii") as file: # where there is one processor, the threads' lists say nothing
+            groups = [line.strip().split("::")[1] for line in file if line.startswith("0::")]
+        for path in [f"/sys/fs/cgroup{group}/cpuset.cpus" for group in groups]:
+            if os.path.exists(path):
+                with open(path, encoding="ascii") as file:
+                    lists |= {file.read().strip()}
     vm.stop()
     row(vm, "limits.cpuset", 1, len(lists) if lists == {"0"} else 99, None, " processor")
 
