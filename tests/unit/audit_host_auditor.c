@@ -215,7 +215,7 @@ START_TEST(a_mark_that_the_host_auditor_did_not_make_is_not_believed)
 	fputs("web\nrun.jsonl\n\n", file);
 	fclose(file);
 	ck_assert_int_eq(started(), -1);
-	ck_assert_ptr_nonnull(strstr(why, "remove it"));
+	ck_assert_ptr_nonnull(strstr(why, "remove both"));
 	ck_assert_uint_eq(count("\"run_started\""), 0);
 }
 END_TEST
