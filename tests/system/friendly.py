@@ -30,7 +30,6 @@ BOOT_S = 150   # nor a guest's start
 NESTED_S = 1500  # what comes to the rounds in the nested host, its own start included
 MEMORY, MINIMUM, SMALLER = 512, 256, 480  # MiB
 OUTER = "10.9.0.1"
-TRIPLE_FAULT = 123
 
 
 class Place(network.Place):
@@ -217,7 +216,7 @@ def give_up(process):
     process.kill()
 
 
-def run(place, name, duration, rounds, end, status, tries=2):
+def run(place, name, duration, rounds, end, status):
     host = Host(place, name)
     # New ones each time: a server whose client went without a word waits for it for two minutes.
     servers = [subprocess.Popen(["iperf3", "--server", "--port", port], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
@@ -248,14 +247,6 @@ def run(place, name, duration, rounds, end, status, tries=2):
     for server in servers:
         server.kill()
         server.wait()
-    # On emulated processors a guest ends by a triple fault at times (tests/system/linux.sh), or one vCPU turns while the other
-    # is halted and no device has anything to do: what give_up said shows whether it was that.
-    if (ended < 0 or ended == TRIPLE_FAULT) and tries > 1 and network.is_emulated():
-        print(f"    the guest {'did not end' if ended < 0 else 'ended by a triple fault'}; "
-              "once more, for its processors are emulated", flush=True)
-        host.end()
-        run(place, name, duration, rounds, end, status, tries - 1)
-        return
     check(f"{name}: its end by {end} under load", ended == status and f"friendly: {end} under load\n" in output,
           "".join(output[-40:]) + f"status {ended}, not {status}")
     check(f"{name}: nothing that the guest did failed", not any("FAILED" in line for line in output))
