@@ -248,11 +248,11 @@ def run(place, name, duration, rounds, end, status, tries=2):
     for server in servers:
         server.kill()
         server.wait()
-    # On emulated processors a guest ends by a triple fault at times (tests/system/linux.sh), or one vCPU turns while the other
-    # is halted and no device has anything to do: what give_up said shows whether it was that.
+    # With two emulated processors, which the nested host no longer has, QEMU ended a guest by a triple fault at times, or let one
+    # vCPU spin for ever (docs/devices.md). A guest that ends so is started once more; what give_up said shows where it was.
     if (ended < 0 or ended == TRIPLE_FAULT) and tries > 1 and network.is_emulated():
         print(f"    the guest {'did not end' if ended < 0 else 'ended by a triple fault'}; "
-              "once more, for its processors are emulated", flush=True)
+              "once more, for its processor is emulated", flush=True)
         host.end()
         run(place, name, duration, rounds, end, status, tries - 1)
         return
