@@ -297,6 +297,11 @@ install: all ## install to DESTDIR and PREFIX
 	install -m 644 README.md SECURITY.md LICENSE $(DESTDIR)$(PREFIX)/share/doc/cofferdam/
 	install -m 644 examples/*.yaml $(DESTDIR)$(PREFIX)/share/doc/cofferdam/examples/
 
+uninstall: ## remove what was installed to DESTDIR and PREFIX; logs, revisions and the host file stay
+	rm -rf $(DESTDIR)$(PREFIX)/libexec/cofferdam $(DESTDIR)$(PREFIX)/share/doc/cofferdam
+	rm -f $(DESTDIR)$(PREFIX)/bin/cofferdam $(addprefix $(DESTDIR)$(PREFIX)/share/,man/man1/cofferdam.1 man/man1/cofferdam-audit.1 \
+	  man/man5/cofferdam-policy.5 bash-completion/completions/cofferdam)
+
 clean: ## remove what was built
 	rm -rf $(B)
 
@@ -304,4 +309,4 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
 
 -include $(shell find $(B)/glibc $(B)/musl $(B)/test $(B)/guest/builtin $(B)/tests/guests $(B)/asan -name "*.d" -type f 2>/dev/null)
-.PHONY: all sanitized clean help unit jail-tests trial fuzz fuzz-replay deps deps-build deps-demo check check-all check-run demo bench soak check-layers check-programs format lint install
+.PHONY: all sanitized clean help unit jail-tests trial fuzz fuzz-replay deps deps-build deps-demo check check-all check-run demo bench soak check-layers check-programs format lint install uninstall

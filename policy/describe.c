@@ -50,7 +50,7 @@ char *describe_type(const struct schema_key *key, char out[static DESCRIBE_SIZE]
 	    [SCHEMA_RATE] = "a number a second",
 	    [SCHEMA_PORTS] = "a port, or two with - between",
 	    [SCHEMA_NAME] = "lower-case letters, digits and -",
-	    [SCHEMA_PATH] = "a path beneath the folder of the file that says it, or beneath a root of the host file",
+	    [SCHEMA_PATH] = "a path beneath the folder of the file that names it, or beneath a root of the host file",
 	    [SCHEMA_TEXT] = "printable ASCII",
 	    [SCHEMA_WORD] = "letters, digits and . _ -",
 	    [SCHEMA_MAC] = "a MAC address",

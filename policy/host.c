@@ -153,7 +153,7 @@ const struct schema_key host_keys[] = {
      AT(host, defaults),
      .keys = policy_keys,
      .example = "{limits: {run_time: 10min}}",
-     .help = "The same keys: what a policy that leaves them out has instead of the built-in default."},
+     .help = "The same keys: what a policy has that leaves them out, instead of the built-in default."},
     {0},
 };
 

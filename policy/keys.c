@@ -255,7 +255,7 @@ const struct schema_key policy_keys[] = {
      TEXT_AT(policy, extends),
      .derived = "nothing",
      .example = "base.yaml",
-     .help = "Another policy that this one fills in and tightens."},
+     .help = "Another policy, which this one completes and tightens."},
     {.name = "name",
      .type = SCHEMA_NAME,
      .is_mandatory = true,

@@ -20,14 +20,13 @@ static const char help[] =
     "disks[data].limits.bandwidth=1MiB/s, or operations, entropy.limits.bandwidth,\n"
     "networks[eth0].limits.bandwidth, or packets, vsock.limits.connections (those that are open stay),\n"
     "new_connections or bandwidth. machine.memory=256MiB asks the guest for what it has beyond that, by its\n"
-    "balloon; the guest may keep it. What is changed lasts until the VM ends; `cofferdam inspect` shows what is in "
-    "force.\n"
-    "limits.open_files cannot be changed: each process has the open files that it was given and can make no\n"
-    "more.\n"
+    "balloon; the guest may keep it. What is changed lasts until the VM ends; `cofferdam inspect` shows what\n"
+    "is in force. limits.open_files cannot be changed: each process has the open files that it was given and\n"
+    "can make no more.\n"
     "\n"
     "Example: cofferdam set web-7 limits.cpu=50%\n"
     "\n"
-    "Exit status: 0; 1 when no such VM runs, you may not, or the policy does not allow it.\n";
+    "Exit status: 0; 1 when no such VM runs, you may not, the policy does not allow it, or the host could not.\n";
 
 /* The policy's keys that a running VM can have anew, and their names in the control protocol. */
 static const struct settable {

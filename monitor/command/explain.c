@@ -18,7 +18,7 @@ static const char help[] =
     "\n"
     "  --json  an array of objects\n"
     "\n"
-    "Exit status: 0, or 2 for a key that does not exist or a policy with mistakes.\n";
+    "Exit status: 0, or 2 for a key that does not exist, or a policy with mistakes or that cannot be read.\n";
 
 struct explaining {
 	const char *key; /* as given; NULL: all */

@@ -39,7 +39,7 @@ static const struct text failures[] = {
 /* FAILURE_KERNEL_FORMAT, by what is wrong with the image. */
 static const struct text kernel_problems[] = {
     [KERNEL_PROBLEM_UNKNOWN] = {"the kernel is neither a bzImage nor an ELF image",
-				"take an x86-64 vmlinuz, or a vmlinux with a PVH note"},
+				"take an x86-64 vmlinuz or vmlinux"},
     [KERNEL_PROBLEM_TRUNCATED] = {"the kernel's file ends before what its header promises",
 				  "it was cut short or forged: get it anew from where it came"},
     [KERNEL_PROBLEM_OLD] = {"the kernel's boot protocol is older than 2.12", "take Linux 3.8 or newer"},

@@ -12,8 +12,8 @@ static const char help[] =
     "Usage: cofferdam lint [--json] POLICY\n"
     "\n"
     "Shows what the policy grants that it may not need, by itself and beside what the VM's last runs on\n"
-    "this host used, as their logs say. Each kind of finding has a name that stays, and `waivers` in the\n"
-    "policy accept it until a day; README.md lists them.\n"
+    "this host used, as their logs say. Each kind of finding has a name that stays, by which `waivers` in\n"
+    "the policy accept it until a day; `cofferdam explain waivers.finding` lists them.\n"
     "\n"
     "Exit status: 0 no finding, 1 findings, 2 the policy has mistakes.\n";
 

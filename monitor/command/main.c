@@ -32,7 +32,7 @@ static const struct command {
     {"inspect", NULL, command_inspect, "show one VM: its plan, its processes, their jails"},
     {"stop", NULL, command_stop, "press a VM's power button, end it by force after a grace period"},
     {"kill", NULL, command_kill, "end a VM by force, at once"},
-    {"start", NULL, command_start, "let the guest of a VM run that is held"},
+    {"start", NULL, command_start, "let the guest of a held VM run"},
     {"pause", NULL, command_pause, "stop a VM's vCPUs where they are"},
     {"resume", NULL, command_resume, "let a paused VM go on"},
     {"wait", NULL, command_wait, "wait for a VM's end and exit as its `run` does"},

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """What Debian's own fio and iperf3 get through a guest's devices (guest/debian/share/bench.sh): the same Debian guest, kernel and
 images, run in turns by cofferdam and by QEMU's microvm, whose devices QEMU itself serves as ours do ours. On this machine's KVM where
-that is hardware, else in the nested host (tests/host/run), whose processors are emulated: what is slow there is not what is slow on
+that is hardware, else in the nested host (tests/host/run), whose processor is emulated: what is slow there is not what is slow on
 a real machine, and both monitors' figures are good for nothing but their ratio.
 
 As a program, which is what runs in the nested host:
@@ -36,7 +36,7 @@ FILES = ("vmlinuz", "initrd.img", "root.erofs")
 PREPARE_S = 1800      # packages are fetched, an image is made
 START_S, END_S = 150, 20
 EACH_S = 20           # what a row may take besides its seconds: a program's start in an emulated machine
-NOTE = ("rows of Linux are of a nested host, whose processors QEMU emulates: what they say of speed is good as a ratio of the two "
+NOTE = ("rows of Linux are of a nested host, whose processor QEMU emulates: what they say of speed is good as a ratio of the two "
         "monitors alone")
 
 MIB, MBIT, OPERATIONS = "MiB/s", "Mbit/s", "/s"
@@ -159,7 +159,7 @@ def said(subject, seconds):
 
 def measure_once(subject, seconds):
     """(test, subject, value, why there is none) of each test: what a guest said before it went wrong counts. One that says nothing
-    has another try: emulated processors may go on in old translations of code that Linux patches while it starts (tests/host/inside)."""
+    has another try: figures are wanted here, and other tests find out why a guest does not start."""
     output, wrong = said(subject, seconds)
     if b"bench: " not in output:
         output, wrong = said(subject, seconds)

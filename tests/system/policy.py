@@ -123,6 +123,7 @@ def explanations(place):
     expect("explain a disk's key", run("explain", "disks[data].access", path), 0, "disks[data].access: read-write")
     expect("explain of all disks", run("explain", "disks.scratch", path), 0, "disks[data].scratch: 1MiB")
     expect("explain without a policy", run("explain", "machine.memory"), 0, "a size in KiB, MiB or GiB, 16MiB to 1024GiB")
+    expect("explain the findings of lint", run("explain", "waivers.finding"), 0, "writable-disk, ", "or unused-waiver")
     expect("explain nothing", run("explain", "limits.cpus"), 2, "there is no key")
     every = json.loads(run("explain", "--json", "all").stdout)
     check("every key is explained", len(every) > 50 and all(key["help"] and key["takes"] for key in every), every)

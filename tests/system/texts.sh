@@ -124,4 +124,8 @@ for text in README.md SECURITY.md LICENSE docs/{caps,compliance,devices,performa
 	cmp -s "$copy" "$text" && pass "$text is installed" || fail "no $text" "$(ls -R "$place/root")"
 done
 cmp -s "$place/root/usr/share/bash-completion/completions/cofferdam" docs/cofferdam.bash && pass "the completion is installed" || fail "no completion"
+mkdir -p "$place/root/var/log/cofferdam" && : >"$place/root/var/log/cofferdam/host.jsonl"
+if make -s uninstall DESTDIR="$place/root" PREFIX=/usr >"$place/install" 2>&1; then pass "make uninstall"; else fail "make uninstall" "$(cat "$place/install")"; fi
+left=$(find "$place/root" -type f)
+[ "$left" = "$place/root/var/log/cofferdam/host.jsonl" ] && pass "removes what was installed, and nothing else" || fail "make uninstall leaves other files" "$left"
 finish
