@@ -137,21 +137,17 @@ bool overlay_flush(struct device *device)
 {
 	struct disk *disk = device->state;
 	uint64_t pages = plan_overlay_bits(device->plan->as.disk.sectors) / OVERLAY_PAGE;
-	bool has_changed = false;
 
 	if (device->plan->as.disk.overlay == PLAN_OVERLAY_DISCARD)
 		return true; /* nothing of it is ever seen again */
 	if (fdatasync(device->backend_out) != 0)
 		return false;
-	for (uint64_t i = 0; i < pages; i++) {
-		if (disk->changed[i] == 0)
-			continue;
-		has_changed = true;
-		if (!move(SYS_pwritev2, device->backend_out, PLAN_OVERLAY_HEADER + i * OVERLAY_PAGE,
+	for (uint64_t i = 0; i < pages; i++)
+		if (disk->changed[i] != 0 &&
+		    !move(SYS_pwritev2, device->backend_out, PLAN_OVERLAY_HEADER + i * OVERLAY_PAGE,
 			  disk->bits + i * OVERLAY_PAGE, OVERLAY_PAGE))
 			return false;
-	}
-	if (has_changed && fdatasync(device->backend_out) != 0)
+	if (memchr(disk->changed, 1, sizeof(disk->changed)) != NULL && fdatasync(device->backend_out) != 0)
 		return false;
 	memset(disk->changed, 0, pages);
 	return true;
@@ -161,6 +157,8 @@ void overlay_rest(struct device *device)
 {
 	const struct disk *disk = device->state;
 
-	if (device->plan->as.disk.overlay == PLAN_OVERLAY_KEEP && disk->is_loaded)
+	/* Only what a request has changed: a driver's resets pass no limiter. */
+	if (device->plan->as.disk.overlay == PLAN_OVERLAY_KEEP && disk->is_loaded &&
+	    memchr(disk->changed, 1, sizeof(disk->changed)) != NULL)
 		overlay_flush(device);
 }

@@ -80,8 +80,9 @@ static bool look_for_chains(struct virtqueue *queue)
 		atomic_thread_fence(memory_order_seq_cst);
 		index = guest_window_load16(&queue->avail, RING_INDEX);
 	}
-	/* All earlier chains were given back, so no more than the ring's size can be waiting. */
-	if ((uint16_t)(index - queue->next_avail) > queue->size)
+	/* No chain is out, and the driver has not seen the staged ones come back: with them no more than the ring's
+	   size can be waiting. So the ring bounds what is staged as well, however fast a driver adds. */
+	if ((uint16_t)(index - queue->next_avail) > queue->size - queue->staged)
 		return virtqueue_fail(queue, FAULT_AVAIL_INDEX);
 	queue->seen_avail = index;
 	memset(queue->taken, 0, sizeof(queue->taken));

@@ -199,11 +199,16 @@ static void check_host(void)
 
 void machine_create(struct machine *machine)
 {
+	static const struct kvm_enable_cap no_counters = {.cap = KVM_CAP_PMU_CAPABILITY, .args = {KVM_PMU_CAP_DISABLE}};
+
 	map_memory(machine);
 	map_registers(machine);
 	check_host();
 	int number = device_descriptor(machine->plan->device_count, 0);
 	machine->vm = place(machine_ioctl(MONITOR_FD_KVM, KVM_CREATE_VM, NULL), number);
+	/* On AMD's processors KVM has four performance counters for every guest, whatever its CPUID says. */
+	if ((extension(KVM_CAP_PMU_CAPABILITY) & KVM_PMU_CAP_DISABLE) != 0)
+		machine_ioctl(machine->vm, KVM_ENABLE_CAP, &no_counters);
 	add_slots(machine);
 	machine_ioctl(machine->vm, KVM_CREATE_IRQCHIP, NULL);
 	route_interrupts(machine->vm);

@@ -1,4 +1,4 @@
-/* Promises of devices/entropy.c: random bytes, as many as fit and are allowed, and not one more. */
+/* Promises of devices/entropy.c: random bytes, as many as fit and are allowed, and not one more; a turn ends. */
 #include "tests/unit/fake_device.h"
 #include "tests/unit/run_suite.h"
 
@@ -108,6 +108,28 @@ START_TEST(a_request_has_room_and_nothing_to_read)
 }
 END_TEST
 
+/* Another processor's driver adds a request whenever the device looks for one. */
+static void add_one_more(void *host, size_t size)
+{
+	(void)size;
+	if (host == fake.ram + fake.rings[0].layout.driver + 2)
+		fake_ring_offer(&fake.rings[0], fake.rings[0].avail_index % SIZE);
+}
+
+START_TEST(a_driver_that_never_stops_gets_no_more_than_its_ring)
+{
+	const struct fake_buffer buffer = {FAKE_DATA, 1, WRITE};
+
+	for (uint16_t i = 0; i < SIZE; i++)
+		fake_ring_describe(&fake.rings[0], i, buffer.address, buffer.length, buffer.flags, 0);
+	fake_hook = add_one_more;
+	device_run(&fake.device, 0);
+	ck_assert_uint_eq(fake.device.tally.requests, SIZE);
+	ck_assert_uint_eq(fake.told, 1);
+	ck_assert_uint_eq(fake.messages[0].code, FAULT_AVAIL_INDEX);
+}
+END_TEST
+
 START_TEST(an_unused_queue_costs_nothing)
 {
 	struct transport_queue queues[TRANSPORT_QUEUES_MAX] = {0};
@@ -132,6 +154,7 @@ int main(void)
 	tcase_add_test(tests, two_requests_differ);
 	tcase_add_test(tests, a_giant_request_gets_the_cap);
 	tcase_add_loop_test(tests, a_request_has_room_and_nothing_to_read, 0, ROWS(wrong));
+	tcase_add_test(tests, a_driver_that_never_stops_gets_no_more_than_its_ring);
 	tcase_add_test(tests, an_unused_queue_costs_nothing);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);

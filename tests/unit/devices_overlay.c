@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 enum {
@@ -26,7 +27,14 @@ enum {
 };
 
 static int file; /* the overlay's */
+static unsigned syncs;
 static uint8_t base[DISK_SIZE], model[DISK_SIZE], flushed[DISK_SIZE];
+
+int fdatasync(int descriptor) /* in libc's place */
+{
+	syncs++;
+	return (int)syscall(SYS_fdatasync, descriptor);
+}
 
 static uint64_t taken(void)
 {
@@ -178,6 +186,34 @@ START_TEST(nothing_is_told_of_what_is_not_there)
 	ck_assert_uint_eq(clear(DISCARD, 0, 8, 0), IOERR);
 	ck_assert_uint_eq(flush(), IOERR);
 	file = was;
+	end();
+}
+END_TEST
+
+static unsigned syncs_of_resets(unsigned count)
+{
+	syncs = 0;
+	while (count-- > 0) {
+		device_reset(&fake_disk.device);
+		ck_assert_int_eq(fake_device_activate(&fake_disk, SIZE, 0), FAULT_NONE);
+	}
+	return syncs;
+}
+
+/* No limiter is between a driver's resets and the host's disk. */
+START_TEST(a_reset_syncs_what_a_request_has_changed_and_no_more)
+{
+	make(PLAN_OVERLAY_KEEP, 0);
+	ck_assert_uint_eq(syncs_of_resets(3), 0);
+	ck_assert_uint_eq(write_at(8, 8, 0xaa), OK);
+	ck_assert_uint_eq(syncs_of_resets(3), 2); /* the cluster, then its bit */
+	ck_assert_uint_eq(write_at(8, 8, 0xbb), OK);
+	memset(model + 8 * SECTOR, 0xbb, 8 * SECTOR);
+	ck_assert_uint_eq(syncs_of_resets(3), 0);
+	ck_assert_uint_eq(flush(), OK); /* the driver's own always does */
+	ck_assert_uint_eq(syncs, 1);
+	start(PLAN_OVERLAY_KEEP, 0);
+	check_all();
 	end();
 }
 END_TEST
@@ -362,6 +398,7 @@ int main(void)
 	tcase_add_test(tests, a_part_of_a_cluster_brings_the_rest_along);
 	tcase_add_test(tests, a_discarded_cluster_is_the_images_and_zeros_are_zeros);
 	tcase_add_test(tests, nothing_is_told_of_what_is_not_there);
+	tcase_add_test(tests, a_reset_syncs_what_a_request_has_changed_and_no_more);
 	tcase_add_loop_test(tests, whatever_is_done_the_disk_is_as_an_array, 0, 4);
 	tcase_add_loop_test(tests, what_was_flushed_survives_whatever_follows, 0, 3);
 	tcase_add_loop_test(tests, the_file_takes_no_more_than_the_cap, 0, 4);

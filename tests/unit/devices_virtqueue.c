@@ -249,6 +249,60 @@ START_TEST(the_available_index_cannot_jump)
 }
 END_TEST
 
+/* The driver has seen none of them come back: `next`, as far as the ring's size allows, is taken, and nothing else. */
+static const struct {
+	uint16_t start, staged, next;
+	bool is_fault;
+} behind_staged[] = {
+    {0, SIZE, SIZE, false},
+    {0, SIZE, SIZE + 1, true},
+    {0, SIZE, SIZE - 1, true},
+    {0, SIZE, 0, true},
+    {0, 3, SIZE, false},
+    {0, 3, SIZE + 1, true},
+    {0, 3, SIZE + 3, true},
+    {0, 3, 2, true},
+    {0xfffd, SIZE, SIZE - 3, false},
+    {0xfffd, SIZE, SIZE - 2, true},
+    {0xfffd, 3, SIZE - 3, false},
+    {0xfffd, 3, SIZE - 2, true},
+    {0xfffd, 3, 0xffff, true},
+    {0xfffd, SIZE, 0xfffd, true},
+};
+
+START_TEST(what_is_staged_still_takes_its_place)
+{
+	uint16_t start = behind_staged[_i].start, staged = behind_staged[_i].staged, next = behind_staged[_i].next;
+	bool has_more = !behind_staged[_i].is_fault && next != (uint16_t)(start + staged);
+
+	ring.avail_index = ring.used_index = start;
+	queue.next_avail = queue.seen_avail = queue.next_used = start;
+	for (uint16_t i = 0; i < SIZE; i++)
+		fake_ring_add(&ring, i, request, 1);
+	fake_ring_set_avail_index(&ring, (uint16_t)(start + staged));
+	for (uint16_t i = 0; i < staged; i++) {
+		ck_assert(virtqueue_pop(&queue, &chain));
+		virtqueue_stage(&queue, &chain, 0);
+	}
+	fake_ring_set_avail_index(&ring, next);
+	ck_assert_msg(virtqueue_pop(&queue, &chain) == has_more, "row %d", _i);
+	ck_assert_uint_eq(queue.fault, behind_staged[_i].is_fault ? FAULT_AVAIL_INDEX : FAULT_NONE);
+}
+END_TEST
+
+START_TEST(what_was_published_makes_room)
+{
+	for (uint16_t i = 0; i < 3 * SIZE; i++) {
+		fake_ring_add(&ring, i % SIZE, request, 1);
+		ck_assert(virtqueue_pop(&queue, &chain));
+		virtqueue_stage(&queue, &chain, 0);
+		if (i % SIZE == SIZE - 1)
+			virtqueue_publish(&queue);
+	}
+	ck_assert_uint_eq(queue.fault, FAULT_NONE);
+}
+END_TEST
+
 START_TEST(a_head_cannot_wait_twice)
 {
 	fake_ring_add(&ring, 2, request, 1);
@@ -321,6 +375,8 @@ int main(void)
 	tcase_add_loop_test(tests, a_wrong_chain_is_a_fault, 0, ROWS(wrong_chains));
 	tcase_add_test(tests, a_chain_is_shorter_than_4_gib);
 	tcase_add_loop_test(tests, the_available_index_cannot_jump, 0, ROWS(jumps));
+	tcase_add_loop_test(tests, what_is_staged_still_takes_its_place, 0, ROWS(behind_staged));
+	tcase_add_test(tests, what_was_published_makes_room);
 	tcase_add_test(tests, a_head_cannot_wait_twice);
 	tcase_add_test(tests, a_head_that_came_back_is_free_again);
 	tcase_add_test(tests, indices_wrap);
