@@ -15,7 +15,10 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
+
+enum { NAME_TRIES = 500 }; /* of a millisecond: longer than collecting what a VM left takes */
 
 static int make_folders(const char *path, mode_t mode)
 {
@@ -110,6 +113,19 @@ static int lock_name(int folder, const char *file)
 	}
 }
 
+/* Not only a VM holds a name: another command may be about to collect what a run of this name left, or read the folder
+   before that run's end and look now. It is soon done. */
+static int claim_name(int folder, const char *file)
+{
+	const struct timespec moment = {.tv_nsec = 1000000};
+	int lock = lock_name(folder, file);
+	for (int i = 0; lock < 0 && errno == EWOULDBLOCK && i < NAME_TRIES; i++) {
+		nanosleep(&moment, NULL);
+		lock = lock_name(folder, file);
+	}
+	return lock;
+}
+
 /* Two folders may each have a VM of one name, on a host that has one tree of groups. */
 static void name_group(int folder, const char *name, char group[static JAIL_GROUP_SIZE])
 {
@@ -126,7 +142,7 @@ int runtime_claim(struct runtime *runtime, const struct host *host, const char *
 	if (runtime->folder < 0)
 		return -1;
 	snprintf(file, sizeof(file), "%s.lock", name);
-	runtime->lock = lock_name(runtime->folder, file);
+	runtime->lock = claim_name(runtime->folder, file);
 	if (runtime->lock < 0 && errno == EWOULDBLOCK)
 		return because(
 		    why, 0, "a VM named '%s' runs already; stop it (cofferdam stop %s) or give this one another name",

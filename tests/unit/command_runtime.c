@@ -1,9 +1,14 @@
 /* Promises of monitor/command/runtime.c: a name is one VM's, and what a killed launcher left is found again until it is
  * gone.
  */
+#include <time.h>
+
+static int fake_nap(const struct timespec *time, struct timespec *left);
+#define nanosleep fake_nap
+#include "monitor/command/runtime.c"
+#undef nanosleep
+
 #include "jail/outside/cgroup.h"
-#include "monitor/command/command.h"
-#include "monitor/command/runtime.h"
 #include "tests/unit/fake_policy.h"
 #include "tests/unit/run_suite.h"
 
@@ -19,6 +24,16 @@ enum { GROUP_SIZE = CGROUP_GROUP_SIZE };
 
 static struct host host;
 static char name[32], lock[64], sock[64], why[WHY_SIZE];
+static int collector = -1; /* the lock of another command that collects, until the second nap */
+static unsigned naps;
+
+static int fake_nap(const struct timespec *time, struct timespec *left)
+{
+	(void)time, (void)left;
+	if (++naps == 2)
+		close_descriptor(&collector);
+	return 0;
+}
 
 static void setup(void)
 {
@@ -47,6 +62,20 @@ START_TEST(a_name_is_one_vms)
 	ck_assert(is_there(lock) && is_there(sock));
 	runtime_release(&first);
 	ck_assert(!is_there(lock) && !is_there(sock));
+}
+END_TEST
+
+/* As every command that speaks with VMs does for a moment, with each lock file that it finds. */
+START_TEST(a_name_that_is_looked_at_is_not_taken)
+{
+	struct runtime runtime = RUNTIME_NONE;
+	AUTO_CLOSE int place = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	collector = lock_name(place, lock);
+	ck_assert_int_ge(collector, 0);
+	ck_assert_msg(runtime_claim(&runtime, &host, name, why) == 0, "%s", why);
+	ck_assert_uint_eq(naps, 2);
+	runtime_release(&runtime);
+	ck_assert(!is_there(lock));
 }
 END_TEST
 
@@ -181,6 +210,7 @@ int main(void)
 	TCase *tests = tcase_create("runtime");
 	tcase_add_checked_fixture(tests, setup, remove_folder);
 	tcase_add_test(tests, a_name_is_one_vms);
+	tcase_add_test(tests, a_name_that_is_looked_at_is_not_taken);
 	tcase_add_test(tests, a_name_in_two_folders_has_two_groups);
 	tcase_add_test(tests, ids_are_one_vms_whatever_the_folder);
 	tcase_add_test(tests, what_a_killed_launcher_left_is_collected);
