@@ -347,9 +347,11 @@ void runtime_release(struct runtime *runtime)
 {
 	close_descriptor(&runtime->socket);
 	if (runtime->lock >= 0)
+		vsock_collect(runtime->folder, runtime->name);
+	close_descriptor(&runtime->slots); /* who waits for the control socket to go may then have what this VM had */
+	if (runtime->lock >= 0)
 		remove_traces(runtime->folder, runtime->name);
 	close_descriptor(&runtime->lock);
-	close_descriptor(&runtime->slots);
 	close_descriptor(&runtime->folder);
 }
 
