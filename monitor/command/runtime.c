@@ -151,7 +151,8 @@ int runtime_claim(struct runtime *runtime, const struct host *host, const char *
 		return because(why, errno, "cannot lock %s/%s", host->folders.runtime.text, file);
 	snprintf(file, sizeof(file), "%s.sock", name);
 	unlinkat(runtime->folder, file, 0);
-	vsock_collect(runtime->folder, name);
+	AUTO_CLOSE int slots = runtime_slots_there(host);
+	vsock_collect(runtime->folder, name, slots);
 	name_group(runtime->folder, name, runtime->group);
 	jail_cgroup_collect(runtime->group);
 	return 0;
@@ -331,12 +332,12 @@ int runtime_listen(struct runtime *runtime, bool anybody, char *why)
 
 /* With the name's lock held. The lock file stays while the control group does: it is what the next command finds it by.
  */
-static void remove_traces(int folder, const char *name)
+static void remove_traces(int folder, const char *name, int slots)
 {
 	char file[PLAN_NAME_SIZE + 8], group[JAIL_GROUP_SIZE];
 	snprintf(file, sizeof(file), "%s.sock", name);
 	unlinkat(folder, file, 0);
-	vsock_collect(folder, name);
+	vsock_collect(folder, name, slots);
 	snprintf(file, sizeof(file), "%s.lock", name);
 	name_group(folder, name, group);
 	if (jail_cgroup_collect(group))
@@ -347,15 +348,15 @@ void runtime_release(struct runtime *runtime)
 {
 	close_descriptor(&runtime->socket);
 	if (runtime->lock >= 0)
-		vsock_collect(runtime->folder, runtime->name);
+		vsock_collect(runtime->folder, runtime->name, runtime->slots);
 	close_descriptor(&runtime->slots); /* who waits for the control socket to go may then have what this VM had */
 	if (runtime->lock >= 0)
-		remove_traces(runtime->folder, runtime->name);
+		remove_traces(runtime->folder, runtime->name, -1);
 	close_descriptor(&runtime->lock);
 	close_descriptor(&runtime->folder);
 }
 
-static void collect_one(int folder, const char *file)
+static void collect_one(int folder, const char *file, const struct host *host)
 {
 	char name[PLAN_NAME_SIZE];
 	size_t length = strlen(file);
@@ -366,7 +367,8 @@ static void collect_one(int folder, const char *file)
 	AUTO_CLOSE int lock = lock_name(folder, file);
 	if (lock < 0)
 		return;
-	remove_traces(folder, name);
+	AUTO_CLOSE int slots = runtime_slots_there(host);
+	remove_traces(folder, name, slots);
 }
 
 void runtime_collect(const struct host *host)
@@ -375,6 +377,6 @@ void runtime_collect(const struct host *host)
 	if (folder == NULL)
 		return;
 	for (const struct dirent *entry; (entry = readdir(folder)) != NULL;)
-		collect_one(dirfd(folder), entry->d_name);
+		collect_one(dirfd(folder), entry->d_name, host);
 	closedir(folder);
 }
