@@ -196,18 +196,20 @@ static bool check_size(uint64_t size, const char *path, enum policy_open how, ch
 	return true;
 }
 
-/* Open-file-description locks: QEMU and others take them too, and a crash of ours leaves none behind. */
-static bool lock_disk(int fd, const char *path, enum policy_open how, char why[static POLICY_WHY_SIZE])
+/* Open-file-description locks: QEMU and others take them too, and a crash of ours leaves none behind. `command`:
+   F_OFD_SETLK, or F_OFD_GETLK for who only looks, and must not be in the way of a VM that starts. */
+static bool lock_disk(int fd, const char *path, enum policy_open how, int command, char why[static POLICY_WHY_SIZE])
 {
 	struct flock lock = {.l_type = how == POLICY_OPEN_DISK_READ ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET};
 	char quote[QUOTE_SIZE];
 
 	if (how != POLICY_OPEN_DISK_READ && how != POLICY_OPEN_DISK_WRITE && how != POLICY_OPEN_OVERLAY)
 		return true;
-	if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
+	bool asked = fcntl(fd, command, &lock) == 0;
+	if (asked && (command == F_OFD_SETLK || lock.l_type == F_UNLCK))
 		return true;
 	problem_quote(quote, sizeof(quote), path);
-	if (errno == EAGAIN || errno == EACCES)
+	if (asked || errno == EAGAIN || errno == EACCES)
 		snprintf(why, POLICY_WHY_SIZE, "disk image %s is in use by another VM%s", quote,
 			 how == POLICY_OPEN_DISK_WRITE ? "; give this VM a copy, or read-only access in both"
 						       : ", which may write to it; give this VM a copy");
@@ -255,7 +257,7 @@ static bool check_names(const struct stat *stat, const char *path, enum policy_o
 }
 
 /* Looks by O_PATH first, since opening a device or FIFO can do things; then at what was really opened. */
-static int open_in_place(const struct place *place, const char *path, enum policy_open how, uint64_t *size,
+static int open_in_place(const struct place *place, const char *path, enum policy_open how, int command, uint64_t *size,
 			 char why[static POLICY_WHY_SIZE])
 {
 	struct stat stat = {.st_mode = S_IFREG};
@@ -280,7 +282,7 @@ static int open_in_place(const struct place *place, const char *path, enum polic
 		return fail_open(path, how, why);
 	/* the size counts only once the image is locked */
 	if (fstat(fd, &stat) == 0 && check_type(&stat, path, why) && check_names(&stat, path, how, why) &&
-	    lock_disk(fd, path, how, why) && fstat(fd, &stat) == 0 &&
+	    lock_disk(fd, path, how, command, why) && fstat(fd, &stat) == 0 &&
 	    check_size((uint64_t)stat.st_size, path, how, why) &&
 	    fcntl(fd, F_SETFL, how == POLICY_OPEN_LOG ? O_APPEND : 0) == 0) {
 		if (size != NULL)
@@ -293,8 +295,8 @@ static int open_in_place(const struct place *place, const char *path, enum polic
 	return -1;
 }
 
-int policy_open_file(const struct policy *policy, const struct host *host, const struct policy_path *path,
-		     enum policy_open how, uint64_t *size, char why[static POLICY_WHY_SIZE])
+static int open_file(const struct policy *policy, const struct host *host, const struct policy_path *path,
+		     enum policy_open how, int command, uint64_t *size, char why[static POLICY_WHY_SIZE])
 {
 	struct place place;
 	int fd;
@@ -302,9 +304,21 @@ int policy_open_file(const struct policy *policy, const struct host *host, const
 	why[0] = '\0';
 	if (!find_place(policy, host, path, &place, why))
 		return -1;
-	fd = open_in_place(&place, path->text, how, size, why);
+	fd = open_in_place(&place, path->text, how, command, size, why);
 	close_place(&place);
 	return fd;
+}
+
+int policy_open_file(const struct policy *policy, const struct host *host, const struct policy_path *path,
+		     enum policy_open how, uint64_t *size, char why[static POLICY_WHY_SIZE])
+{
+	return open_file(policy, host, path, how, F_OFD_SETLK, size, why);
+}
+
+int policy_look_at_file(const struct policy *policy, const struct host *host, const struct policy_path *path,
+			enum policy_open how, uint64_t *size, char why[static POLICY_WHY_SIZE])
+{
+	return open_file(policy, host, path, how, F_OFD_GETLK, size, why);
 }
 
 int policy_open_folder(const struct policy *policy, const struct host *host, const struct policy_path *path, char *name,

@@ -32,6 +32,10 @@ enum policy_open {
 int policy_open_file(const struct policy *policy, const struct host *host, const struct policy_path *path,
 		     enum policy_open how, uint64_t *size, char why[static POLICY_WHY_SIZE]);
 
+/* The same for who only looks: an image that another VM keeps from being locked is refused, and none is locked. */
+int policy_look_at_file(const struct policy *policy, const struct host *host, const struct policy_path *path,
+			enum policy_open how, uint64_t *size, char why[static POLICY_WHY_SIZE]);
+
 /* Whether POLICY_OPEN_LOG would make the file; makes nothing. 0, or -1 with why. */
 int policy_check_log(const struct policy *policy, const struct host *host, const struct policy_path *path,
 		     char why[static POLICY_WHY_SIZE]);

@@ -18,7 +18,7 @@
 #include <time.h>
 
 enum claim_kind { CLAIM_TAP, CLAIM_CID, CLAIM_SOCKET, CLAIM_GROUP };
-enum { GROUP_TRIES = 1000 }; /* of a millisecond: longer than a group takes to be removed */
+enum { CLAIM_TRIES = 1000 }; /* of a millisecond: longer than it takes to collect what a VM left */
 
 /* What tells one name from another, as bytes without a gap. */
 struct claim {
@@ -35,10 +35,32 @@ static off_t place_of(const struct claim *claim)
 	return (off_t)(hash >> 3 | UINT64_C(1) << 61);
 }
 
+static struct flock byte_of(const struct claim *claim, short type)
+{
+	return (struct flock){.l_type = type, .l_whence = SEEK_SET, .l_start = place_of(claim), .l_len = 1};
+}
+
 /* Where claims are: to be taken, or looked for (F_OFD_SETLK, F_OFD_GETLK). */
 struct claiming {
 	int slots, command;
 };
+
+/* A VM has its claims to write. Who collects what a killed one left has them to read, for a moment. */
+static bool is_a_vms(int slots, struct flock byte)
+{
+	return fcntl(slots, F_OFD_GETLK, &byte) != 0 || byte.l_type == F_WRLCK;
+}
+
+static int take_byte(const struct claiming *claiming, struct flock *byte)
+{
+	const struct timespec moment = {.tv_nsec = 1000000};
+	int result = fcntl(claiming->slots, claiming->command, byte);
+	for (int i = 0; result != 0 && i < CLAIM_TRIES && !is_a_vms(claiming->slots, *byte); i++) {
+		nanosleep(&moment, NULL);
+		result = fcntl(claiming->slots, claiming->command, byte);
+	}
+	return result;
+}
 
 static int take(const struct claiming *claiming, const struct policy *policy, struct policy_at at,
 		const struct claim *claim, char *why)
@@ -50,10 +72,10 @@ static int take(const struct claiming *claiming, const struct policy *policy, st
 	    [CLAIM_CID] = {"the vsock cid", "give each VM a cid of its own"},
 	    [CLAIM_SOCKET] = {"the socket", "give each VM a socket of its own"},
 	};
-	struct flock byte = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = place_of(claim), .l_len = 1};
+	struct flock byte = byte_of(claim, F_WRLCK);
 	char name[POLICY_PATH_SIZE];
-	int result = fcntl(claiming->slots, claiming->command, &byte);
-	if (result == 0 && (claiming->command == F_OFD_SETLK || byte.l_type == F_UNLCK))
+	int result = take_byte(claiming, &byte);
+	if (result == 0 && (claiming->command == F_OFD_SETLK || byte.l_type != F_WRLCK))
 		return 0;
 	snprintf(name, sizeof(name), "%s", claim->name);
 	if (claim->kind == CLAIM_CID)
@@ -85,22 +107,28 @@ static int take_tap(const struct claiming *claiming, const struct policy *policy
 	return take(claiming, policy, network->tap.at, &claim, why);
 }
 
+static int claim_socket(int folder, const char *name, struct claim *claim)
+{
+	struct stat status;
+	if (fstat(folder, &status) != 0)
+		return -1;
+	*claim = (struct claim){.kind = CLAIM_SOCKET, .folder = status.st_ino, .device = status.st_dev};
+	memcpy(claim->name, name, strlen(name));
+	return 0;
+}
+
 static int take_socket(const struct claiming *claiming, const struct policy *policy, const struct host *host,
 		       const struct policy_path *path, char *why)
 {
-	struct claim claim = {.kind = CLAIM_SOCKET};
+	struct claim claim;
 	char name[POLICY_PATH_SIZE];
-	struct stat status;
 	if (path->text[0] == 0)
 		return 0;
 	AUTO_CLOSE int folder = policy_open_folder(policy, host, path, name, why);
 	if (folder < 0)
 		return -1;
-	if (fstat(folder, &status) != 0)
+	if (claim_socket(folder, name, &claim) != 0)
 		return because(why, errno, "cannot look at the folder of %s", path->text);
-	claim.folder = status.st_ino;
-	claim.device = status.st_dev;
-	memcpy(claim.name, name, strlen(name));
 	return take(claiming, policy, path->at, &claim, why);
 }
 
@@ -134,6 +162,17 @@ int claims_check(const struct policy *policy, const struct host *host, char *why
 	return slots < 0 ? 0 : take_all(&(struct claiming){slots, F_OFD_GETLK}, policy, host, why);
 }
 
+bool claims_leave_socket(int slots, int folder, const char *name)
+{
+	struct claim claim;
+	if (slots < 0)
+		return true;
+	if (strlen(name) >= sizeof(claim.name) || claim_socket(folder, name, &claim) != 0)
+		return false;
+	struct flock byte = byte_of(&claim, F_RDLCK);
+	return fcntl(slots, F_OFD_SETLK, &byte) == 0;
+}
+
 /* ---- control groups ---- */
 
 static struct flock lock_of_group(const char *group, short type)
@@ -141,7 +180,7 @@ static struct flock lock_of_group(const char *group, short type)
 	struct claim claim = {.kind = CLAIM_GROUP};
 	_Static_assert(sizeof(claim.name) >= JAIL_GROUP_SIZE, "every group's name fits");
 	snprintf(claim.name, sizeof(claim.name), "%s", group);
-	return (struct flock){.l_type = type, .l_whence = SEEK_SET, .l_start = place_of(&claim), .l_len = 1};
+	return byte_of(&claim, type);
 }
 
 /* No other VM can have it, but somebody may be about to remove what another run left of it. */
@@ -152,7 +191,7 @@ int claims_take_group(struct runtime *runtime, const struct host *host, char *wh
 	if (runtime_slots(runtime, host, why) != 0)
 		return -1;
 	for (int i = 0; fcntl(runtime->slots, F_OFD_SETLK, &byte) != 0; i++) {
-		if ((errno != EAGAIN && errno != EACCES) || i == GROUP_TRIES)
+		if ((errno != EAGAIN && errno != EACCES) || i == CLAIM_TRIES)
 			return because(why, errno, "cannot claim the control group %s", runtime->group);
 		nanosleep(&moment, NULL);
 	}

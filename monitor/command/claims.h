@@ -14,6 +14,10 @@ int claims_take(struct runtime *runtime, const struct policy *policy, const stru
 /* Whether that could be had now; takes and makes nothing. 0, or -1 with the same why. */
 int claims_check(const struct policy *policy, const struct host *host, char *why);
 
+/* Whether no VM has claimed the socket of that name in the folder, but the one whose `slots` this is; none does while
+   `slots` is open. -1: no VM has ever claimed anything. */
+bool claims_leave_socket(int slots, int folder, const char *name);
+
 /* Takes the VM's control group until `runtime` is released, before it is made. 0, or -1 with why. */
 int claims_take_group(struct runtime *runtime, const struct host *host, char *why);
 

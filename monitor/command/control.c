@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
@@ -27,9 +28,11 @@ static bool is_name(const char *name)
 	return name[0] != 0 && strlen(name) < PLAN_NAME_SIZE && strchr(name, '/') == NULL;
 }
 
-/* A socket's path may be longer than sun_path: it is reached through the folder's descriptor. */
-static int connect_to(const char *folder, const char *name, int *descriptor, char *why)
+/* A socket's path may be longer than sun_path, and another VM may have this name soon: the socket is reached, and known
+   later, by a descriptor of its own. */
+static int connect_to(const char *folder, const char *name, struct control_session *session, char *why)
 {
+	char file[PLAN_NAME_SIZE + 8];
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	const struct timeval patience = {.tv_sec = ANSWER_MS / 1000};
 	if (!is_name(name))
@@ -39,16 +42,18 @@ static int connect_to(const char *folder, const char *name, int *descriptor, cha
 		return because(why, 0, "no VM named '%s' runs; `cofferdam ps` lists those that do", name);
 	if (place < 0)
 		return because(why, errno, "cannot open %s", folder);
-	snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/%s.sock", place, name);
-	*descriptor = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (*descriptor < 0)
+	session->descriptor = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (session->descriptor < 0)
 		return because(why, errno, "cannot make a socket");
-	setsockopt(*descriptor, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
-	setsockopt(*descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-	if (connect(*descriptor, (const struct sockaddr *)&address, sizeof(address)) == 0)
+	setsockopt(session->descriptor, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+	setsockopt(session->descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	snprintf(file, sizeof(file), "%s.sock", name);
+	session->file = openat(place, file, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d", session->file);
+	if (session->file >= 0 && connect(session->descriptor, (const struct sockaddr *)&address, sizeof(address)) == 0)
 		return 0;
 	int error = errno;
-	close_descriptor(descriptor);
+	control_disconnect(session);
 	errno = error;
 	if (error == ENOENT || error == ECONNREFUSED)
 		return because(why, 0, "no VM named '%s' runs; `cofferdam ps` lists those that do", name);
@@ -62,8 +67,8 @@ int control_connect_in(struct control_session *session, const char *folder, cons
 {
 	struct ucred launcher = {0};
 	socklen_t size = sizeof(launcher);
-	*session = (struct control_session){.descriptor = -1, .given = {-1, -1}, .folder = folder};
-	int error = connect_to(folder, name, &session->descriptor, why);
+	*session = (struct control_session){.descriptor = -1, .file = -1, .given = {-1, -1}, .folder = folder};
+	int error = connect_to(folder, name, session, why);
 	session->error = error == 0 ? 0 : errno;
 	if (error == 0 && getsockopt(session->descriptor, SOL_SOCKET, SO_PEERCRED, &launcher, &size) == 0)
 		session->launcher = launcher.pid;
@@ -127,6 +132,7 @@ static json_t *receive_line(struct control_session *session, bool for_ever, char
 		if (got < 0 && (errno == EINTR || (for_ever && errno == EAGAIN)))
 			continue;
 		if (got == 0 || (got < 0 && errno == ECONNRESET)) {
+			session->error = ECONNRESET;
 			because(why, 0, "the VM ended before it answered");
 			return NULL;
 		}
@@ -177,6 +183,7 @@ int control_ask_for_ever(struct control_session *session, const json_t *request,
 void control_disconnect(struct control_session *session)
 {
 	close_descriptor(&session->descriptor);
+	close_descriptor(&session->file);
 	close_descriptor(&session->given[0]);
 	close_descriptor(&session->given[1]);
 }
@@ -229,6 +236,12 @@ bool control_is_there(const struct control_session *session, const char *name)
 	char path[PATH_MAX];
 	snprintf(path, sizeof(path), "%s/%s.sock", session->folder, name);
 	return access(path, F_OK) == 0;
+}
+
+bool control_is_gone(const struct control_session *session)
+{
+	struct stat status;
+	return fstat(session->file, &status) == 0 && status.st_nlink == 0;
 }
 
 struct control_folders control_folders(const struct host *host)

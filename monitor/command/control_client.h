@@ -10,9 +10,11 @@
 
 struct control_session {
 	int descriptor;
-	int given[2];   /* the descriptors that came with an answer, -1: none */
-	pid_t launcher; /* who listens: the `cofferdam run` of this VM; 0: unknown */
-	int error;      /* errno of the connect that failed; EACCES as well where the VM refuses for want of a role */
+	int file;           /* the socket's in its folder (O_PATH) */
+	int given[2];       /* the descriptors that came with an answer, -1: none */
+	pid_t launcher;     /* who listens: the `cofferdam run` of this VM; 0: unknown */
+	int error;          /* errno of the connect that failed; EACCES as well where the VM refuses for want of a role,
+			       ECONNRESET where it hung up before it answered */
 	const char *folder; /* that the socket lies in; borrowed */
 };
 
@@ -29,6 +31,8 @@ void control_disconnect(struct control_session *session);
 int control_each(const struct control_folders *folders,
 		 void (*each)(const char *folder, const char *name, void *context), void *context, char *why);
 bool control_is_there(const struct control_session *session, const char *name);
+/* Whether the socket that is connected to has been removed, whatever has its name now. */
+bool control_is_gone(const struct control_session *session);
 
 /* ---- control_print.c: answers, which a taken-over supervisor may have written ---- */
 

@@ -80,10 +80,9 @@ static bool find(pid_t launcher, unsigned role, struct seen *seen)
 	}
 	if (folder != NULL)
 		closedir(folder);
-	if (seen->pid == 0)
-		return false;
-	read_proc(seen->pid, "limits", seen->limits);
-	return true;
+	if (seen->pid != 0 && !read_proc(seen->pid, "limits", seen->limits))
+		seen->pid = 0; /* it has ended since: nothing contradicts what it reported */
+	return seen->pid != 0;
 }
 
 /* ---- one layer: what to say of it, and whether the kernel agrees ---- */

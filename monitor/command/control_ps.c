@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 
-enum { EXIT_NOT_DONE = 1 };
+enum { EXIT_NOT_DONE = 1, TRIES = 3 };
 
 static const char help[] =
     "Usage: cofferdam ps [--names | --json]\n"
@@ -22,17 +22,31 @@ struct listing {
 	int silent;
 };
 
+/* Of a VM that ends meanwhile first the supervisor hangs up, then the launcher, and then nobody listens. */
+static int ask(const char *folder, const char *name, struct control_session *session, json_t **answer, char *why)
+{
+	json_t *request = json_pack("{s:s}", "request", "ps");
+	int result = -1;
+	for (int tries = 0; tries < TRIES; tries++) {
+		result = control_connect_in(session, folder, name, why);
+		if (result == 0)
+			result = control_ask(session, request, answer, why);
+		control_disconnect(session);
+		if (result == 0 || session->error != ECONNRESET)
+			break;
+	}
+	json_decref(request);
+	return result;
+}
+
 /* What is gone meanwhile, and what the caller has no role in, is not his to see. */
 static void list_one(const char *folder, const char *name, void *context)
 {
 	struct listing *listing = context;
 	struct control_session session;
 	char why[WHY_SIZE];
-	json_t *answer = NULL, *request = json_pack("{s:s}", "request", "ps");
-	int result = control_connect_in(&session, folder, name, why);
-	if (result == 0)
-		result = control_ask(&session, request, &answer, why);
-	if (result == 0) {
+	json_t *answer = NULL;
+	if (ask(folder, name, &session, &answer, why) == 0) {
 		json_object_del(answer, "ok");
 		json_object_set_new(answer, "pid", json_integer(session.launcher));
 		json_array_append_new(listing->list, answer);
@@ -40,8 +54,6 @@ static void list_one(const char *folder, const char *name, void *context)
 		say("%.80s: %s", name, why);
 		listing->silent++;
 	}
-	control_disconnect(&session);
-	json_decref(request);
 }
 
 static void print_name(const char *folder, const char *name, void *context)

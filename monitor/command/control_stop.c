@@ -41,7 +41,7 @@ static const char kill_help[] =
     "not, or it is still there after 5 s.\n";
 
 /* The supervisor's end closes the connection; then the launcher tidies up and removes the socket. */
-static bool wait_until_gone(const struct control_session *session, const char *name, int64_t grace_ms)
+static bool wait_until_gone(const struct control_session *session, int64_t grace_ms)
 {
 	int64_t deadline = monotonic_ms() + grace_ms + BEYOND_GRACE_MS;
 	for (bool closed = false;;) {
@@ -52,7 +52,7 @@ static bool wait_until_gone(const struct control_session *session, const char *n
 		const struct timespec pause = {.tv_nsec = LOOK_EVERY_MS * 1000000L};
 		const struct timeval patience = {.tv_sec = left / 1000, .tv_usec = left % 1000 * 1000 + 1};
 		if (closed) {
-			if (!control_is_there(session, name))
+			if (control_is_gone(session))
 				return true;
 			nanosleep(&pause, NULL);
 			continue;
@@ -90,7 +90,7 @@ static int tell(const struct control_folders *folders, const char *name, json_t 
 		grace_ms = GRACE_MAX_MS;
 	if (result != 0)
 		say("%s", why);
-	else if (!no_wait && !wait_until_gone(&session, name, grace_ms))
+	else if (!no_wait && !wait_until_gone(&session, grace_ms))
 		say("VM '%s' was told to end and is still there", name);
 	else
 		return control_disconnect(&session), 0;

@@ -110,7 +110,7 @@ static int finish(struct session *session, char *why)
 {
 	int result = host_store_commit(&session->store, why);
 	if (result == 0 && session->started != NULL)
-		result = runs_mark(session, session->started, why);
+		result = runs_mark(session, session->started, NULL, why);
 	if (result == 0 && session->started != NULL)
 		runs_note_policy(session);
 	for (size_t i = 0; result == 0 && i < session->done_count; i++)
@@ -276,14 +276,14 @@ static void run_of(const struct vm *vm, struct run *run)
 		snprintf(run->log, sizeof(run->log), "%.*s", LOG_NAME_SIZE - 1, basename(file));
 }
 
-int host_log_announce(const struct vm *vm, char *why)
+int host_log_announce(struct vm *vm, char *why)
 {
 	static struct session session; /* large, and most of it never touched */
 	struct run run;
 	session.folder = vm->host->folders.audit.text;
 	run_of(vm, &run);
 	session.running = host_store_marks(session.folder, false, why);
-	int result = session.running < 0 ? -1 : runs_mark(&session, &run, why);
+	int result = session.running < 0 ? -1 : runs_mark(&session, &run, &vm->mark, why);
 	close_descriptor(&session.running);
 	return result;
 }

@@ -17,8 +17,8 @@ int host_log_started(const struct vm *vm, char *why);
 int host_log_first_key(const struct vm *vm, char key[static 97], char *why);
 int host_log_started_with(const struct vm *vm, const char *key, char *why);
 /* The run's log is made, and nothing in it yet: notes it, so that it is not forgotten whatever becomes of the launcher.
-   0, or -1 with why. */
-int host_log_announce(const struct vm *vm, char *why);
+   While vm->mark is open nobody else says in the host's log what became of it. 0, or -1 with why. */
+int host_log_announce(struct vm *vm, char *why);
 /* The run was not started, and nothing of it runs. 0, or -1 with why. */
 int host_log_refused(const struct vm *vm, const char *reason, char *why);
 /* A policy that `run` did not take: why, and how many mistakes it has; nothing is settled. 0, or -1 with why. */

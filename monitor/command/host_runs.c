@@ -1,9 +1,10 @@
 /* What the host's log says of runs (monitor/command/host_log.h): their marks, and how their logs ended.
  *
  * `running/RUN` in the audit folder names the log of a run that has begun and that the host's log has not ended; it has
- * no key until the host's log has that. It only saves looking at every log; nobody needs to believe it, for what it
- * leads to is verified with the key it holds, or with the log's own when the launcher was lost before the host's log
- * knew it.
+ * no key until the host's log has that. Its launcher holds it until the guest was let go, or the host's log has that
+ * the run was refused: until then nobody else says what became of it. A mark only saves looking at every log; nobody
+ * needs to believe it, for what it leads to is verified with the key it holds, or with the log's own when the launcher
+ * was lost before the host's log knew it.
  */
 #include "monitor/command/host_runs.h"
 
@@ -75,7 +76,7 @@ static void run_digits(const struct run *run, char digits[static RUN_DIGITS + 1]
 	sodium_bin2hex(digits, RUN_DIGITS + 1, run->id, sizeof(run->id));
 }
 
-int runs_mark(const struct session *session, const struct run *run, char *why)
+int runs_mark(const struct session *session, const struct run *run, int *held, char *why)
 {
 	char digits[RUN_DIGITS + 1], next[sizeof(digits) + sizeof(NEXT_MARK)], text[MARK_SIZE];
 	run_digits(run, digits);
@@ -83,9 +84,12 @@ int runs_mark(const struct session *session, const struct run *run, char *why)
 	int size = snprintf(text, sizeof(text), "%s\n%s\n%s\n", run->vm, run->log, run->key);
 	AUTO_CLOSE int file =
 	    openat(session->running, next, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (file >= 0 && write(file, text, (size_t)size) == size &&
-	    renameat(session->running, next, session->running, digits) == 0)
+	if (file >= 0 && (held == NULL || segment_hold(file)) && write(file, text, (size_t)size) == size &&
+	    renameat(session->running, next, session->running, digits) == 0) {
+		if (held != NULL)
+			*held = fcntl(file, F_DUPFD_CLOEXEC, 0);
 		return 0;
+	}
 	return because(why, errno, "cannot note in %s/running that the VM runs", session->folder);
 }
 
@@ -145,6 +149,7 @@ static bool read_mark(const struct session *session, const char *digits, struct 
 	if (!take_line(&at, run->vm, sizeof(run->vm)) || !take_line(&at, run->log, sizeof(run->log)) ||
 	    !take_line(&at, run->key, sizeof(run->key)) || strchr(run->log, '/') != NULL || run->log[0] == '.')
 		return false;
+	run->is_held = run->key[0] == 0 && !segment_is_free(file);
 	return run->key[0] == 0 ||
 	       (note_key_parse(run->key, strlen(run->key), log, key) && memcmp(log, run->id, sizeof(log)) == 0);
 }
@@ -288,9 +293,10 @@ static void settle_one(struct session *session, const char *digits)
 	    !read_mark(session, digits, &run))
 		return;
 	snprintf(path, sizeof(path), "%s/%s", session->folder, run.log);
-	if (!runs_is_over(path))
+	bool is_ours = session->started != NULL && memcmp(session->started->id, run.id, sizeof(run.id)) == 0;
+	if ((run.is_held && !is_ours) || !runs_is_over(path))
 		return;
-	if (session->started != NULL && memcmp(session->started->id, run.id, sizeof(run.id)) == 0)
+	if (is_ours)
 		run = *session->started; /* it has ended already */
 	bool added = run.key[0] == 0 ? add_found(session, &run, path) : add_end(session, &run, path);
 	trim(path);

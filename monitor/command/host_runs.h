@@ -12,6 +12,7 @@ struct run {
 	char vm[PLAN_NAME_SIZE];
 	char log[LOG_NAME_SIZE];
 	char key[NOTE_KEY_TEXT_SIZE];
+	bool is_held; /* it has no key, and its launcher has yet to say what becomes of it */
 };
 
 struct session {
@@ -35,8 +36,9 @@ void context_keep(struct record_string *string, const char *text);
 bool add_about(struct session *session, const struct audit_view *view, const char *vm);
 /* Adds a record about the run. False when the batch is full. */
 bool runs_add(struct session *session, struct audit_view *view, const struct run *run);
-/* Notes that it runs, with its key if it has one; a crash leaves the mark as it was. 0, or -1 with why. */
-int runs_mark(const struct session *session, const struct run *run, char *why);
+/* Notes that it runs, with its key if it has one; a crash leaves the mark as it was. *held, unless that is NULL, is a
+   descriptor of the mark: what no session settles while it is open, the mark having no key. 0, or -1 with why. */
+int runs_mark(const struct session *session, const struct run *run, int *held, char *why);
 /* The first line of a log: its key. 0, or -1 with why. */
 int runs_first_key(const char *path, char key[static NOTE_KEY_TEXT_SIZE], char *why);
 /* Notes the policy that the run which this session has begun goes by, for host_log_policy_before. A note that cannot be

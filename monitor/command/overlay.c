@@ -170,7 +170,7 @@ int overlay_check(const struct policy *policy, const struct host *host, const st
 		return -1;
 	if (faccessat(folder, name, F_OK, AT_SYMLINK_NOFOLLOW) != 0)
 		return 0; /* it would be made */
-	AUTO_CLOSE int file = policy_open_file(policy, host, &path, POLICY_OPEN_DISK_WRITE, &size, why);
+	AUTO_CLOSE int file = policy_look_at_file(policy, host, &path, POLICY_OPEN_DISK_WRITE, &size, why);
 	if (file < 0 || size == 0 || is_half_made(file, sectors, size))
 		return file < 0 ? -1 : 0;
 	return check_kept(file, path.text, sectors, size, why) == 0 ? check_holes(file, disk, plan, sectors, why) : -1;

@@ -58,8 +58,8 @@ static void add_disk(json_t *files, const struct policy *policy, const struct ho
 	struct vm_image image = {0};
 	snprintf(image.label, sizeof(image.label), "%s", disk->name.text);
 	snprintf(image.path, sizeof(image.path), "%s", disk->path.text);
-	AUTO_CLOSE int file = policy_open_file(policy, host, &disk->path,
-					       write ? POLICY_OPEN_DISK_WRITE : POLICY_OPEN_DISK_READ, &size, why);
+	AUTO_CLOSE int file = policy_look_at_file(policy, host, &disk->path,
+						  write ? POLICY_OPEN_DISK_WRITE : POLICY_OPEN_DISK_READ, &size, why);
 	bool has_overlay = disk->overlay.value != PLAN_OVERLAY_NONE;
 	*refused |= file < 0 || (has_overlay && overlay_check(policy, host, disk, size / 512, plan, why) != 0) ||
 		    (!has_overlay &&

@@ -68,14 +68,15 @@ static int write_number(int folder, const char *name, uint64_t number, char *why
 	return because(why, errno, "cannot note the policy's revision");
 }
 
-/* The number noted in the folder (-1: there is none), unless the policy is older, or somebody set the number back. */
+/* The number noted in the folder (-1: there is none), unless the policy is older, or somebody set the number back. The
+   log is read first: a start notes its revision before the log has it, and who only looks has not locked the folder. */
 static int compare(int folder, const struct policy *policy, const struct host *host, const char *name,
 		   const char *signer, uint64_t *noted, char *why)
 {
+	uint64_t ran = host_log_revision(host, policy->name.text, signer);
 	*noted = 0;
 	if (folder >= 0 && read_number(folder, name, noted, why) != 0)
 		return -1;
-	uint64_t ran = host_log_revision(host, policy->name.text, signer);
 	if (*noted < ran)
 		return because(why, 0,
 			       "the host's log has a run of '%s' with revision %" PRIu64 ", and %s/%s says %" PRIu64

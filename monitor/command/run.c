@@ -245,7 +245,7 @@ static int run(const char *path, const struct policy *policy, const struct host 
 	vm.vsock = (struct vsock_host)VSOCK_HOST_NONE;
 	vm.raw_escapes = options->raw;
 	vm.is_detached = options->detach;
-	vm.supervisor = vm.auditor = -1;
+	vm.supervisor = vm.auditor = vm.mark = -1;
 	struct vm_end end = {0};
 	bool gone = false; /* the guest was let go, so there is a run */
 	if (start(&vm, end.reason) != 0) {
@@ -257,6 +257,8 @@ static int run(const char *path, const struct policy *policy, const struct host 
 		if (!gone) {
 			end.outcome = OUTCOME_FAILURE;
 			close_descriptor(&vm.supervisor);
+		} else {
+			close_descriptor(&vm.mark);
 		}
 		vm_wait(&vm, &end, started, options);
 		if (gone)

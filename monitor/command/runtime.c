@@ -15,7 +15,10 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
+
+enum { NAME_TRIES = 500 }; /* of a millisecond: longer than collecting what a VM left takes */
 
 static int make_folders(const char *path, mode_t mode)
 {
@@ -110,6 +113,19 @@ static int lock_name(int folder, const char *file)
 	}
 }
 
+/* Not only a VM holds a name: another command may be about to collect what a run of this name left, or read the folder
+   before that run's end and look now. It is soon done. */
+static int claim_name(int folder, const char *file)
+{
+	const struct timespec moment = {.tv_nsec = 1000000};
+	int lock = lock_name(folder, file);
+	for (int i = 0; lock < 0 && errno == EWOULDBLOCK && i < NAME_TRIES; i++) {
+		nanosleep(&moment, NULL);
+		lock = lock_name(folder, file);
+	}
+	return lock;
+}
+
 /* Two folders may each have a VM of one name, on a host that has one tree of groups. */
 static void name_group(int folder, const char *name, char group[static JAIL_GROUP_SIZE])
 {
@@ -126,7 +142,7 @@ int runtime_claim(struct runtime *runtime, const struct host *host, const char *
 	if (runtime->folder < 0)
 		return -1;
 	snprintf(file, sizeof(file), "%s.lock", name);
-	runtime->lock = lock_name(runtime->folder, file);
+	runtime->lock = claim_name(runtime->folder, file);
 	if (runtime->lock < 0 && errno == EWOULDBLOCK)
 		return because(
 		    why, 0, "a VM named '%s' runs already; stop it (cofferdam stop %s) or give this one another name",
@@ -135,7 +151,8 @@ int runtime_claim(struct runtime *runtime, const struct host *host, const char *
 		return because(why, errno, "cannot lock %s/%s", host->folders.runtime.text, file);
 	snprintf(file, sizeof(file), "%s.sock", name);
 	unlinkat(runtime->folder, file, 0);
-	vsock_collect(runtime->folder, name);
+	AUTO_CLOSE int slots = runtime_slots_there(host);
+	vsock_collect(runtime->folder, name, slots);
 	name_group(runtime->folder, name, runtime->group);
 	jail_cgroup_collect(runtime->group);
 	return 0;
@@ -315,12 +332,12 @@ int runtime_listen(struct runtime *runtime, bool anybody, char *why)
 
 /* With the name's lock held. The lock file stays while the control group does: it is what the next command finds it by.
  */
-static void remove_traces(int folder, const char *name)
+static void remove_traces(int folder, const char *name, int slots)
 {
 	char file[PLAN_NAME_SIZE + 8], group[JAIL_GROUP_SIZE];
 	snprintf(file, sizeof(file), "%s.sock", name);
 	unlinkat(folder, file, 0);
-	vsock_collect(folder, name);
+	vsock_collect(folder, name, slots);
 	snprintf(file, sizeof(file), "%s.lock", name);
 	name_group(folder, name, group);
 	if (jail_cgroup_collect(group))
@@ -331,13 +348,15 @@ void runtime_release(struct runtime *runtime)
 {
 	close_descriptor(&runtime->socket);
 	if (runtime->lock >= 0)
-		remove_traces(runtime->folder, runtime->name);
+		vsock_collect(runtime->folder, runtime->name, runtime->slots);
+	close_descriptor(&runtime->slots); /* who waits for the control socket to go may then have what this VM had */
+	if (runtime->lock >= 0)
+		remove_traces(runtime->folder, runtime->name, -1);
 	close_descriptor(&runtime->lock);
-	close_descriptor(&runtime->slots);
 	close_descriptor(&runtime->folder);
 }
 
-static void collect_one(int folder, const char *file)
+static void collect_one(int folder, const char *file, const struct host *host)
 {
 	char name[PLAN_NAME_SIZE];
 	size_t length = strlen(file);
@@ -348,7 +367,8 @@ static void collect_one(int folder, const char *file)
 	AUTO_CLOSE int lock = lock_name(folder, file);
 	if (lock < 0)
 		return;
-	remove_traces(folder, name);
+	AUTO_CLOSE int slots = runtime_slots_there(host);
+	remove_traces(folder, name, slots);
 }
 
 void runtime_collect(const struct host *host)
@@ -357,6 +377,6 @@ void runtime_collect(const struct host *host)
 	if (folder == NULL)
 		return;
 	for (const struct dirent *entry; (entry = readdir(folder)) != NULL;)
-		collect_one(dirfd(folder), entry->d_name);
+		collect_one(dirfd(folder), entry->d_name, host);
 	closedir(folder);
 }

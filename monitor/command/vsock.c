@@ -4,6 +4,7 @@
 #include "monitor/command/vsock.h"
 
 #include "monitor/channel.h"
+#include "monitor/command/claims.h"
 #include "monitor/command/command.h"
 #include "monitor/command/resources.h"
 #include "monitor/protocol.h"
@@ -54,7 +55,7 @@ static void remove_stale(int folder, const char *name)
 		unlinkat(folder, name, 0);
 }
 
-void vsock_collect(int runtime_folder, const char *name)
+void vsock_collect(int runtime_folder, const char *name, int slots)
 {
 	char file[PLAN_NAME_SIZE + 8], path[PATH_MAX];
 	const struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
@@ -68,7 +69,7 @@ void vsock_collect(int runtime_folder, const char *name)
 	if (slash != NULL && slash != path) {
 		*slash = 0;
 		AUTO_CLOSE int folder = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
-		if (folder >= 0)
+		if (folder >= 0 && claims_leave_socket(slots, folder, slash + 1))
 			remove_stale(folder, slash + 1);
 	}
 	unlinkat(runtime_folder, file, 0);

@@ -26,8 +26,9 @@ int vsock_check(const struct policy *policy, const struct host *host, char *why)
 /* Closes all; the socket stays until vsock_collect. */
 void vsock_close(struct vsock_host *vsock);
 
-/* Removes the socket that the VM of this name made, if it listens no more, and NAME.vsock. */
-void vsock_collect(int runtime_folder, const char *name);
+/* Removes the socket that the VM of this name made, if it listens no more and is not another's by now, and NAME.vsock.
+   `slots`: the runtime's file, of that VM or opened anew. */
+void vsock_collect(int runtime_folder, const char *name, int slots);
 
 /* A caller has come. */
 void vsock_accept(const struct vsock_host *vsock);

@@ -395,6 +395,7 @@ void vm_wait(struct vm *vm, struct vm_end *end, vm_started *started, void *conte
 	AUTO_CLOSE int signals = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
 	serve(&wait, signals);
 	close_descriptor(&vm->supervisor);
+	close_descriptor(&vm->runtime.socket); /* nobody would answer, however long the rest takes */
 	reap_all(&wait);
 	passts_end(vm);
 	ending_look_for_caps(vm, end);

@@ -2,6 +2,7 @@
 """Roles on the control socket: who a caller is, is what the kernel says of his uid and all his groups; each role may ask
 what the table says and nothing else; each request is in the log, granted or refused. Real VMs, callers of real uids.
 Needs B (build folder), a usable /dev/kvm and root. Every wait is bounded."""
+import fcntl
 import glob
 import json
 import os
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import termios
+import threading
 import time
 
 from events import are_events
@@ -672,6 +674,69 @@ def sockets(place):
     machine.end()
 
 
+def listen(path):
+    listener = socket.socket(socket.AF_UNIX)
+    listener.settimeout(WAIT_S)
+    listener.bind(path)
+    listener.listen()
+    return listener
+
+
+def beside(deed, *arguments):
+    """Does it beside us; who joins it must not wait for ever."""
+    thread = threading.Thread(target=deed, args=arguments, daemon=True)
+    thread.start()
+    return thread
+
+
+def hang_up(listener, times):
+    for _ in range(times):
+        listener.accept()[0].close()
+    listener.close()
+
+
+def ends(place):
+    """A VM that ends while it is listed is no failure, though its launcher is not done; stop waits for the VM that it
+    told to end, not for the next of that name."""
+    machine = Machine(place, "ending")
+
+    def is_unlisted():
+        shown = cofferdam(place, "ps")
+        return shown.returncode == 0 and b"ending" not in shown.stdout
+
+    with open(f"{place}/log/host.lock", "r+b") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        machine.process.terminate()
+        check("it is not listed any more", wait_until(is_unlisted))
+        check("before the host's log has its end", machine.runs())
+    machine.end()
+    path = f"{place}/run/fake.sock"
+    for times, status in ((1, 0), (3, 1)):
+        thread = beside(hang_up, listen(path), times)
+        shown = cofferdam(place, "ps")
+        thread.join(WAIT_S)
+        os.unlink(path)
+        check(f"ps, when one hangs up: {times}", shown.returncode == status and
+              (b"fake: the VM ended before it answered" in shown.stdout) == (status == 1), shown)
+    listeners = [listen(path)]
+
+    def end_and_begin_anew():
+        caller = listeners[0].accept()[0]
+        caller.recv(4096)
+        caller.sendall(b'{"ok":true,"grace_ms":0}\n')
+        os.unlink(path)
+        listeners[0].close()
+        listeners.append(listen(path))
+        caller.close()
+
+    thread = beside(end_and_begin_anew)
+    shown = cofferdam(place, "stop", "fake")
+    thread.join(WAIT_S)
+    check("another of its name is not waited for", shown.returncode == 0 and len(listeners) == 2, shown)
+    listeners[-1].close()
+    os.unlink(path)
+
+
 def policies(place):
     """Names that are nobody's, and one person who would be both."""
     head = "cofferdam: 1\nname: a\nkernel: builtin\n"
@@ -705,7 +770,7 @@ def main():
         os.chmod(place, 0o755)
         write(f"{place}/host.yaml", f'cofferdam: 1\nfolders:\n  runtime: "{place}/run"\n  audit: "{place}/log"\n')
         os.chmod(f"{place}/host.yaml", 0o644)
-        for part in (role_matrix, commands_of_others, by_name, many_wait, detached, lost_callers, consoles, pauses, holds, full_channel, sockets, policies):
+        for part in (role_matrix, commands_of_others, by_name, many_wait, detached, lost_callers, consoles, pauses, holds, full_channel, sockets, ends, policies):
             print(f"- {part.__name__.replace('_', ' ')}")
             part(place)
         check("every line of the logs is an event of OCSF", *are_events(place))

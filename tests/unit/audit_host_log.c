@@ -541,6 +541,7 @@ START_TEST(a_start_whose_session_was_lost_is_told_by_the_next)
 	syncs_left = _i;
 	ck_assert_int_eq(host_log_started(&vm, why), -1);
 	syncs_left = -1;
+	close_descriptor(&vm.mark); /* the guest was let go */
 	end_run();
 	ck_assert_uint_eq(count("\"event_code\":\"run_started\""), 1);
 	ck_assert_uint_eq(count("\"event_code\":\"run_sealed\""), 1);
@@ -556,6 +557,26 @@ START_TEST(a_run_that_is_over_when_it_is_told_of)
 	ck_assert_uint_eq(count("\"event_code\":\"run_started\""), 1);
 	ck_assert_uint_eq(count("\"event_code\":\"run_sealed\""), 1);
 	ck_assert_int_eq(judge(true), VERDICT_SEALED);
+}
+END_TEST
+
+/* 0: its launcher has let go of the log, and is about to say that it did not start the run; 1: it was lost then. */
+START_TEST(no_session_tells_of_a_run_that_its_launcher_is_to_refuse)
+{
+	ck_assert_msg(host_log_announce(&vm, why) == 0, "%s", why);
+	ck_assert_int_ge(vm.mark, 0);
+	if (_i == 1)
+		close_descriptor(&vm.mark);
+	ck_assert_msg(host_log_settle(&host, why) == 0, "%s", why);
+	ck_assert_uint_eq(count("\"event_code\":\"run_started\""), _i);
+	ck_assert_uint_eq(count("\"event_code\":\"run_sealed\""), _i);
+	if (_i == 1)
+		return;
+	ck_assert_msg(host_log_refused(&vm, "no such luck", why) == 0, "%s", why);
+	close_descriptor(&vm.mark);
+	ck_assert_msg(host_log_settle(&host, why) == 0, "%s", why);
+	ck_assert_uint_eq(count("\"event_code\":\"run_refused\""), 1);
+	ck_assert_uint_eq(count("\"event_code\":\"run_"), 1);
 }
 END_TEST
 
@@ -743,6 +764,7 @@ int main(void)
 	tcase_add_test(tests, a_policy_that_is_not_taken_is_noted);
 	tcase_add_loop_test(tests, a_start_whose_session_was_lost_is_told_by_the_next, 0, 2);
 	tcase_add_test(tests, a_run_that_is_over_when_it_is_told_of);
+	tcase_add_loop_test(tests, no_session_tells_of_a_run_that_its_launcher_is_to_refuse, 0, 2);
 	tcase_add_test(tests, a_host_log_without_its_key_takes_nothing_more);
 	tcase_add_loop_test(tests, the_policy_of_the_run_before_is_known, 0, 2);
 	tcase_add_test(tests, a_record_names_the_vm_and_the_policy_that_it_is_about);

@@ -11,7 +11,9 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -137,6 +139,43 @@ START_TEST(a_socket_lies_beneath_the_policys_folder)
 	ck_assert_int_eq(claims_take(&runtime, policy, &host, why), -1);
 	ck_assert_msg(strstr(why, "`link/s` cannot be opened") != NULL, "%s", why);
 	runtime_release(&runtime);
+	policy_free(policy);
+}
+END_TEST
+
+/* A VM that has the socket, and does not listen yet. The one before it, of another name, was killed. */
+START_TEST(a_socket_that_is_another_vms_by_now_is_not_collected)
+{
+	struct policy *policy = load("a/one.yaml", SOCKET("s"));
+	struct runtime runtime = RUNTIME_NONE;
+	struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "a/s"};
+	char path[128];
+	snprintf(path, sizeof(path), "%s/a/s", folder);
+	ck_assert_msg(claims_take(&runtime, policy, &host, why) == 0, "%s", why);
+	AUTO_CLOSE int bound = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	ck_assert_int_eq(bind(bound, (struct sockaddr *)&address, sizeof(address)), 0);
+	for (int left = 1; left >= 0; left--) {
+		make_file("run/killed.lock", "", 0600);
+		ck_assert_int_eq(symlink(path, "run/killed.vsock"), 0);
+		runtime_collect(&host);
+		ck_assert_int_eq(access("run/killed.lock", F_OK), -1);
+		ck_assert_int_eq(access(path, F_OK), left - 1);
+		runtime_release(&runtime);
+	}
+	policy_free(policy);
+}
+END_TEST
+
+/* What a start at that moment waits for. */
+START_TEST(who_collects_a_socket_has_no_claim_on_it)
+{
+	struct policy *policy = load("a/one.yaml", SOCKET("s"));
+	struct runtime collector = RUNTIME_NONE;
+	AUTO_CLOSE int place = open("a", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	ck_assert_int_eq(runtime_slots(&collector, &host, why), 0);
+	ck_assert(claims_leave_socket(collector.slots, place, "s"));
+	ck_assert_msg(claims_check(policy, &host, why) == 0, "%s", why);
+	runtime_release(&collector);
 	policy_free(policy);
 }
 END_TEST
@@ -270,6 +309,8 @@ int main(void)
 	tcase_add_test(claims, the_same_name_is_refused);
 	tcase_add_test(claims, a_socket_is_the_same_by_whatever_path);
 	tcase_add_test(claims, a_socket_lies_beneath_the_policys_folder);
+	tcase_add_test(claims, a_socket_that_is_another_vms_by_now_is_not_collected);
+	tcase_add_test(claims, who_collects_a_socket_has_no_claim_on_it);
 	tcase_add_test(claims, a_group_without_runtime_folder_goes_with_its_launcher);
 	tcase_add_test(claims, a_group_with_a_process_stays);
 	tcase_add_test(claims, a_stranger_s_group_stays);

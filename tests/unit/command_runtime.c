@@ -1,9 +1,18 @@
 /* Promises of monitor/command/runtime.c: a name is one VM's, and what a killed launcher left is found again until it is
  * gone.
  */
+#include <time.h>
+#include <unistd.h>
+
+static int fake_nap(const struct timespec *time, struct timespec *left);
+static int fake_unlink(int in, const char *file, int flags);
+#define nanosleep fake_nap
+#define unlinkat fake_unlink
+#include "monitor/command/runtime.c"
+#undef unlinkat
+#undef nanosleep
+
 #include "jail/outside/cgroup.h"
-#include "monitor/command/command.h"
-#include "monitor/command/runtime.h"
 #include "tests/unit/fake_policy.h"
 #include "tests/unit/run_suite.h"
 
@@ -19,6 +28,18 @@ enum { GROUP_SIZE = CGROUP_GROUP_SIZE };
 
 static struct host host;
 static char name[32], lock[64], sock[64], why[WHY_SIZE];
+static int collector = -1; /* the lock of another command that collects, until the second nap */
+static unsigned naps;
+static const struct runtime *ending; /* a VM's, whose socket is about to be removed … */
+static int slots_then = -2;          /* … and what it had of `slots` when it was */
+
+static int fake_nap(const struct timespec *time, struct timespec *left)
+{
+	(void)time, (void)left;
+	if (++naps == 2)
+		close_descriptor(&collector);
+	return 0;
+}
 
 static void setup(void)
 {
@@ -27,6 +48,13 @@ static void setup(void)
 	snprintf(name, sizeof(name), "test-%d", (int)getpid());
 	snprintf(lock, sizeof(lock), "%s.lock", name);
 	snprintf(sock, sizeof(sock), "%s.sock", name);
+}
+
+static int fake_unlink(int in, const char *file, int flags)
+{
+	if (ending != NULL && strcmp(file, sock) == 0)
+		slots_then = ending->slots;
+	return unlinkat(in, file, flags);
 }
 
 static bool is_there(const char *path)
@@ -47,6 +75,34 @@ START_TEST(a_name_is_one_vms)
 	ck_assert(is_there(lock) && is_there(sock));
 	runtime_release(&first);
 	ck_assert(!is_there(lock) && !is_there(sock));
+}
+END_TEST
+
+/* Who has waited for its end starts the next with the same tap, or one more with the last ids. */
+START_TEST(what_a_vm_had_is_free_before_it_is_seen_to_be_gone)
+{
+	struct runtime runtime = RUNTIME_NONE;
+	ck_assert_msg(runtime_claim(&runtime, &host, name, why) == 0, "%s", why);
+	ck_assert_int_eq(runtime_slots(&runtime, &host, why), 0);
+	ck_assert_int_eq(runtime_listen(&runtime, false, why), 0);
+	ending = &runtime;
+	runtime_release(&runtime);
+	ck_assert_int_eq(slots_then, -1);
+	ck_assert(!is_there(sock));
+}
+END_TEST
+
+/* As every command that speaks with VMs does for a moment, with each lock file that it finds. */
+START_TEST(a_name_that_is_looked_at_is_not_taken)
+{
+	struct runtime runtime = RUNTIME_NONE;
+	AUTO_CLOSE int place = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	collector = lock_name(place, lock);
+	ck_assert_int_ge(collector, 0);
+	ck_assert_msg(runtime_claim(&runtime, &host, name, why) == 0, "%s", why);
+	ck_assert_uint_eq(naps, 2);
+	runtime_release(&runtime);
+	ck_assert(!is_there(lock));
 }
 END_TEST
 
@@ -181,6 +237,8 @@ int main(void)
 	TCase *tests = tcase_create("runtime");
 	tcase_add_checked_fixture(tests, setup, remove_folder);
 	tcase_add_test(tests, a_name_is_one_vms);
+	tcase_add_test(tests, what_a_vm_had_is_free_before_it_is_seen_to_be_gone);
+	tcase_add_test(tests, a_name_that_is_looked_at_is_not_taken);
 	tcase_add_test(tests, a_name_in_two_folders_has_two_groups);
 	tcase_add_test(tests, ids_are_one_vms_whatever_the_folder);
 	tcase_add_test(tests, what_a_killed_launcher_left_is_collected);

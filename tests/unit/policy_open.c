@@ -254,6 +254,27 @@ START_TEST(image_has_one_writer_or_many_readers)
 }
 END_TEST
 
+/* `cofferdam plan` beside a VM that starts: each as if the other were not there. */
+START_TEST(who_looks_at_an_image_keeps_nobody_from_it)
+{
+	const struct policy_path path = {.text = "image"};
+	int looks = policy_look_at_file(policy, host, &path, POLICY_OPEN_DISK_WRITE, NULL, why);
+
+	ck_assert_msg(looks >= 0, "%s", why);
+	int vms = try_open("image", POLICY_OPEN_DISK_WRITE);
+	ck_assert_msg(vms >= 0, "%s", why);
+	close(looks);
+	ck_assert_int_eq(policy_look_at_file(policy, host, &path, POLICY_OPEN_DISK_READ, NULL, why), -1);
+	ck_assert_msg(strstr(why, "in use by another VM") != NULL, "%s", why);
+	close(vms);
+	ck_assert_int_ge(vms = try_open("image", POLICY_OPEN_DISK_READ), 0);
+	ck_assert_int_ge(looks = policy_look_at_file(policy, host, &path, POLICY_OPEN_DISK_READ, NULL, why), 0);
+	ck_assert_int_eq(policy_look_at_file(policy, host, &path, POLICY_OPEN_DISK_WRITE, NULL, why), -1);
+	close(looks);
+	close(vms);
+}
+END_TEST
+
 START_TEST(log_is_private_and_always_new)
 {
 	struct stat stat;
@@ -371,6 +392,7 @@ int main(void)
 	tcase_add_test(tcase, refusals_say_what_helps);
 	tcase_add_test(tcase, rights_are_the_callers);
 	tcase_add_test(tcase, image_has_one_writer_or_many_readers);
+	tcase_add_test(tcase, who_looks_at_an_image_keeps_nobody_from_it);
 	tcase_add_test(tcase, log_is_private_and_always_new);
 	tcase_add_test(tcase, a_log_can_be_asked_for_and_is_not_made);
 	tcase_add_test(tcase, scratch_disk_keeps_its_size);

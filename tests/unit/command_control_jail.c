@@ -1,0 +1,78 @@
+/* Promises of monitor/command/control_jail.c: what the kernel says of a process is held against its report; a process
+ * that ends while it is looked at contradicts nothing.
+ */
+#include <stdio.h>
+
+static FILE *fake_open(const char *path, const char *mode);
+#define fopen fake_open
+#include "monitor/command/control_jail.c"
+#undef fopen
+
+#include "tests/unit/run_suite.h"
+
+enum { LAUNCHER = 999999999 }; /* whom nobody has for a parent, but whom these files say so of: ourselves */
+
+static const char *limits; /* what /proc says of ours, NULL: the process has ended by now */
+
+#define LIMIT(key) key "  7  7  units\n"
+static const char all_limits[] = LIMIT("Max open files") LIMIT("Max processes") LIMIT("Max file size")
+    LIMIT("Max core file size") LIMIT("Max locked memory") LIMIT("Max stack size");
+
+static bool is_ours(const char *path, const char *name)
+{
+	char ours[64];
+	snprintf(ours, sizeof(ours), "/proc/%d/%s", (int)getpid(), name);
+	return strcmp(path, ours) == 0;
+}
+
+static FILE *file_of(const char *text, size_t size)
+{
+	FILE *file = tmpfile();
+	ck_assert_ptr_nonnull(file);
+	ck_assert_uint_eq(fwrite(text, 1, size, file), size);
+	rewind(file);
+	return file;
+}
+
+static FILE *fake_open(const char *path, const char *mode)
+{
+	char text[64];
+	int size = 0;
+	if (is_ours(path, "limits"))
+		return limits == NULL ? NULL : file_of(limits, strlen(limits));
+	if (is_ours(path, "status"))
+		size = snprintf(text, sizeof(text), "PPid:\t%d\n", LAUNCHER);
+	else if (is_ours(path, "cmdline"))
+		size = snprintf(text, sizeof(text), "cofferdam-supervisor%c%d", 0, ROLE_SUPERVISOR);
+	return size == 0 ? fopen(path, mode) : file_of(text, (size_t)size);
+}
+
+static const struct {
+	const char *limits;
+	bool agrees, has_pid;
+} cases[] = {
+    {all_limits, true, true},
+    {LIMIT("Max open files"), false, true},
+    {NULL, true, false},
+};
+
+START_TEST(a_process_that_ends_meanwhile_contradicts_nothing)
+{
+	limits = cases[_i].limits;
+	json_t *processes = json_pack("[{s:s, s:b, s:i, s:i}]", "process", "supervisor", "locked", 1, "layers",
+				      (int)LAYER_RLIMITS, "absent", 0);
+	ck_assert(jail_summarise(processes, LAUNCHER) == cases[_i].agrees);
+	ck_assert((json_object_get(json_array_get(processes, 0), "pid") != NULL) == cases[_i].has_pid);
+	json_decref(processes);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("inspect's jails");
+	TCase *tests = tcase_create("jails");
+	tcase_add_loop_test(tests, a_process_that_ends_meanwhile_contradicts_nothing, 0,
+			    sizeof(cases) / sizeof(cases[0]));
+	suite_add_tcase(suite, tests);
+	return run_suite(suite);
+}
