@@ -609,13 +609,13 @@ def holds(place):
     with open(f"{place}/status", encoding="utf-8") as status:
         stages = [json.loads(line)["stage"] for line in status if line.startswith("{")]
     check("--status-fd tells all three", stages == ["held", "running", "ended"], stages)
-    for words in (("stop", "never"), ("kill", "never")):
-        machine = Detached(place, "never", "", "--hold")
-        waiter = subprocess.Popen([COFFERDAM, "--host", f"{place}/host.yaml", "wait", "never"], stderr=subprocess.PIPE)
+    for words in (("stop", "unstopped"), ("kill", "unkilled")):  # each has a log of its own, in which to see the caller
+        machine = Detached(place, words[1], "", "--hold")
+        waiter = subprocess.Popen([COFFERDAM, "--host", f"{place}/host.yaml", "wait", words[1]], stderr=subprocess.PIPE)
         wait_until(lambda: any(record[0] == "wait" for record in machine.records()))
         check(f"{words[0]} of what is held", cofferdam(place, *words).returncode == 0)
         check("wait says why", waiter.wait(WAIT_S) == 121 and b"before its guest ran" in waiter.stderr.read())
-        check("nothing is left", not glob.glob(f"{place}/run/never.*"))
+        check("nothing is left", not glob.glob(f"{place}/run/{words[1]}.*"))
     path = write(f"{place}/shown.yaml", "cofferdam: 1\nname: shown\nkernel: builtin\n")
     shown = subprocess.Popen([COFFERDAM, "--host", f"{place}/host.yaml", "run", "--hold", path],
                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
