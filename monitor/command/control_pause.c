@@ -9,7 +9,7 @@ enum { EXIT_NOT_DONE = 1 };
 static const char start_help[] =
     "Usage: cofferdam start NAME\n"
     "\n"
-    "Lets the guest of a VM run that `cofferdam run --hold` made ready, and returns when its vCPUs run.\n"
+    "Lets the guest of a held VM run (`cofferdam run` tells how to hold one), and returns when its vCPUs run.\n"
     "Its run time (limits.run_time) counts from then.\n"
     "\n"
     "Exit status: 0 when it runs; 1 when no such VM is there, it has been started, or you may not.\n";
