@@ -39,22 +39,45 @@ START_TEST(a_batch_is_shown_at_once_with_one_interrupt)
 }
 END_TEST
 
+/* Whenever the device looks; a driver keeps to the ring's size, by what it has seen come back. */
+static bool keeps_to_the_ring;
+
 static void offer_another(void *host, size_t size)
 {
+	struct fake_ring *ring = &fake_disk.rings[0];
+	uint16_t used;
+
 	(void)size;
-	if (host == fake_disk.ram + fake_disk.rings[0].layout.driver + 2)
-		fake_ring_add(&fake_disk.rings[0], 0, read_one, 3);
+	memcpy(&used, fake_disk.ram + ring->layout.device + 2, sizeof(used));
+	bool is_full = (uint16_t)(ring->avail_index - used) >= ring->layout.size;
+	if (host == fake_disk.ram + ring->layout.driver + 2 && !(keeps_to_the_ring && is_full))
+		fake_ring_add(ring, 0, read_one, 3);
 }
 
 START_TEST(a_kick_that_never_ends_is_cut_up)
 {
+	device_reset(&fake_disk.device);
+	ck_assert_int_eq(fake_device_activate(&fake_disk, TRANSPORT_QUEUE_SIZE_MAX, 0), FAULT_NONE);
 	put_header(IN, 0);
+	keeps_to_the_ring = true;
 	fake_hook = offer_another;
 	for (unsigned run = 1; run < 4; run++) {
 		ck_assert_uint_eq(device_run(&fake_disk.device, 0), DEVICE_AGAIN);
 		ck_assert_uint_eq(fake_disk.device.queues[0].next_used, TRANSPORT_QUEUE_SIZE_MAX * run);
 		ck_assert_uint_eq(fake_disk.interrupts, 1); /* what the driver asked for: one at index 0 */
 	}
+}
+END_TEST
+
+START_TEST(a_driver_that_adds_more_than_the_ring_holds_is_wrong)
+{
+	put_header(IN, 0);
+	keeps_to_the_ring = false;
+	fake_hook = offer_another;
+	ck_assert_uint_eq(device_run(&fake_disk.device, 0), 0);
+	ck_assert_uint_eq(fake_disk.device.queues[0].next_used, SIZE);
+	ck_assert_uint_eq(fake_disk.told, 1);
+	ck_assert_uint_eq(fake_disk.messages[0].code, FAULT_AVAIL_INDEX);
 }
 END_TEST
 
@@ -175,6 +198,7 @@ int main(void)
 	tcase_add_checked_fixture(tests, setup_disk, end_disk);
 	tcase_add_test(tests, a_batch_is_shown_at_once_with_one_interrupt);
 	tcase_add_test(tests, a_kick_that_never_ends_is_cut_up);
+	tcase_add_test(tests, a_driver_that_adds_more_than_the_ring_holds_is_wrong);
 	tcase_add_test(tests, what_was_served_before_a_fault_is_told);
 	tcase_add_test(tests, after_a_reset_memory_is_left_alone);
 	tcase_add_test(tests, a_queue_beyond_the_device_s_is_refused);
