@@ -22,7 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { RUN_SECONDS = 60, RUNS_MAX = 32, RUNS_IN_VAIN = 4, EXIT_NO_PROGRAM = 127 };
+enum { RUN_SECONDS = 60, RUNS_MAX = 32, RUNS_IN_VAIN = 12, EXIT_NO_PROGRAM = 127 };
 
 static int open_prober(const struct host *host, char *why)
 {
