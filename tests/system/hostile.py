@@ -223,7 +223,8 @@ def check_log(place, name, expected, may):
     check(f"{name}: and no other", set(had) <= expected | may, set(had) - expected - may)
     check(f"{name}: each once", len(had) == len(set(had)), had)
     size = os.path.getsize(place.log(name))
-    check(f"{name}: the log is small", size < LOG_BYTES, size)
+    most = LOG_BYTES * (2 if SLOW else 1)  # what comes slowly is signed in smaller batches
+    check(f"{name}: the log is small", size < most, size)
     verdict = subprocess.run([f"{place.build}/cofferdam", "--host", place.host, "audit", "verify", place.log(name)],
                              capture_output=True, text=True, timeout=60)
     check(f"{name}: the log is whole", verdict.returncode == 10, verdict.stdout + verdict.stderr)
@@ -346,11 +347,13 @@ def run_kind(place, fault):
     print(f"  {name}: {count} cases, of {len(expected)} devices", flush=True)
 
 
-# What ends the VM: statuses one of which it must end with, and how many vCPUs.
+# What ends the VM: statuses one of which it must end with, and how many vCPUs. What cannot be emulated ends it on some KVMs; others
+# tell ring 3 by an exception, and where its delivery meets the same page tables, the run time ends it.
 FATAL = {
     "exit-string": ({42}, 1), "reset-port": ({122}, 1), "reset-wide": ({122}, 1), "reset-register": ({122}, 1),
-    "sleep": ({0}, 1), "panic": ({124}, 1), "fetch-nowhere": ({125}, 1), "fetch-registers": ({1, 123, 125}, 1),
-    "tables-nowhere": ({123, 125}, 1), "tables-registers": ({1, 123, 125}, 1), "interrupts-registers": ({123, 125}, 1),
+    "sleep": ({0}, 1), "panic": ({124}, 1), "fetch-nowhere": ({1, 125}, 1), "fetch-registers": ({1, 123, 125}, 1),
+    "tables-nowhere": ({121, 123, 125}, 1), "tables-registers": ({1, 121, 123, 125}, 1),
+    "interrupts-registers": ({123, 125}, 1),
     "halt": ({121}, 1), "secret-register": ({0, 1}, 1), "nmi": ({1}, 1), "init": ({121, 122, 125}, 1),
     "spin-both": ({121}, 2), "end-both": ({7}, 2), "flood-log": ({121}, 1),
 }
