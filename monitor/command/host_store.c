@@ -99,14 +99,16 @@ static int open_marks(int above, uid_t owner)
 static int make_marks(int above, uid_t owner)
 {
 	static const char next[] = "running.new";
+	struct stat status;
 	if (mkdirat(above, next, 0700) != 0 && errno != EEXIST) /* of one that was killed here */
 		return -1;
 	AUTO_CLOSE int folder = openat(above, next, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (folder < 0 || (owner != geteuid() && fchown(folder, owner, (gid_t)-1) != 0))
 		return -1;
-	if (is_empty(folder))
+	/* Whoever could make one before may have left it open to others. */
+	if (fstat(folder, &status) == 0 && (status.st_mode & 077) == 0 && is_empty(folder))
 		return renameat(above, next, above, "running"); /* an empty one of an earlier build makes room */
-	errno = ENOTEMPTY;
+	errno = EPERM;
 	return -1;
 }
 

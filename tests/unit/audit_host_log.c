@@ -735,6 +735,18 @@ START_TEST(a_folder_of_marks_that_was_another_s_is_not_taken)
 }
 END_TEST
 
+START_TEST(a_folder_of_marks_that_is_open_to_others_is_not_taken)
+{
+	char marks_path[128];
+	snprintf(marks_path, sizeof(marks_path), "%s/running.new", folder);
+	ck_assert_int_eq(mkdir(marks_path, 0700), 0);
+	ck_assert_int_eq(chmod(marks_path, 0722), 0);
+	ck_assert_int_eq(host_store_marks(folder, false, why), -1);
+	ck_assert_int_eq(host_store_marks(folder, false, why), -1);
+	ck_assert_int_eq(rmdir(marks_path), 0);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("audit host log");
@@ -771,6 +783,7 @@ int main(void)
 	tcase_add_test(tests, sessions_take_turns);
 	tcase_add_test(tests, first_starts_find_one_folder_of_marks);
 	tcase_add_loop_test(tests, a_folder_of_marks_that_was_another_s_is_not_taken, 0, 2);
+	tcase_add_test(tests, a_folder_of_marks_that_is_open_to_others_is_not_taken);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);
 }
