@@ -34,6 +34,7 @@ echo "loopback $(cat /sys/class/net/lo/operstate)"
 echo "modules $(grep -cE '^(loop|dm_mod|tun|kvm_amd) ' /proc/modules)"
 echo "namespaces $(unshare --user --map-root-user --mount --pid --fork --net id -u)"
 echo "subuid $(grep cofferdam-test /etc/subuid /etc/subgid | tr '\n' ' ')"
+echo "tick $(grep -c "^Tick Device: mode: *0\$" /proc/timer_list 2>/dev/null)"
 echo "input $(wc -c)"
 END
 line() { sed -n "s/^$1 //p" out; }
@@ -48,6 +49,7 @@ promise "cgroup v2 has the controllers" is "$(line controllers) $(line children)
 promise "fs-verity works on the scratch disk" is "$(line verity) $(line verified)" "enabled sealed"
 promise "modules are there" is "$(line modules)" 4
 promise "namespaces are there" is "$(line namespaces)" 0
+promise "the clock ticks by itself" is "$(line tick)" 2
 promise "input is empty" is "$(line input)" 0
 
 host --user bash probe
@@ -81,9 +83,9 @@ host bash -c 'echo kept >seen; kill -SEGV $$'
 promise "a signal passes" is "$status" 139
 promise "without --share nothing is written" is "$(<seen)" overwritten
 
-host --timeout 4 --console console sleep 1000
+host --timeout 9 --console console sleep 1000
 promise "the time-out is reported" is "$status" 124
-promise "with the console's end" grep -q 'timed out after 4 s' err
+promise "with the console's end" grep -q 'timed out after 9 s' err
 promise "and the console's file" test -s console
 
 # The machine dies with its caller, however that ends.
