@@ -499,7 +499,7 @@ static uint32_t port_of(const char *line, uint32_t size)
 	if (size < sizeof(word) || memcmp(line, word, sizeof(word) - 1) != 0)
 		return 0;
 	for (uint32_t i = sizeof(word) - 1; i < size - 1; i++) {
-		if (line[i] < '0' || line[i] > '9')
+		if (line[i] < '0' || line[i] > '9' || port > UINT32_MAX)
 			return 0;
 		port = port * 10 + (uint64_t)(line[i] - '0');
 	}

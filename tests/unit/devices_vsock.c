@@ -792,8 +792,9 @@ static const char *const wrong_lines[] = {
     "connect 80\n",
     "\n",
     "CONNECT -80\n",
-    "CONNECT 4294967376\n",
-    /* 80, and 2^32 */ "CONNECT 00000000000000000000000000080\n",
+    "CONNECT 4294967376\n",           /* 80, and 2^32 */
+    "CONNECT 18446744073709551696\n", /* 80, and 2^64 */
+    "CONNECT 00000000000000000000000000080\n",
     "GET / HTTP/1.1",
     "CONNECT 0\n",
 };
