@@ -70,6 +70,8 @@ static const struct row out[] = {
     /* answers to what may come in: from port 22, but never the first segment */
     {FAKE_TCP4, {{L4, 0}, {L4 + 1, 22}, {L4 + 3, 9}, {L4 + 13, 0x12}}, 0, DENIAL_NONE},
     {FAKE_TCP4, {{L4, 0}, {L4 + 1, 22}, {L4 + 3, 9}, {L4 + 13, 0x02}}, 0, DENIAL_EGRESS},
+    {FAKE_TCP4, {{L4, 0}, {L4 + 1, 22}, {L4 + 3, 9}, {L4 + 13, 0x03}}, 0, DENIAL_EGRESS}, /* whatever it is besides */
+    {FAKE_TCP4, {{L4, 0}, {L4 + 1, 22}, {L4 + 3, 9}, {L4 + 13, 0xc2}}, 0, DENIAL_EGRESS},
     {FAKE_TCP4, {{L4, 0}, {L4 + 1, 22}, {L4 + 3, 9}, {L4 + 13, 0x12}, {IP + 19, 200}}, 0, DENIAL_EGRESS},
     {FAKE_UDP4, {{L4, 19}, {L4 + 1, 136}, {L4 + 3, 9}}, 0, DENIAL_NONE},
     {FAKE_UDP4, {{L4, 19}, {L4 + 1, 137}, {L4 + 3, 9}}, 0, DENIAL_EGRESS},
@@ -257,6 +259,8 @@ static const struct row in[] = {
     {FAKE_TCP4, {{L4 + 13, 0x12}}, 0, DENIAL_NONE},
     {FAKE_TCP4, {{L4 + 13, 0x10}}, 0, DENIAL_NONE},
     {FAKE_TCP4, {{L4 + 13, 0x02}}, 0, DENIAL_INGRESS},
+    {FAKE_TCP4, {{L4 + 13, 0x03}}, 0, DENIAL_INGRESS},
+    {FAKE_TCP4, {{L4 + 13, 0xc2}}, 0, DENIAL_INGRESS}, /* with ECN */
     {FAKE_TCP4, {{L4 + 13, 0x12}, {L4 + 1, 188}}, 0, DENIAL_INGRESS},
     {FAKE_TCP4, {{L4 + 13, 0x12}, {IP + 14, 1}}, 0, DENIAL_INGRESS}, /* of 10.0.1.9 */
     {FAKE_UDP4, {{0, 0}}, 0, DENIAL_NONE},
