@@ -42,7 +42,8 @@ enum {
 	NETWORK_IN_MAX = 2 * NETWORK_OUT_MAX,         /* and of one read */
 	LENGTH = 4,                                   /* before each frame of passt's, in network order */
 	NEEDS_CSUM = 1,
-	DATA_VALID = 2,
+	DATA_VALID = 2, /* the device's to say, like the next */
+	COALESCED = 4,
 	GSO_NONE = 0,
 	GSO_TCP4 = 1,
 	GSO_TCP6 = 4,
@@ -144,11 +145,11 @@ static uint32_t check_offload(const struct device *device, const struct network_
 	uint32_t largest = device->plan_network->mtu - (frame->payload - frame->network);
 	bool is_tcp = frame->protocol == PROTOCOL_TCP && frame->family != 0;
 	bool is_udp = frame->protocol == PROTOCOL_UDP && frame->family != 0;
-	bool is_csum = header->flags == NEEDS_CSUM;
+	bool is_csum = (header->flags & NEEDS_CSUM) != 0; /* 5.1.6.2.2: flags without a meaning are ignored */
 
-	if (header->flags != 0 &&
-	    (!is_csum || !has(device, F_CSUM) || !(is_tcp || is_udp) || header->csum_start != frame->transport ||
-	     header->csum_offset != (is_tcp ? TCP_CSUM : UDP_CSUM)))
+	if ((header->flags & (DATA_VALID | COALESCED)) != 0 ||
+	    (is_csum && (!has(device, F_CSUM) || !(is_tcp || is_udp) || header->csum_start != frame->transport ||
+			 header->csum_offset != (is_tcp ? TCP_CSUM : UDP_CSUM))))
 		return 0;
 	if (header->gso_type == GSO_NONE)
 		return frame->end - frame->network <= device->plan_network->mtu;
@@ -182,9 +183,9 @@ static uint32_t judge(struct device *device, struct network_header header, uint3
 		deny(network, denial, &frame);
 		return 1;
 	}
-	bool is_gso = header.gso_type != GSO_NONE, is_csum = header.flags != 0;
+	bool is_gso = header.gso_type != GSO_NONE, is_csum = (header.flags & NEEDS_CSUM) != 0;
 	header = (struct network_header){
-	    .flags = header.flags,
+	    .flags = is_csum ? NEEDS_CSUM : 0,
 	    .gso_type = header.gso_type,
 	    .hdr_len = is_gso ? (uint16_t)frame.payload : 0,
 	    .gso_size = is_gso ? header.gso_size : 0,
@@ -331,7 +332,9 @@ static bool is_for_guest(struct device *device)
 	if ((device->features & needed) != needed) /* from before the driver said what it takes */
 		return false;
 	header->flags &= has(device, F_GUEST_CSUM) ? NEEDS_CSUM | DATA_VALID : 0;
-	bool is_good = frame_check_ingress(device->plan_network, bytes, network->frame_size, &frame) == DENIAL_NONE;
+	bool fits = header->gso_type != GSO_NONE || network->frame_size - FRAME_HEADER <= device->plan_network->mtu;
+	bool is_good =
+	    frame_check_ingress(device->plan_network, bytes, network->frame_size, &frame) == DENIAL_NONE && fits;
 	struct traffic *traffic = &device->tally.traffic[is_good ? frame.rule : TRAFFIC_DENIED];
 	traffic->received_frames++;
 	traffic->received_bytes += network->frame_size;

@@ -254,7 +254,10 @@ static const struct {
     {FAKE_TCP4, 0, {1, 0, 0, 0, 34, 16, 0}, true},
     {FAKE_UDP4, 0, {1, 0, 0, 0, 34, 6, 0}, true},
     {FAKE_UDP6, 0, {1, 0, 0, 0, 54, 6, 0}, true},
-    {FAKE_TCP4, 5000, {0, 0, 0, 0, 0, 0, 0}, false}, /* more than the MTU, and not to be cut up */
+    {FAKE_TCP4, 0, {0xf8, 0, 0, 0, 0, 0, 0}, true}, /* flags that mean nothing … */
+    {FAKE_TCP4, 0, {0xf9, 0, 0, 0, 34, 16, 0}, true},
+    {FAKE_TCP4, 0, {0xf9, 0, 0, 0, 14, 16, 0}, false}, /* … beside one that does */
+    {FAKE_TCP4, 5000, {0, 0, 0, 0, 0, 0, 0}, false},   /* more than the MTU, and not to be cut up */
     {FAKE_TCP4, 5000, {1, 0, 0, 0, 34, 16, 0}, false},
     {FAKE_TCP4, 5000, {1, 1, 0, 1461, 34, 16, 0}, false}, /* packets above the MTU */
     {FAKE_TCP6, 5000, {1, 4, 0, 1441, 54, 16, 0}, false},
@@ -307,7 +310,7 @@ START_TEST(what_a_driver_says_of_a_frame_is_what_it_is)
 	}
 	ck_assert_int_eq(left, HEADER + size);
 	memcpy(&header, sent, HEADER);
-	ck_assert_uint_eq(header.flags, 1);
+	ck_assert_uint_eq(header.flags, offers[_i].header.flags & 1);
 	ck_assert_uint_eq(header.gso_type, offers[_i].header.gso_type);
 	ck_assert_uint_eq(header.gso_size, offers[_i].header.gso_size);
 	ck_assert_uint_eq(header.csum_start, offers[_i].header.csum_start);
@@ -534,6 +537,39 @@ START_TEST(what_no_rule_lets_in_does_not_come_in)
 }
 END_TEST
 
+/* 5.1.4.1: a driver may have no more room than the MTU it was told. */
+START_TEST(what_comes_in_fits_the_mtu)
+{
+	uint32_t size = answer(frame), length;
+
+	offer_room(0, 256);
+	fake.network.mtu = (uint16_t)(size - FRAME_HEADER - 1);
+	come_in(&plain, frame, size);
+	run_all();
+	ck_assert(!is_given_back(RECEIVE, &length));
+	ck_assert_uint_eq(fake.messages[0].code, DENIAL_INGRESS);
+	ck_assert_uint_eq(counted(TRAFFIC_DENIED).received_frames, 1);
+	fake.network.mtu++;
+	come_in(&plain, frame, size);
+	run_all();
+	ck_assert(is_given_back(RECEIVE, &length));
+}
+END_TEST
+
+START_TEST(what_comes_in_joined_is_of_packets_that_fit)
+{
+	const struct network_header joined = {1, 1, 0, 48, 34, 16, 0};
+	uint32_t size = answer(frame), length;
+
+	offer_room(0, 256);
+	fake.network.mtu = (uint16_t)(size - FRAME_HEADER - 1);
+	come_in(&joined, frame, size);
+	run_all();
+	ck_assert(is_given_back(RECEIVE, &length));
+	ck_assert_uint_eq(fake.ram[FAKE_DATA + 1], 1);
+}
+END_TEST
+
 START_TEST(what_the_driver_does_not_take_is_not_given)
 {
 	const struct network_header sum = {.flags = 1, .csum_start = 34, .csum_offset = 6}, valid = {.flags = 2};
@@ -683,6 +719,7 @@ static void add_both(TCase *tests)
 	tcase_add_test(tests, frames_are_counted_by_the_rule_that_let_them_pass);
 	tcase_add_test(tests, a_frame_waits_for_room_and_fills_several_buffers);
 	tcase_add_test(tests, what_no_rule_lets_in_does_not_come_in);
+	tcase_add_test(tests, what_comes_in_fits_the_mtu);
 }
 
 int main(void)
@@ -703,6 +740,7 @@ int main(void)
 	tcase_add_test(tap, a_driver_without_room_for_it_loses_a_frame_and_no_more);
 	tcase_add_test(tap, a_ring_of_crumbs_does_not_stop_it);
 	tcase_add_loop_test(tap, what_is_no_room_needs_a_reset, 0, ROWS(bad_rooms));
+	tcase_add_test(tap, what_comes_in_joined_is_of_packets_that_fit);
 	tcase_add_test(tap, what_the_driver_does_not_take_is_not_given);
 	tcase_add_test(tap, packets_are_limited_and_a_large_segment_is_many);
 	tcase_add_test(tap, what_comes_in_has_the_same_limit_by_itself);
