@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <pwd.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -293,6 +294,16 @@ int runtime_slots(struct runtime *runtime, const struct host *host, char *why)
 	return runtime->slots < 0 ? because(why, errno, "cannot open %s/slots", path) : 0;
 }
 
+/* Where a VM looks first: by its name, for who begins at the first range asks for that of every VM that runs. */
+static uint32_t first_slot(const char *name)
+{
+	uint32_t hash;
+	uint8_t bytes[crypto_hash_sha256_BYTES];
+	crypto_hash_sha256(bytes, (const uint8_t *)name, strlen(name));
+	memcpy(&hash, bytes, sizeof(hash));
+	return hash;
+}
+
 int runtime_ids(struct runtime *runtime, const struct host *host, struct jail_ids *ids, bool single_allowed, char *why)
 {
 	uint32_t count;
@@ -302,7 +313,9 @@ int runtime_ids(struct runtime *runtime, const struct host *host, struct jail_id
 		return 0;
 	if (runtime_slots(runtime, host, why) != 0)
 		return -1;
-	for (uint32_t slot = 0; slot < count / ROLE_IDS; slot++) {
+	uint64_t first = first_slot(runtime->name);
+	for (uint32_t slots = count / ROLE_IDS, i = 0; i < slots; i++) {
+		uint32_t slot = (uint32_t)((first + i) % slots);
 		struct flock range = {.l_type = F_WRLCK,
 				      .l_whence = SEEK_SET,
 				      .l_start = (off_t)ids->first + (off_t)slot * ROLE_IDS,
