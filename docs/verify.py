@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
-"""Checks an audit log of cofferdam with nothing but Python 3; shares nothing with cofferdam but the format. Prints a
-verdict; options and exit status are `cofferdam audit verify`'s. A later segment can be read alone."""
+"""Checks an audit log; shares nothing with cofferdam but the format. Options and status are `cofferdam audit verify`'s."""
 import argparse, base64, collections, itertools, json, os, re, sys
 from functools import reduce
 from hashlib import sha256, sha512
@@ -43,10 +42,11 @@ def read_start(details, count):  # a segment's: its epoch, and of what was befor
     tree = [bytes.fromhex(re.fullmatch("[0-9a-f]{64}", hash)[0]) for hash in details["frontier"][:]]
     if type(epoch) is not int or epoch < 0 or len(tree) != len(sizes): raise ValueError
     return epoch, list(zip(sizes, tree))
+def once(pairs): return dict(pairs) if len(dict(pairs)) == len(pairs) else {}["a key twice"]  # who reads which is anyone's guess
 def read_line(data):
     hash = sha256(b"\0" + data).hexdigest()
     try:
-        record = json.loads(data.decode() if len(data) < 32768 else "")
+        record = json.loads(data.decode() if len(data) < 32768 else "", object_pairs_hook=once, parse_constant=int)
         own, code = record["unmapped"]["cofferdam"], record["metadata"]["event_code"]
         sequence, previous, run, details = own["sequence"], own["previous"], own["run"], own.get("details")
         if not (type(sequence) is type(record["time"]) is int and 0 < sequence < 2**63 and isinstance(code, str)

@@ -66,7 +66,7 @@ static const char help[] =
     "  33 run-missing    the host's log knows this run, and its log is not there\n"
     "  40 empty, 41 not-a-log\n"
     "   2 wrong usage, 125 a file cannot be read\n"
-    "show, report and forward exit 0 where nothing contradicts the log: up to 13.\n"
+    "show, report and forward exit 0 where nothing contradicts the log: up to 14.\n"
     "\n"
     "The host's log has who verified or read (show, report, forward, anchor, prove) a log in this user's\n"
     "own folder of logs; where that cannot be written it is said, and changes no verdict.\n"

@@ -172,6 +172,9 @@ int audit_prove(char **operands, const struct audit_options *options)
 		audit_describe(&result, text);
 		say("%s: %s: %s", operands[0], verdict_word(result.verdict), text);
 		status = verdict_status(result.verdict);
+	} else if (result.before > 0) { /* the path to the root leads through hashes that are not in this file */
+		say("%s begins with record %" PRIu64 ": a proof is made from the log's first file", operands[0],
+		    result.before + 1);
 	} else if (proof.wanted >= result.signed_to) {
 		say("record %" PRIu64 " is not under a signature: records 1 to %" PRIu64 " are", proof.wanted,
 		    result.signed_to == 0 ? 0 : result.signed_to - 1);

@@ -1,5 +1,6 @@
-/* `cofferdam audit rotate`: a log goes on in another file, so that what was written so far can be taken away. A running
- * VM's is asked for on its control socket, of an owner or auditor; the host's own is whoever's who owns its folder.
+/* `cofferdam audit rotate`: a log goes on in another file, so that what was written so far can be copied whole. A
+ * running VM's is asked for on its control socket, of an owner or auditor; the host's own is whoever's who owns its
+ * folder.
  */
 #include "monitor/command/audit_commands.h"
 #include "monitor/command/command.h"

@@ -248,5 +248,6 @@ struct control_folders control_folders(const struct host *host)
 {
 	bool also = geteuid() != 0 && host->folders.runtime.at.line == 0;
 	return (struct control_folders){.path = {host->folders.runtime.text, also ? HOST_RUNTIME_OF_ROOT : NULL},
-					.audit = host->folders.audit.text};
+					.audit = host->folders.audit.text,
+					.host = host};
 }

@@ -8,8 +8,9 @@
 #include <sys/types.h>
 
 struct control_folders {
-	const char *path[2]; /* where VMs are looked for, in this order; NULL: no more */
-	const char *audit;   /* and the logs of those that ended */
+	const char *path[2];     /* where VMs are looked for, in this order; NULL: no more */
+	const char *audit;       /* and the logs of those that ended */
+	const struct host *host; /* whose folders they are */
 };
 /* The host's runtime folder; for an ordinary user, in which of root's VMs he may have a role, root's too unless the
    host file says that all have the same. */

@@ -173,6 +173,14 @@ static int copy_log(struct source *source, int to, char *why)
 	return more;
 }
 
+/* A running VM's supervisor records who asks. Who opens the file of one that ended does here what `audit show` does. */
+static void note_reading(const struct control_folders *folders, struct source *source)
+{
+	const struct audit_options options = {.host = folders->host};
+	if (source->path[0] != 0)
+		audit_note_read(&options, "show", (char *[]){source->path}, 1);
+}
+
 /* `audit show` opens its log by name, which who was handed a descriptor may not: it gets a copy. */
 static int show_audit(struct source *source)
 {
@@ -219,6 +227,7 @@ int command_logs(int argc, char **argv, const struct control_folders *folders)
 		say("%s", why);
 		status = EXIT_NOT_DONE;
 	} else if (audit) {
+		note_reading(folders, &source);
 		status = raw ? show_raw(&source) : show_audit(&source);
 	} else if ((more ? follow(&source.session, source.session.given[0])
 			 : copy_what_is_there(source.session.given[0], STDOUT_FILENO)) != 0) {

@@ -200,6 +200,14 @@ head -n 12 "$(ls "$place"/log/off-*.jsonl)" >"$place/cut.jsonl"
 expect_status "cut, the host's log says so" 30 'cut' against_host "$place/cut.jsonl"
 expect_status "every line is an event of OCSF" 0 ' 0 wrong' "$top/tests/ocsf" "$place"/log/*.jsonl
 log=$(ls "$place"/log/off-*.jsonl)
+login=$(cat /proc/self/loginuid 2>/dev/null)
+[ "${login:-4294967295}" != 4294967295 ] || login=null
+for file in "$log" "$place/log/host.jsonl"; do
+	for said in "\"boot\":\"$(tr -d - </proc/sys/kernel/random/boot_id)\"" "\"reporter\":{\"hostname\":\"$(uname -n)\"}" \
+		"\"actor\":{\"uid\":$(id -u),\"login_uid\":$login,\"name\":\"$(id -un)\"}"; do
+		[ "$(grep -cF -- "$said" "$file")" = "$(wc -l <"$file")" ] && pass "each record of ${file##*/} has $said" || fail "not each record of ${file##*/} has $said" "$(head -n 1 "$file")"
+	done
+done
 cf audit anchor "$log" >"$place/anchor"
 expect_status "verified against its anchor" 0 'sealed' cf audit verify --pubkey "$(log_key "$log")" --anchor "$place/anchor" "$log"
 head -n 5 "$log" >"$place/cut.jsonl"

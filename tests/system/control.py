@@ -333,6 +333,10 @@ def by_name(place):
     machine.end()
     shown = cofferdam(place, "logs", "--audit", "named")
     check("the log of one that ended", shown.returncode == 0 and b"log_opened" in shown.stdout and b"log_closed" in shown.stdout, shown.stdout)
+    with open(f"{place}/log/host.jsonl", encoding="utf-8") as file:
+        readings = [json.loads(line)["message"] for line in file if '"event_code":"log_read"' in line]
+    check("and the host's log has who read it", [re.sub("-.*[.]", ".", reading, count=1) for reading in readings if reading.startswith("named-")] ==
+          ["named.jsonl read by `audit show`"], readings)
     shown = cofferdam(place, "logs", "--audit", "name")
     check("not of another of nearly that name", shown.returncode == 1 and b"has no log of one" in shown.stdout, shown.stdout)
     shown = cofferdam(place, "wait", "named")

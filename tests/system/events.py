@@ -6,8 +6,8 @@ import subprocess
 OCSF = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "ocsf")
 
 
-def are_events(folder):
-    """(whether all are, and there are some; what tests/ocsf says) of the logs in `folder`/log."""
-    done = subprocess.run([OCSF, *glob.glob(f"{folder}/log/*.jsonl")], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+def are_events(folder, logs="log"):
+    """(whether all are, and there are some; what tests/ocsf says) of `logs` in `folder`."""
+    done = subprocess.run([OCSF, *glob.glob(f"{folder}/{logs}/*.jsonl")], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                           check=False, timeout=120)
     return done.returncode == 0, done.stdout.decode()[-2000:]

@@ -114,6 +114,11 @@ def forms(place, log, lines):
     status, out, _ = place.run("--vm", "vm1", log)
     check("a filter", lines_of(out.split(b"\n")[:-1]) == lines[1::2])
     check("no such form", place.run("--form", "xml", log)[0] == 2)
+    journal(place, log, lines)
+
+
+def journal(place, log, lines):
+    """What systemd.journal-fields(7) calls its own, and ours, as the manual page has them."""
     status, out, _ = place.run("--form", "journal", log)
     entry, fields = out, []
     for _ in range(10):  # the first entry
@@ -125,9 +130,16 @@ def forms(place, log, lines):
         else:
             value, _, entry = entry.partition(b"\n")
             fields.append((name, value))
-    fields = dict(fields)
-    check("the journal's form", status == 0 and fields.get(b"MESSAGE") == b"record 0\nof many" and fields.get(b"PRIORITY") == b"6"
-          and fields.get(b"COFFERDAM_RECORD") == lines[0] and fields.get(b"COFFERDAM_VM") == b"vm0" and entry.startswith(b"\nMESSAGE\n"), fields)
+    wanted = {b"MESSAGE": b"record 0\nof many", b"PRIORITY": b"6", b"SYSLOG_FACILITY": b"13", b"SYSLOG_IDENTIFIER": b"cofferdam",
+              b"COFFERDAM_EVENT": b"log_opened", b"COFFERDAM_VM": b"vm0", b"COFFERDAM_RUN": b"ab" * 16, b"COFFERDAM_SEQUENCE": b"1",
+              b"COFFERDAM_TIME_MS": b"1700000000001", b"COFFERDAM_RECORD": lines[0]}
+    check("the journal's form", status == 0 and dict(fields) == wanted and entry.startswith(b"\nMESSAGE\n"), fields)
+    collector = Collector(f"{place.folder}/journal", socket.SOCK_DGRAM)
+    process = place.start("--form", "journal", "--to", collector.path, log)
+    good = collector.hear_until(lambda: len(collector.messages) >= len(lines))
+    check("an entry of the journal is a datagram", good and process.wait(PATIENCE) == 0 and len(collector.messages) == len(lines) and all(
+        entry.startswith(b"MESSAGE\n") and entry.endswith(b"\nCOFFERDAM_RECORD=" + line + b"\n") for entry, line in zip(collector.messages, lines)))
+    collector.close()
 
 
 def sockets(place, log, lines):

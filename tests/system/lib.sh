@@ -113,14 +113,16 @@ expect_sealed() {
 }
 
 # Also: every line of the logs of this test's VMs is an event of OCSF, and none has what a guest printed, or its command
-# line, which may be secret as well.
+# line, which may be secret as well. No two logs have one key: what one VM's auditor can sign is nobody else's.
 finish() {
-	local logs
+	local logs shared
 	printf '%s\n' 'cofferdam guest' 'from ring 3' 'all well' 'waiting for the power' 'brown fox' 'Linux version' >"$place/of-guests"
 	sed -n 's/^cmdline: *//p' "$place"/*.yaml | tr -d \" | grep '[ =]' >>"$place/of-guests"
 	mapfile -t logs < <(find "$place" \( -path "$place/log*/*.jsonl" -o -path '*/.local/state/*.jsonl' \) -size +0 2>/dev/null)
 	[ ${#logs[@]} = 0 ] || expect_status "every line of the logs is an event of OCSF" 0 ' 0 wrong' "$top/tests/ocsf" "${logs[@]}"
 	[ ${#logs[@]} = 0 ] || ! grep -oFf "$place/of-guests" "${logs[@]}" >"$place/leaked" || fail "a log has what a guest printed or was told" "$(cat "$place/leaked")"
+	shared=$(cat /dev/null "${logs[@]}" | sed -n 's/.*"event_code":"log_opened".*"key":"\(cofferdam[^+]*\)+[0-9a-f]*+\([^"]*\)".*/\2 \1/p' | sort -u | cut -d ' ' -f 1 | uniq -d)
+	[ -z "$shared" ] || fail "two logs have the same key" "$shared"
 	echo "$passed passed, $failed failed, $skipped skipped"
 	[ "$failed" = 0 ]
 }

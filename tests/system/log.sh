@@ -224,6 +224,11 @@ echo "- a log in segments"
 policy parts 'cmdline: list end=button' >/dev/null
 start_vm parts
 first=$(ls "$place"/log/parts-*.jsonl)
+cf audit show --follow --event log_continued "$first" >"$place/continued" 2>&1 &
+shower=$!
+cf audit forward --follow "$first" >"$place/handed-on" 2>&1 &
+sender=$!
+wait_for 20 grep -q TIME "$place/continued" && wait_for 20 grep -q vm_running "$place/handed-on" || fail "a log is not followed" "$(cat "$place/continued" "$place/handed-on")"
 expect_status "the log goes on in another file" 0 "^${first##*/} is closed, signed to record [0-9]+; the log goes on in parts-.*[.]2[.]jsonl$" cf audit rotate parts
 grep -q log_continued "${first%.jsonl}.2.jsonl" && grep -q log_rotated "$first" && pass "and does so when that is said" || fail "no second segment" "$(ls "$place/log")"
 cf audit settle && [ -n "$(ls "$place/log/running")" ] && pass "its run is not over then" || fail "settled while it runs"
@@ -232,6 +237,10 @@ cf audit rotate parts >/dev/null || fail "no third segment" "$(ls "$place/log")"
 expect_status "so does the host's" 0 '^host.jsonl is closed, signed to record [0-9]+; the log goes on in host.2.jsonl$' cf audit rotate
 cf stop parts >/dev/null
 wait $launcher || fail "parts: status $?" "$(cat "$place/parts.out")"
+wait $shower && [ "$(grep -c 'log_continued' "$place/continued")" = 2 ] && pass "who follows it sees what is in the other files, to the end" || fail "show --follow" "$(cat "$place/continued")"
+if wait $sender && diff <(sed 's/^[^{]*//' "$place/handed-on") <(cat "$first" "${first%.jsonl}".[23].jsonl) >"$place/diff"; then pass "and hands it on"; else
+	fail "forward --follow" "$(head -c 2000 "$place/diff")"
+fi
 cf audit rotate >/dev/null || fail "the host's log is not rotated again"
 expect_status "rotated or not, it is one log" 0 'sealed' cf audit verify --pubkey "$key" --host-log "$place/log/host.jsonl" "$first"
 expect_status "by docs/verify.py, too" 0 'sealed' "$top/docs/verify.py" --pubkey "$key" --host-log "$place/log/host.jsonl" "$first"

@@ -29,6 +29,30 @@ START_TEST(a_key_lives_no_longer_than_an_epoch)
 }
 END_TEST
 
+/* Nor after a failure, which nothing is signed after. */
+START_TEST(a_key_that_is_over_is_held_no_more)
+{
+	static const struct note_key none;
+	start(-1);
+	send_event(launcher, AUDIT_LOG_OPENED, 1);
+	ck_assert_int_eq(audit_wait(launcher, 1, SOON_MS, NULL, NULL), 0);
+	const struct note_key first = key_held();
+	ck_assert_mem_ne(first.secret, none.secret, sizeof(none.secret));
+	shared->later += WRITER_EPOCH_MS / 1000 + 1;
+	send_event(launcher, AUDIT_POLICY_LOADED, 2);
+	ck_assert_int_eq(audit_wait(launcher, 2, SOON_MS, NULL, NULL), 0);
+	const struct note_key second = key_held();
+	ck_assert_mem_ne(second.secret, none.secret, sizeof(none.secret));
+	ck_assert_mem_ne(second.secret, first.secret, sizeof(first.secret));
+	shared->sync_error = EIO;
+	send_event(launcher, AUDIT_POLICY_LOADED, 3);
+	ck_assert_int_eq(audit_wait(launcher, 3, SOON_MS, NULL, NULL), -1);
+	const struct note_key last = key_held();
+	ck_assert_mem_eq(last.secret, none.secret, sizeof(none.secret));
+	ck_assert_int_eq(end(), EXIT_NOT_DURABLE);
+}
+END_TEST
+
 /* The time of day is the operator's to set; the minutes of a key are not. */
 START_TEST(a_clock_that_is_set_back_makes_no_key_live_longer)
 {
@@ -115,6 +139,7 @@ int main(void)
 	tcase_set_timeout(tests, 60);
 	tcase_add_checked_fixture(tests, setup, teardown);
 	tcase_add_test(tests, a_key_lives_no_longer_than_an_epoch);
+	tcase_add_test(tests, a_key_that_is_over_is_held_no_more);
 	tcase_add_test(tests, a_clock_that_is_set_back_makes_no_key_live_longer);
 	tcase_add_test(tests, a_key_turns_while_nothing_happens);
 	tcase_add_test(tests, a_key_does_not_outlive_a_suspend);

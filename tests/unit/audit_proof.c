@@ -140,6 +140,35 @@ START_TEST(a_spoilt_proof_is_refused)
 }
 END_TEST
 
+/* What is wrong with it is said, as of a log: the record, the signature, all of it. */
+static const struct {
+	const char *before; /* what is spoilt comes so many bytes after it */
+	size_t after;
+	enum verdict verdict;
+} spoilt[] = {
+    {"extra ", 40, VERDICT_EDITED},
+    {"\xe2\x80\x94 cofferdam/", NOTE_NAME_SIZE, VERDICT_REWRITTEN},
+    {"c2sp.org", 0, VERDICT_NOT_A_LOG},
+};
+
+START_TEST(a_refusal_says_what_is_wrong)
+{
+	static char proof[1 << 16];
+	ck_assert_int_eq(prove(5), 0);
+	FILE *in = fopen(proof_path, "r+");
+	size_t size = fread(proof, 1, sizeof(proof) - 1, in);
+	char *at = strstr(proof, spoilt[_i].before);
+	ck_assert_ptr_nonnull(at);
+	at += strlen(spoilt[_i].before) + spoilt[_i].after;
+	*at = *at == 'A' ? 'B' : 'A';
+	rewind(in);
+	ck_assert_uint_eq(fwrite(proof, 1, size, in), size);
+	fclose(in);
+	ck_assert_int_eq(check(key_text), verdict_status(spoilt[_i].verdict));
+	ck_assert_str_eq(output, "");
+}
+END_TEST
+
 START_TEST(another_key_is_refused)
 {
 	struct note_key key;
@@ -162,6 +191,7 @@ int main(void)
 	tcase_add_test(tests, what_is_not_signed_is_not_proved);
 	tcase_add_test(tests, a_proof_shows_no_other_record);
 	tcase_add_loop_test(tests, a_spoilt_proof_is_refused, 0, 16);
+	tcase_add_loop_test(tests, a_refusal_says_what_is_wrong, 0, sizeof(spoilt) / sizeof(spoilt[0]));
 	tcase_add_test(tests, another_key_is_refused);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);

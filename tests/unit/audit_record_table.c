@@ -1,5 +1,5 @@
-/* Promises of monitor/audit/record_table.c: each sender has its own events, an event without what it must carry is
- * refused, the worst record fits, and whatever has a number has a name.
+/* Promises of monitor/audit/record_table.c: each sender has its own events, each event its own type, an event without
+ * what it must carry is refused, the worst record fits, and whatever has a number has a name.
  */
 #include "jail/lockdown.h"
 #include "monitor/audit/record.h"
@@ -70,6 +70,34 @@ START_TEST(each_sender_has_its_own_events)
 }
 END_TEST
 
+/* By the numbers that OCSF 1.8.0 gives them: a collector knows no others. */
+START_TEST(each_event_is_what_it_is_called_in_ocsf)
+{
+	static const struct {
+		enum audit_event event;
+		unsigned type; /* class and activity */
+	} types[] = {
+	    {AUDIT_LOG_OPENED, 100806},      {AUDIT_LOG_CONTINUED, 100806},     {AUDIT_LOG_CLOSED, 100807},
+	    {AUDIT_LOG_ROTATED, 100805},     {AUDIT_ROTATION_FAILED, 100805},   {AUDIT_LOG_READ, 100899},
+	    {AUDIT_LOG_VERIFIED, 100899},    {AUDIT_LOG_DOUBTED, 100899},       {AUDIT_CHECKPOINT, 100899},
+	    {AUDIT_RECORDS_DROPPED, 100899}, {AUDIT_VIOLATION, 200401},         {AUDIT_DEVICE_FAULT, 200401},
+	    {AUDIT_CAP_REACHED, 200401},     {AUDIT_FRAMES_DENIED, 200401},     {AUDIT_JAIL_EXCEPTION, 200401},
+	    {AUDIT_VM_STARTING, 300401},     {AUDIT_START_REFUSED, 300401},     {AUDIT_RESOURCE_OPENED, 300402},
+	    {AUDIT_CAP_CHANGED, 300403},     {AUDIT_OVERLAY_DISCARDED, 300404}, {AUDIT_POLICY_LOADED, 300410},
+	    {AUDIT_POLICY_REFUSED, 300410},  {AUDIT_VM_RUNNING, 300410},        {AUDIT_VM_STOPPED, 300411},
+	    {AUDIT_VM_CRASHED, 300411},      {AUDIT_VM_PAUSED, 300412},         {AUDIT_VM_RESUMED, 300413},
+	    {AUDIT_PLAN_MADE, 300499},       {AUDIT_PROCESS_STARTED, 600203},   {AUDIT_PASST_STARTED, 600203},
+	    {AUDIT_PROCESS_ENDED, 600204},   {AUDIT_PASST_ENDED, 600204},       {AUDIT_CONTROL_GRANTED, 600399},
+	    {AUDIT_CONTROL_DENIED, 600399},
+	};
+	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+		const struct record_rule *rule = &record_rules[types[i].event];
+		ck_assert_msg(rule->class_uid * 100U + rule->activity == types[i].type, "%s: %u", rule->code,
+			      rule->class_uid * 100U + rule->activity);
+	}
+}
+END_TEST
+
 START_TEST(an_event_without_a_required_field_is_refused)
 {
 	struct audit_packet packet;
@@ -109,6 +137,7 @@ int main(void)
 	Suite *suite = suite_create("audit record table");
 	TCase *tests = tcase_create("record");
 	tcase_add_test(tests, each_sender_has_its_own_events);
+	tcase_add_test(tests, each_event_is_what_it_is_called_in_ocsf);
 	tcase_add_loop_test(tests, an_event_without_a_required_field_is_refused, 1, AUDIT_EVENTS);
 	tcase_add_test(tests, every_layer_has_a_name);
 	suite_add_tcase(suite, tests);

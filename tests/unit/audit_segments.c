@@ -22,16 +22,7 @@ static size_t ends[SEGMENTS]; /* lines before the next segment */
 static bool absent[SEGMENTS];
 static struct fake_writer after[RECORDS + 1];
 static const char *tail; /* bytes at the end of the first segment, "": none */
-
-static void setup(void)
-{
-	log_setup();
-	fake_log_free(&log_);
-	fake_log_in_segments(&log_, 1, after);
-	ends[0] = FIRST, ends[1] = SECOND, ends[2] = RECORDS;
-	memset(absent, 0, sizeof(absent));
-	tail = "";
-}
+static char anchor[80];  /* of the whole log: the note in its last record */
 
 static void remove_files(void)
 {
@@ -40,12 +31,6 @@ static void remove_files(void)
 		segment_path(path, i, name);
 		unlink(name);
 	}
-}
-
-static void teardown(void)
-{
-	remove_files();
-	log_teardown();
 }
 
 static void write_files(void)
@@ -64,6 +49,38 @@ static void write_files(void)
 		if (file != NULL)
 			fclose(file);
 	}
+}
+
+static void take_anchor(void)
+{
+	char why[WHY_SIZE];
+	struct verify verify;
+	struct verify_result result;
+	snprintf(anchor, sizeof(anchor), "%s.anchor", path);
+	ck_assert_int_eq(audit_judge(path, &(struct audit_evidence){0}, NULL, NULL, &verify, &result, why), 0);
+	FILE *file = fopen(anchor, "w");
+	ck_assert_ptr_nonnull(file);
+	ck_assert_uint_eq(fwrite(verify.last_note, 1, verify.last_note_size, file), verify.last_note_size);
+	fclose(file);
+}
+
+static void setup(void)
+{
+	log_setup();
+	fake_log_free(&log_);
+	fake_log_in_segments(&log_, 1, after);
+	ends[0] = FIRST, ends[1] = SECOND, ends[2] = RECORDS;
+	memset(absent, 0, sizeof(absent));
+	tail = "";
+	write_files();
+	take_anchor();
+}
+
+static void teardown(void)
+{
+	remove_files();
+	unlink(anchor);
+	log_teardown();
 }
 
 /* ---- the attacks ---- */
@@ -183,19 +200,24 @@ static void start_without_end(void)
 	go_on(&writer, AUDIT_LOG_CONTINUED);
 }
 
+enum { LOG_ALONE, WITH_KEY, WITH_ANCHOR, EVIDENCE };
 #define ALL(verdict)                                                                                                   \
 	{                                                                                                              \
-		verdict, verdict                                                                                       \
+		verdict, verdict, verdict                                                                              \
+	}
+#define GONE                                                                                                           \
+	{                                                                                                              \
+		VERDICT_CONTINUED, VERDICT_CONTINUED, VERDICT_ROLLED_BACK                                              \
 	}
 static const struct {
 	const char *name;
 	void (*attack)(void);
-	enum verdict verdicts[2]; /* the log alone; with its first key */
+	enum verdict verdicts[EVIDENCE]; /* the log alone; with its first key; with an anchor of its end */
 } rows[] = {
-    {"untouched", nothing, {VERDICT_SELF_SIGNED, VERDICT_SEALED}},
-    {"second segment gone", second_gone, ALL(VERDICT_CONTINUED)},
-    {"last segment gone", last_gone, ALL(VERDICT_CONTINUED)},
-    {"all but the first gone", both_gone, ALL(VERDICT_CONTINUED)},
+    {"untouched", nothing, {VERDICT_SELF_SIGNED, VERDICT_SEALED, VERDICT_SELF_SIGNED}},
+    {"second segment gone", second_gone, GONE},
+    {"last segment gone", last_gone, GONE},
+    {"all but the first gone", both_gone, GONE},
     {"end of the first cut off", end_of_first_cut, ALL(VERDICT_MISSING)},
     {"its last checkpoint cut off", seal_of_first_cut, ALL(VERDICT_MISSING)},
     {"start of the second cut off", start_of_second_cut, ALL(VERDICT_MISSING)},
@@ -215,17 +237,21 @@ START_TEST(an_attack_on_segments_gets_its_verdict_from_both)
 	note_key_text(key, after[1].signer.log, after[1].signer.key.public_key);
 	rows[_i].attack();
 	write_files();
-	for (unsigned evidence = 0; evidence < 2; evidence++) {
+	for (unsigned evidence = 0; evidence < EVIDENCE; evidence++) {
 		struct verify verify;
 		struct verify_result result;
-		const struct audit_evidence given = {.public_key = evidence > 0 ? key : NULL};
-		const char *const options[][3] = {{NULL}, {"--pubkey", key, NULL}};
-		ck_assert_int_eq(audit_judge(path, &given, NULL, NULL, &verify, &result, why), 0);
-		ck_assert_msg(result.verdict == rows[_i].verdicts[evidence], "%s: %s, not %s", rows[_i].name,
-			      verdict_word(result.verdict), verdict_word(rows[_i].verdicts[evidence]));
+		const struct audit_evidence given[EVIDENCE] = {
+		    [WITH_KEY] = {.public_key = key}, [WITH_ANCHOR] = {.anchor = anchor}};
+		const char *const options[EVIDENCE][3] = {
+		    [WITH_KEY] = {"--pubkey", key}, [WITH_ANCHOR] = {"--anchor", anchor}};
+		ck_assert_int_eq(audit_judge(path, &given[evidence], NULL, NULL, &verify, &result, why), 0);
+		ck_assert_msg(result.verdict == rows[_i].verdicts[evidence], "%s: %s, not %s, with evidence %u",
+			      rows[_i].name, verdict_word(result.verdict), verdict_word(rows[_i].verdicts[evidence]),
+			      evidence);
 		int status = script(options[evidence]);
-		ck_assert_msg(status == verdict_status(result.verdict), "%s: docs/verify.py says %d, not %d",
-			      rows[_i].name, status, verdict_status(result.verdict));
+		ck_assert_msg(status == verdict_status(result.verdict),
+			      "%s: docs/verify.py says %d, not %d, with evidence %u", rows[_i].name, status,
+			      verdict_status(result.verdict), evidence);
 	}
 }
 END_TEST
@@ -254,16 +280,10 @@ END_TEST
 /* What an anchor says of a segment alone: the tree it begins with is the one that was. */
 START_TEST(an_anchor_vouches_for_a_segment_alone)
 {
-	char why[WHY_SIZE], name[SEGMENT_PATH_SIZE], anchor[80];
+	char why[WHY_SIZE], name[SEGMENT_PATH_SIZE];
 	struct verify verify;
 	struct verify_result result;
-	snprintf(anchor, sizeof(anchor), "%s.anchor", path);
-	write_files();
 	segment_path(path, 3, name);
-	ck_assert_int_eq(audit_judge(path, &(struct audit_evidence){0}, NULL, NULL, &verify, &result, why), 0);
-	FILE *file = fopen(anchor, "w");
-	ck_assert_uint_eq(fwrite(verify.last_note, 1, verify.last_note_size, file), verify.last_note_size);
-	fclose(file);
 	const struct audit_evidence given = {.anchor = anchor};
 	ck_assert_int_eq(audit_judge(name, &given, NULL, NULL, &verify, &result, why), 0);
 	ck_assert_int_eq(result.verdict, VERDICT_SELF_SIGNED);
@@ -271,7 +291,36 @@ START_TEST(an_anchor_vouches_for_a_segment_alone)
 	write_files();
 	ck_assert_int_eq(audit_judge(name, &given, NULL, NULL, &verify, &result, why), 0);
 	ck_assert_int_eq(result.verdict, VERDICT_ROLLED_BACK);
-	unlink(anchor);
+}
+END_TEST
+
+/* Its path to the root leads through hashes of all records: a later file has not got them. */
+START_TEST(a_proof_is_made_from_the_first_segment)
+{
+	char first[sizeof(path)], name[SEGMENT_PATH_SIZE];
+	ck_assert_int_eq(command("prove", "8"), 0);
+	ck_assert_ptr_nonnull(strstr(output, "index 7\n"));
+	segment_path(path, 2, name);
+	memcpy(first, path, sizeof(path));
+	snprintf(path, sizeof(path), "%.60s", name);
+	int status = command("prove", "2");
+	memcpy(path, first, sizeof(path));
+	ck_assert_int_eq(status, EXIT_OURS);
+	ck_assert_str_eq(output, "");
+}
+END_TEST
+
+/* That it goes on where nobody looked contradicts nothing. */
+START_TEST(a_log_whose_next_segment_is_gone_is_shown)
+{
+	second_gone();
+	write_files();
+	ck_assert_int_eq(command("verify", NULL), verdict_status(VERDICT_CONTINUED));
+	ck_assert_int_eq(command("show", NULL), 0);
+	ck_assert_int_eq(command("report", NULL), 0);
+	ck_assert_int_eq(command("forward", NULL), 0);
+	ck_assert_int_eq(command("anchor", NULL), 0);
+	ck_assert_int_eq(command("prove", "2"), 0);
 }
 END_TEST
 
@@ -284,6 +333,8 @@ int main(void)
 	tcase_add_loop_test(tests, an_attack_on_segments_gets_its_verdict_from_both, 0, sizeof(rows) / sizeof(rows[0]));
 	tcase_add_test(tests, a_segment_alone_is_checked_from_its_tree);
 	tcase_add_test(tests, an_anchor_vouches_for_a_segment_alone);
+	tcase_add_test(tests, a_proof_is_made_from_the_first_segment);
+	tcase_add_test(tests, a_log_whose_next_segment_is_gone_is_shown);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);
 }

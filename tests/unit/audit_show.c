@@ -85,6 +85,10 @@ static const struct {
     {"--until=2023-11-14T22:13:19Z", 0},
     {"--event=vm_running", 0x08},
     {"--event=vm_run", 0},
+    {"--class=6003", 0x14},
+    {"--class=3004", 0x2a},
+    {"--class=1008", 0xc1},
+    {"--class=600", 0},
     {"--vm=vm", 0xff},
     {"--vm=v", 0},
 };

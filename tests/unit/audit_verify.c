@@ -19,6 +19,20 @@ START_TEST(an_untouched_log_is_whole)
 }
 END_TEST
 
+/* A script that has the exit status, and a reader who has the word, know which it is. */
+START_TEST(no_two_verdicts_have_one_name)
+{
+	for (unsigned i = 0; i < VERDICTS; i++) {
+		ck_assert_ptr_nonnull(verdict_word(i));
+		ck_assert_int_eq(verdict_status(i) == 0, i == VERDICT_SEALED);
+		for (unsigned j = 0; j < i; j++) {
+			ck_assert_str_ne(verdict_word(i), verdict_word(j));
+			ck_assert_int_ne(verdict_status(i), verdict_status(j));
+		}
+	}
+}
+END_TEST
+
 /* ---- edits ---- */
 
 static const struct {
@@ -157,6 +171,7 @@ int main(void)
 	tcase_set_timeout(tests, 60);
 	tcase_add_checked_fixture(tests, log_setup, log_teardown);
 	tcase_add_test(tests, an_untouched_log_is_whole);
+	tcase_add_test(tests, no_two_verdicts_have_one_name);
 	tcase_add_loop_test(tests, an_edited_line_is_found, 0, sizeof(edits) / sizeof(edits[0]));
 	tcase_add_loop_test(tests, an_edit_of_the_link_itself_is_found, 0, LINES - 1);
 	tcase_add_test(tests, white_space_is_an_edit);
