@@ -17,12 +17,17 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { CHILD_STACK_SIZE = 16384, NO_PROGRAM = -1 };
+enum {
+	CHILD_STACK_SIZE = 16384,
+	NO_PROGRAM = -1,
+	POLICY_DEADLINE = 6 /* SCHED_DEADLINE, which C libraries may lack */
+};
 
 /* Those that this process leaves for all programs. The pid namespaces begin with their first processes, which see that
    they are the first (jail/inside/verify.c). */
@@ -65,6 +70,30 @@ static void reset_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+/* exec keeps it. Whoever debugs with addresses that are not random, or starts us from there, does so for himself. */
+static void take_random_addresses(struct staging *staging)
+{
+	const unsigned long question = 0xffffffff;
+	need(staging, personality(question) == PER_LINUX || personality(PER_LINUX) >= 0, STEP_ADDRESSES);
+	errno = 0;
+	need(staging, personality(question) == PER_LINUX, STEP_ADDRESSES);
+}
+
+/* A launcher that is spared when memory is short has no guest that is: or nobody could be killed at the VM's cap. */
+static void be_spared_no_more(struct staging *staging)
+{
+	static const char path[] = "/proc/self/oom_score_adj";
+	char score = 0;
+	int file = open(path, O_RDONLY | O_CLOEXEC);
+	need(staging, file >= 0 && read(file, &score, 1) == 1, STEP_SPARED);
+	close(file);
+	if (score != '-')
+		return;
+	file = open(path, O_WRONLY | O_CLOEXEC);
+	need(staging, file >= 0 && write(file, "0", 1) == 1, STEP_SPARED);
+	close(file);
+}
+
 /* Where the kernel has no such namespace, unshare says so. */
 static void note_namespaces(namespace_names names)
 {
@@ -85,9 +114,18 @@ static void verify_left(struct staging *staging, namespace_names launchers, enum
 	}
 }
 
-/* v1: a process that moves itself by `tasks` waits for nobody; moving another waits for a grace period. */
+static bool is_real_time(void)
+{
+	int policy = sched_getscheduler(0) & ~SCHED_RESET_ON_FORK;
+	return policy == SCHED_FIFO || policy == SCHED_RR || policy == POLICY_DEADLINE;
+}
+
+/* v1: a process that moves itself by `tasks` waits for nobody; moving another waits for a grace period. Its cpu group
+   takes no real-time process; v2's takes it, and caps it no more. */
 static void join_cgroups(struct staging *staging, namespace_names launchers)
 {
+	errno = EINVAL;
+	need(staging, !is_real_time(), STEP_CGROUP);
 	for (int i = 0; i < CGROUP_TASKS_MAX; i++)
 		if (staging->tasks[i] >= 0)
 			need(staging, write(staging->tasks[i], "0", 1) == 1, STEP_CGROUP);
@@ -192,6 +230,8 @@ _Noreturn void stager_run(struct staging *staging)
 	namespace_names launchers = {{0}};
 	die_with_launcher(staging);
 	reset_signals();
+	take_random_addresses(staging);
+	be_spared_no_more(staging);
 	note_namespaces(launchers);
 	make_namespaces(staging, launchers);
 	join_cgroups(staging, launchers);

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/personality.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -22,6 +23,13 @@
 #define BIT(number) (UINT64_C(1) << ((number)-1))
 
 static struct fake_vm vm;
+
+static void score_write(const char *score)
+{
+	int file = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+	(void)!write(file, score, strlen(score)); /* takes a right */
+	close(file);
+}
 
 /* A launcher that hands on what it should not. */
 static void burden(void)
@@ -34,6 +42,8 @@ static void burden(void)
 	ck_assert_int_eq(sigprocmask(SIG_BLOCK, &blocked, NULL), 0);
 	ck_assert_ptr_ne(signal(SIGUSR2, SIG_IGN), SIG_ERR);
 	ck_assert_int_eq(setenv("SECRET", "of the operator", 1), 0);
+	ck_assert_int_ge(personality(ADDR_NO_RANDOMIZE), 0);
+	score_write("-500");
 }
 
 static void start(void)
@@ -79,6 +89,19 @@ static ino_t namespace_of(pid_t pid, const char *kind)
 	return status.st_ino;
 }
 
+/* The first line of a file that the kernel has of the process; valid until the next call. */
+static const char *line_of(pid_t pid, const char *file)
+{
+	static char line[64];
+	char path[64];
+	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, file);
+	FILE *stream = fopen(path, "re");
+	ck_assert_ptr_nonnull(stream);
+	ck_assert_ptr_nonnull(fgets(line, sizeof(line), stream));
+	fclose(stream);
+	return line;
+}
+
 static ssize_t environment_size(pid_t pid)
 {
 	char path[64], byte;
@@ -114,7 +137,10 @@ START_TEST(each_has_its_id_and_nothing_else)
 		ck_assert_uint_ne(strtoull(fake_status(pid, "SigCgt"), NULL, 16) & BIT(SIGSYS), 0);
 		ck_assert_int_eq(environment_size(pid), 0);
 		ck_assert_int_eq(getsid(pid), pid);
+		ck_assert_str_eq(line_of(pid, "personality"), "00000000\n");
+		ck_assert_int_ge(atoi(line_of(pid, "oom_score_adj")), 0);
 	}
+	ck_assert_str_ne(line_of(getpid(), "personality"), "00000000\n");
 	fake_vm_end(&vm);
 }
 END_TEST
