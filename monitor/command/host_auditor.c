@@ -15,6 +15,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -38,16 +39,18 @@ struct answer_message {
 enum { SETTLE_MS = 20 };
 enum { CHANNEL = HOST_AUDITOR_CHANNEL };
 
-/* The key is read while no byte of the guest's was run. The rest can wait until the guest's first steps, which have the
-   processors to themselves, or until it has ended. */
+/* The line that names the key is read while no byte of the guest's was run. The rest can wait until the guest's first
+   steps, which have the processors to themselves, or until it has ended. */
 static int note_start(const struct vm *vm, char *why)
 {
-	char key[NOTE_KEY_TEXT_SIZE];
 	struct pollfd next = {.fd = CHANNEL, .events = POLLIN};
-	if (host_log_first_key(vm, key, why) != 0)
+	char *line = host_log_first_line(vm, why);
+	if (line == NULL)
 		return -1;
 	poll(&next, 1, SETTLE_MS);
-	return host_log_started_with(vm, key, why);
+	int result = host_log_started_with(vm, line, why);
+	free(line);
+	return result;
 }
 
 static int answer(const struct vm *vm, enum question question, const char *reason, char *why)

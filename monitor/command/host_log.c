@@ -288,25 +288,28 @@ int host_log_announce(struct vm *vm, char *why)
 	return result;
 }
 
-int host_log_first_key(const struct vm *vm, char key[static NOTE_KEY_TEXT_SIZE], char *why)
+char *host_log_first_line(const struct vm *vm, char *why)
 {
-	return runs_first_key(vm->log_path, key, why);
+	return runs_first_line(vm->log_path, why);
 }
 
-int host_log_started_with(const struct vm *vm, const char *key, char *why)
+int host_log_started_with(const struct vm *vm, const char *line, char *why)
 {
 	struct run run;
 	const struct errand errand = {
 	    .started = &run, .policy = vm->policy, .is_signed = vm->host->policies.require_signed.value == POLICY_ON};
 	run_of(vm, &run);
-	snprintf(run.key, sizeof(run.key), "%s", key);
+	if (runs_key_of(line, vm->log_path, run.key, why) != 0)
+		return -1;
 	return hold_session_apart(vm->host->folders.audit.text, &errand, why);
 }
 
 int host_log_started(const struct vm *vm, char *why)
 {
-	char key[NOTE_KEY_TEXT_SIZE];
-	return host_log_first_key(vm, key, why) == 0 ? host_log_started_with(vm, key, why) : -1;
+	char *line = host_log_first_line(vm, why);
+	int result = line == NULL ? -1 : host_log_started_with(vm, line, why);
+	free(line);
+	return result;
 }
 
 int host_log_refused(const struct vm *vm, const char *reason, char *why)

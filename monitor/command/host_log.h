@@ -12,10 +12,10 @@
 /* The run's log is open: its first key and its first signature go into the host's log, on disk when this returns; what
    ended meanwhile is settled. 0, or -1 with why. */
 int host_log_started(const struct vm *vm, char *why);
-/* The same in two steps: a key that was read before the guest ran is the log's, whoever has written to it since. 0, or
-   -1 with why. */
-int host_log_first_key(const struct vm *vm, char key[static 97], char *why);
-int host_log_started_with(const struct vm *vm, const char *key, char *why);
+/* The same in two steps: a first line that was read before the guest ran is the log's, whoever has written to it since;
+   what key it names is looked at later. For `free`, or NULL with why. 0, or -1 with why. */
+char *host_log_first_line(const struct vm *vm, char *why);
+int host_log_started_with(const struct vm *vm, const char *line, char *why);
 /* The run's log is made, and nothing in it yet: notes it, so that it is not forgotten whatever becomes of the launcher.
    While vm->mark is open nobody else says in the host's log what became of it. 0, or -1 with why. */
 int host_log_announce(struct vm *vm, char *why);

@@ -20,6 +20,7 @@
 #include <fcntl.h>
 #include <sodium.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -154,23 +155,37 @@ static bool read_mark(const struct session *session, const char *digits, struct 
 	       (note_key_parse(run->key, strlen(run->key), log, key) && memcmp(log, run->id, sizeof(log)) == 0);
 }
 
-/* The first line of a log: its key. */
-int runs_first_key(const char *path, char key[static NOTE_KEY_TEXT_SIZE], char *why)
+char *runs_first_line(const char *path, char *why)
 {
 	static struct audit_log log;
-	const char *line;
-	size_t size;
-	struct verify_line claim = {0};
-	int got = audit_log_open(&log, path, why);
-	if (got == 0 && audit_log_next(&log, &line, &size, why) > 0)
-		json_decref(audit_log_read(line, size, &claim));
+	const char *line = NULL;
+	size_t size = 0;
+	if (audit_log_open(&log, path, why) != 0)
+		return NULL;
+	bool is_there = audit_log_next(&log, &line, &size, why) > 0 && line != NULL;
+	char *copy = strndup(is_there ? line : "", is_there ? size : 0);
 	audit_log_close(&log);
-	if (got != 0)
-		return -1;
+	if (copy == NULL)
+		because(why, ENOMEM, "cannot read %s", path);
+	return copy;
+}
+
+int runs_key_of(const char *line, const char *path, char key[static NOTE_KEY_TEXT_SIZE], char *why)
+{
+	struct verify_line claim = {0};
+	json_decref(audit_log_read(line, strlen(line), &claim));
 	if (!claim.has_key)
 		return because(why, 0, "%s does not begin with a key", path);
 	note_key_text(key, claim.run, claim.key);
 	return 0;
+}
+
+int runs_first_key(const char *path, char key[static NOTE_KEY_TEXT_SIZE], char *why)
+{
+	char *line = runs_first_line(path, why);
+	int result = line == NULL ? -1 : runs_key_of(line, path, key, why);
+	free(line);
+	return result;
 }
 
 /* ---- ends ---- */

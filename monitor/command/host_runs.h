@@ -39,7 +39,9 @@ bool runs_add(struct session *session, struct audit_view *view, const struct run
 /* Notes that it runs, with its key if it has one; a crash leaves the mark as it was. *held, unless that is NULL, is a
    descriptor of the mark: what no session settles while it is open, the mark having no key. 0, or -1 with why. */
 int runs_mark(const struct session *session, const struct run *run, int *held, char *why);
-/* The first line of a log: its key. 0, or -1 with why. */
+/* The first line of a log, for `free`, or NULL with why; the key that it names; both. 0, or -1 with why. */
+char *runs_first_line(const char *path, char *why);
+int runs_key_of(const char *line, const char *path, char key[static NOTE_KEY_TEXT_SIZE], char *why);
 int runs_first_key(const char *path, char key[static NOTE_KEY_TEXT_SIZE], char *why);
 /* Notes the policy that the run which this session has begun goes by, for host_log_policy_before. A note that cannot be
    made is gone, so that no run is told of a policy before the last. */

@@ -149,20 +149,25 @@ static void until_it_waits(void)
 /* Whose log it was when the guest was let go, not whose it is when that is written. */
 START_TEST(the_key_is_the_first_one)
 {
-	char key[NOTE_KEY_TEXT_SIZE], text[sizeof(key) + 8];
+	char *line, *key, text[NOTE_KEY_TEXT_SIZE];
 	struct fake_log other;
 	if (geteuid() != 0) {
 		cannot_run("not root");
 		return;
 	}
-	ck_assert_int_eq(host_log_first_key(&vm, key, why), 0);
+	line = host_log_first_line(&vm, why);
+	ck_assert_ptr_nonnull(line);
+	key = strstr(line, "\"key\":\"cofferdam/");
+	ck_assert_ptr_nonnull(key);
+	key = strchr(key, '+') + 1;
+	snprintf(text, sizeof(text), "%.*s", (int)strcspn(key, "\""), key);
+	free(line);
 	ck_assert_int_eq(host_auditor_started(&vm, why), 0);
 	until_it_waits();
 	fake_log_make(&other, 8, true, 2);
 	put_log(&other);
 	fake_log_free(&other);
 	(void)host_auditor_answer(&vm, HOST_AUDITOR_MS, why);
-	snprintf(text, sizeof(text), "%.90s", strchr(key, '+') + 1);
 	ck_assert_uint_gt(count(text), 0);
 }
 END_TEST
