@@ -85,7 +85,8 @@ enum message_type {
 	   the supervisor itself speaks as index MEMBER_SUPERVISOR) */
 	MESSAGE_LOCKED,  /* jail complete and verified: value[0] layers in force, value[1] layers the host lacks,
 			    value[2]  their measures (jail/lockdown.h). The auditor tells the supervisor as well */
-	MESSAGE_READY,   /* monitor: machine built, guest loaded; device: waiting for the driver */
+	MESSAGE_READY,   /* monitor: machine built, guest loaded; device: waiting for the driver. The supervisor's
+			    business: the launcher hears that all are by what follows */
 	MESSAGE_RUNNING, /* monitor: the vCPUs run */
 	MESSAGE_PAUSED,  /* monitor: no vCPU's thread runs its guest any more */
 	MESSAGE_RESUMED, /* monitor: all do again */

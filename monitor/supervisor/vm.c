@@ -127,7 +127,6 @@ static void on_ready(struct supervisor *vm, uint32_t index, const struct message
 	member->ready = true;
 	if (first_not_ready(vm) == MEMBER_SUPERVISOR)
 		vm->start_at = NEVER;
-	send_to_launcher(vm, message);
 	try_run(vm, now);
 }
 

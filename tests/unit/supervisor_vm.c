@@ -150,13 +150,13 @@ END_TEST
 START_TEST(the_launcher_hears_of_each_member_by_its_true_index)
 {
 	fake_supervisor_run(T0);
-	ck_assert_uint_eq(fake.to_launcher_count, 7);
+	ck_assert_uint_eq(fake.to_launcher_count, 4); /* that one is ready is not its business */
 	for (uint32_t i = 0; i < 3; i++) {
-		ck_assert_uint_eq(fake.to_launcher[2 * i].type, MESSAGE_LOCKED);
-		ck_assert_uint_eq(fake.to_launcher[2 * i].index, i);
-		ck_assert_uint_eq(fake.to_launcher[2 * i].value[0], 0x7ff);
+		ck_assert_uint_eq(fake.to_launcher[i].type, MESSAGE_LOCKED);
+		ck_assert_uint_eq(fake.to_launcher[i].index, i);
+		ck_assert_uint_eq(fake.to_launcher[i].value[0], 0x7ff);
 	}
-	ck_assert_uint_eq(fake.to_launcher[6].type, MESSAGE_RUNNING);
+	ck_assert_uint_eq(fake.to_launcher[3].type, MESSAGE_RUNNING);
 	fake_expect_event(AUDIT_VM_RUNNING);
 	ck_assert_str_eq(vm_state_word(&fake.vm), "running");
 }
