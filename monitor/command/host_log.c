@@ -10,6 +10,7 @@
 #include "monitor/command/command.h"
 #include "monitor/command/host_runs.h"
 #include "monitor/command/log.h"
+#include "monitor/command/origin.h"
 #include "monitor/command/resources.h"
 #include "monitor/command/revision.h"
 #include "monitor/command/segment.h"
@@ -19,7 +20,6 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <libgen.h>
-#include <pwd.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,16 +50,15 @@ struct errand {
 static void describe(struct record_context *context, pid_t command)
 {
 	char host[65] = "";
-	const struct passwd *user = getpwuid(getuid());
 	gethostname(host, sizeof(host) - 1);
 	context_keep(&context->host, host);
-	context_keep(&context->user, user == NULL ? "" : user->pw_name);
+	context_keep(&context->user, origin_user());
 	context_keep(&context->version, COFFERDAM_VERSION);
 	context_keep(&context->log, HOST_LOG_FILE);
 	context->uid = getuid();
 	context->login_uid = login_uid(getpid());
 	context->pid = (uint64_t)command;
-	host_boot_id(context->boot);
+	origin_boot_id(context->boot);
 }
 
 static struct record_context of_another; /* `pid` 0: the process that asks speaks for itself */

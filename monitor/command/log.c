@@ -7,6 +7,7 @@
 #include "monitor/command/command.h"
 #include "monitor/command/failure.h"
 #include "monitor/command/host_log.h"
+#include "monitor/command/origin.h"
 #include "monitor/command/resources.h"
 #include "monitor/command/revision.h"
 #include "monitor/command/segment.h"
@@ -15,7 +16,6 @@
 #include <fcntl.h>
 #include <libgen.h>
 #include <limits.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -30,32 +30,13 @@ static int send_event(const struct vm *vm, struct audit_packet *packet)
 	return vm->auditor < 0 ? -1 : audit_send(vm->auditor, packet, AUDIT_NO_TICKET, true);
 }
 
-/* The kernel's text form of a UUID, as bytes. */
-bool host_boot_id(uint8_t id[static 16])
-{
-	char text[64] = "";
-	AUTO_CLOSE int file = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-	if (file < 0 || read(file, text, sizeof(text) - 1) < 36)
-		return false;
-	const char *at = text;
-	for (size_t i = 0; i < 16; i++, at += 2) {
-		at += *at == '-';
-		unsigned byte;
-		if (sscanf(at, "%2x", &byte) != 1)
-			return false;
-		id[i] = (uint8_t)byte;
-	}
-	return true;
-}
-
 static int open_log(const struct vm *vm)
 {
 	struct audit_packet packet;
 	uint8_t boot[16] = {0};
 	char host[65] = "", file[sizeof(vm->log_path)];
-	const struct passwd *user = getpwuid(getuid());
 	gethostname(host, sizeof(host) - 1);
-	host_boot_id(boot);
+	origin_boot_id(boot);
 	snprintf(file, sizeof(file), "%s", vm->log_path);
 	audit_begin(&packet, AUDIT_LOG_OPENED);
 	audit_add_bytes(&packet, AUDIT_RUN_ID, vm->plan.run_id, sizeof(vm->plan.run_id));
@@ -66,7 +47,7 @@ static int open_log(const struct vm *vm)
 	audit_add_u64(&packet, AUDIT_LOGIN_UID, login_uid(getpid()));
 	audit_add_u64(&packet, AUDIT_PID, (uint64_t)getpid());
 	audit_add_string(&packet, AUDIT_HOST, host);
-	audit_add_string(&packet, AUDIT_USER, user == NULL ? "" : user->pw_name);
+	audit_add_string(&packet, AUDIT_USER, origin_user());
 	audit_add_string(&packet, AUDIT_VERSION, COFFERDAM_VERSION);
 	audit_add_string(&packet, AUDIT_LOG, basename(file));
 	return send_event(vm, &packet);

@@ -13,8 +13,6 @@ int log_intent(const struct vm *vm, char *why);
 /* Waits until all of log_intent is on disk. 0, or -1 with why. */
 int log_intent_durable(const struct vm *vm, char *why);
 
-bool host_boot_id(uint8_t id[static 16]);
-
 /* For the log, if its auditor lives. */
 void log_start_refused(const struct vm *vm, const char *reason);
 void log_process_started(const struct vm *vm, const struct message *locked);

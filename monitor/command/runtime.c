@@ -203,11 +203,19 @@ static int check_apart(const char *path, uint64_t first, uint64_t count, char *w
 	return result;
 }
 
+static int no_range(char *why)
+{
+	const struct passwd *user = getpwuid(getuid());
+	return because(why, 0,
+		       "/etc/subuid and /etc/subgid have no range for you; root can add one: usermod "
+		       "--add-subuids 100000-165535 --add-subgids 100000-165535 %s",
+		       user == NULL ? "YOU" : user->pw_name);
+}
+
 static int id_range(const struct host *host, struct jail_ids *ids, uint32_t *count, char *why)
 {
 	uid_t first_gid;
 	uint32_t gid_count;
-	const struct passwd *user = getpwuid(getuid());
 	ids->by_helper = geteuid() != 0;
 	ids->first = (uid_t)host->uids.first.value;
 	*count = (uint32_t)host->uids.count.value;
@@ -217,10 +225,7 @@ static int id_range(const struct host *host, struct jail_ids *ids, uint32_t *cou
 			   : -1;
 	if (subordinate_range("/etc/subuid", &ids->first, count) != 0 ||
 	    subordinate_range("/etc/subgid", &first_gid, &gid_count) != 0)
-		return because(why, 0,
-			       "/etc/subuid and /etc/subgid have no range for you; root can add one: usermod "
-			       "--add-subuids 100000-165535 --add-subgids 100000-165535 %s",
-			       user == NULL ? "YOU" : user->pw_name);
+		return no_range(why);
 	if (*count < ROLE_IDS)
 		return because(why, 0, "your range in /etc/subuid has %u ids, and a VM takes %u", *count, ROLE_IDS);
 	if (first_gid != ids->first || gid_count < *count)

@@ -4,8 +4,10 @@
 #include "monitor/audit/record.h"
 #include "monitor/command/command.h"
 #include "monitor/command/log.h"
+#include "monitor/command/origin.h"
 #include "tests/unit/run_suite.h"
 
+#include <pwd.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -25,6 +27,17 @@ int statvfs(const char *path, struct statvfs *space) /* in libc's place */
 	ck_assert_str_eq(path, host.folders.audit.text);
 	*space = (struct statvfs){.f_blocks = 120, .f_bfree = 120 - percent, .f_bavail = 100 - percent};
 	return 0;
+}
+
+static unsigned looked_up;
+
+struct passwd *getpwuid(uid_t uid) /* as well */
+{
+	static char name[] = "deploy";
+	static struct passwd user = {.pw_name = name};
+	ck_assert_uint_eq(uid, getuid());
+	looked_up++;
+	return &user;
 }
 
 static void setup(void)
@@ -127,6 +140,27 @@ START_TEST(before_a_start_all_that_goes_into_it_is_told)
 	}
 	take(AUDIT_VM_STARTING);
 	take_nothing();
+}
+END_TEST
+
+/* What the launcher has looked up is there for what it forks. */
+START_TEST(where_the_log_comes_from_is_looked_up_once)
+{
+	static const uint8_t none[16];
+	uint8_t boot[sizeof(none)];
+	char why[WHY_SIZE];
+	for (int i = 0; i < 2; i++) {
+		ck_assert_int_eq(log_intent(&vm, why), 0);
+		take(AUDIT_LOG_OPENED);
+		is_text(AUDIT_USER, "deploy");
+		ck_assert(origin_boot_id(boot));
+		ck_assert_uint_eq(fields[AUDIT_BOOT_ID].size, sizeof(boot));
+		ck_assert_mem_eq(fields[AUDIT_BOOT_ID].bytes, boot, sizeof(boot));
+		ck_assert_mem_ne(boot, none, sizeof(boot));
+		while (taken != AUDIT_VM_STARTING)
+			take_any();
+	}
+	ck_assert_uint_eq(looked_up, 1);
 }
 END_TEST
 
@@ -247,6 +281,7 @@ int main(void)
 	TCase *tests = tcase_create("log");
 	tcase_add_checked_fixture(tests, setup, teardown);
 	tcase_add_loop_test(tests, before_a_start_all_that_goes_into_it_is_told, 0, 2);
+	tcase_add_test(tests, where_the_log_comes_from_is_looked_up_once);
 	tcase_add_test(tests, each_process_is_told_of_with_its_jail_and_its_end);
 	tcase_add_loop_test(tests, passt_is_told_of_with_its_network_and_its_end, 0, 2);
 	tcase_add_loop_test(tests, a_violation_is_told_with_what_was_reported, 0, 2);
