@@ -1,6 +1,7 @@
 """How often the guest leaves the kernel, for the process that runs it: each return of KVM_RUN (the tracer's
 kvm_userspace_exit), counted for each disk read of 4 KiB and each question over the network. Wants root.
 """
+import contextlib
 import os
 import re
 import subprocess
@@ -18,7 +19,11 @@ LINE = re.compile(r"^\s*.+-(\d+)\s+\[\d+\].*: kvm_userspace_exit:", re.M)
 
 
 def threads(pids):
-    return {int(task) for pid in pids for task in os.listdir(f"/proc/{pid}/task")}
+    tasks = set()
+    for pid in pids:
+        with contextlib.suppress(FileNotFoundError):  # who only starts the others may end meanwhile
+            tasks |= {int(task) for task in os.listdir(f"/proc/{pid}/task")}
+    return tasks
 
 
 def count(subject, cmdline, has):
