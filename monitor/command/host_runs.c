@@ -190,6 +190,31 @@ int runs_first_key(const char *path, char key[static NOTE_KEY_TEXT_SIZE], char *
 
 /* ---- ends ---- */
 
+static bool is_held(const char *path)
+{
+	AUTO_CLOSE int log = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+	return log >= 0 && !segment_is_free(log);
+}
+
+/* Whether any segment is written to, where one that came before it was moved away: then the names do not lead there. */
+static bool a_later_one_is_held(const char *first)
+{
+	const char *slash = strrchr(first, '/');
+	char path[SEGMENT_PATH_SIZE], of[SEGMENT_PATH_SIZE];
+	size_t size = slash == NULL ? 0 : (size_t)(slash - first);
+	snprintf(path, sizeof(path), "%.*s", (int)size, first);
+	DIR *folder = size == 0 ? NULL : opendir(path);
+	bool held = false;
+	for (const struct dirent *entry; !held && folder != NULL && (entry = readdir(folder)) != NULL;) {
+		int length = snprintf(path + size, sizeof(path) - size, "/%s", entry->d_name);
+		held = (size_t)length < sizeof(path) - size && segment_is_later(path, of) && strcmp(of, first) == 0 &&
+		       is_held(path);
+	}
+	if (folder != NULL)
+		closedir(folder);
+	return held;
+}
+
 /* Whether the log has no writer any more. A log that is gone has none. Its writer has locked the next segment before it
    lets go of one, so that the last that is there when the one before it was found free tells. */
 bool runs_is_over(const char *first)
@@ -199,7 +224,7 @@ bool runs_is_over(const char *first)
 		segment_path(first, segment, path);
 		AUTO_CLOSE int log = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
 		if (log < 0)
-			return errno == ENOENT;
+			return errno == ENOENT && !a_later_one_is_held(first);
 		if (!segment_is_free(log))
 			return false;
 	}

@@ -247,6 +247,24 @@ START_TEST(a_log_that_is_gone_is_marked)
 }
 END_TEST
 
+/* Of a rotated log the files before the one that is written to may have been taken away: the run goes on. */
+START_TEST(a_log_whose_first_files_are_gone_goes_on)
+{
+	char later[SEGMENT_PATH_SIZE];
+	start_run();
+	segment_path(log_path, (unsigned)_i, later);
+	int next = open(later, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+	ck_assert(segment_hold(next));
+	close_descriptor(&writer);
+	unlink(log_path);
+	ck_assert_msg(host_log_settle(&host, why) == 0, "%s", why);
+	ck_assert_uint_eq(count("\"event_code\":\"run_unsealed\""), 0);
+	close_descriptor(&next);
+	end_run();
+	ck_assert_uint_eq(count("\"event_code\":\"run_unsealed\""), 1);
+}
+END_TEST
+
 START_TEST(a_cut_of_a_sealed_log_is_found)
 {
 	start_run();
@@ -758,6 +776,7 @@ int main(void)
 	tcase_add_test(tests, a_log_that_lost_its_first_signature_is_found_while_it_runs);
 	tcase_add_test(tests, a_run_that_died_is_marked);
 	tcase_add_loop_test(tests, a_reader_does_not_hide_the_end, 0, 3);
+	tcase_add_loop_test(tests, a_log_whose_first_files_are_gone_goes_on, 2, 4);
 	tcase_add_test(tests, a_log_that_is_gone_is_marked);
 	tcase_add_test(tests, a_cut_of_a_sealed_log_is_found);
 	tcase_add_loop_test(tests, another_log_of_the_run_is_found, 0, 2);
