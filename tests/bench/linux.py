@@ -1,8 +1,9 @@
 #!/usr/bin/python3
-"""What Debian's own fio and iperf3 get through a guest's devices (guest/debian/share/bench.sh): the same Debian guest, kernel and
-images, run in turns by cofferdam and by QEMU's microvm, whose devices QEMU itself serves as ours do ours. On this machine's KVM where
-that is hardware, else in the nested host (tests/host/run), whose processor is emulated: what is slow there is not what is slow on
-a real machine, and both monitors' figures are good for nothing but their ratio.
+"""What Debian's own fio, iperf3 and ping get through a guest's devices (guest/debian/share/bench.sh), and the processor time that all
+of a VM's processes take for it, the guest's included, as is the start of the program in it: the same Debian guest, kernel and images,
+run in turns by cofferdam and by QEMU's microvm, whose devices QEMU itself serves as ours do ours. On this machine's KVM where that
+is hardware, else in the nested host (tests/host/run), whose processor is emulated: what is slow there is not what is slow on a real
+machine, and both monitors' figures are good for nothing but their ratio.
 
 As a program, which is what runs in the nested host:
 
@@ -24,6 +25,7 @@ import tempfile
 from pathlib import Path
 
 import machine
+import memory
 import report
 import subjects
 import throughput
@@ -40,27 +42,37 @@ NOTE = ("rows of Linux are of a nested host, whose processor QEMU emulates: what
         "monitors alone")
 
 MIB, MBIT, OPERATIONS = "MiB/s", "Mbit/s", "/s"
+PING = re.compile(rb" ([1-9]\d*) received, .* time (\d+)ms")
 
 
 def fio(operation, unit):
-    """The value in fio's answer."""
-    def read(found):
-        done = found["jobs"][0][operation]
-        return done["bw_bytes"] / (1 << 20) if unit == MIB else done["iops"]
+    """(the value in fio's answer, of how many requests)"""
+    def read(text):
+        done = json.loads(text)["jobs"][0][operation]
+        return done["bw_bytes"] / (1 << 20) if unit == MIB else done["iops"], done["total_ios"]
     return read
 
 
-def iperf(found):
-    return found["end"]["sum_received"]["bits_per_second"] / 1e6
+def iperf(text):
+    """(Mbit/s, of how many MiB)"""
+    done = json.loads(text)["end"]["sum_received"]
+    return done["bits_per_second"] / 1e6, done["bytes"] / (1 << 20)
 
 
-TESTS = (  # key (that of the guest's script), title, unit, how its answer is read
-    ("read-128k", "Linux, fio: reads of 128 KiB in a row, four at once", MIB, fio("read", MIB)),
-    ("write-128k", "Linux, fio: writes of 128 KiB in a row, four at once", MIB, fio("write", MIB)),
-    ("random-1", "Linux, fio: random reads of 4 KiB, one at a time", OPERATIONS, fio("read", OPERATIONS)),
-    ("random-32", "Linux, fio: random reads of 4 KiB, 32 at once", OPERATIONS, fio("read", OPERATIONS)),
-    ("send", "Linux, iperf3: one TCP stream to a tap, with offload", MBIT, iperf),
-    ("receive", "Linux, iperf3: one TCP stream from a tap, with offload", MBIT, iperf),
+def ping(text):
+    """(answers a second, of how many)"""
+    received, ms = (int(number) for number in PING.search(text).groups())
+    return 1000 * received / ms, received
+
+
+TESTS = (  # key (that of the guest's script), title, unit, what processor time is counted for, how its answer is read
+    ("read-128k", "Linux, fio: reads of 128 KiB in a row, four at once", MIB, "each", fio("read", MIB)),
+    ("write-128k", "Linux, fio: writes of 128 KiB in a row, four at once", MIB, "each", fio("write", MIB)),
+    ("random-1", "Linux, fio: random reads of 4 KiB, one at a time", OPERATIONS, "each", fio("read", OPERATIONS)),
+    ("random-32", "Linux, fio: random reads of 4 KiB, 32 at once", OPERATIONS, "each", fio("read", OPERATIONS)),
+    ("send", "Linux, iperf3: one TCP stream to a tap, with offload", MBIT, "each MiB", iperf),
+    ("receive", "Linux, iperf3: one TCP stream from a tap, with offload", MBIT, "each MiB", iperf),
+    ("answers", "Linux, ping: one question at a time", OPERATIONS, "each", ping),
 )
 
 POLICY = """cofferdam: 1
@@ -72,7 +84,7 @@ machine: {{vcpus: 1, memory: {ram}MiB}}
 disks:
   - {{name: root, path: root.erofs}}
   - {{name: data, path: disk.img, access: read-write, limits: {{bandwidth: 16GiB/s, operations: 1000000/s}}}}
-networks: [{{name: eth0, tap: {tap}, mac: "{mac}", addresses: [{guest}], egress: [{{to: {peer}/32, tcp: [{ports}]}}],
+networks: [{{name: eth0, tap: {tap}, mac: "{mac}", addresses: [{guest}], egress: [{{to: {peer}/32, tcp: [{ports}], icmp: on}}],
             limits: {{bandwidth: 100Gbit/s, packets: 1000000/s}}}}]
 limits: {{cpu: {cpu}%}}
 """
@@ -128,44 +140,59 @@ def servers():
 
 
 def answer(output, key, read):
-    """(value, None), or (None, why there is none)."""
+    """(value, how many operations, None), or (None, None, why there is none)."""
     name = re.escape(key.encode())
-    found = re.search(rb"^bench: " + name + rb" begins\r?\n(.*?)^bench: " + name + rb" ends", output, re.S | re.M)
+    found = re.search(rb"^bench: " + name + rb" worked\r?\n(.*?)^bench: " + name + rb" ends", output, re.S | re.M)
     if not found:
         wrong = re.search(rb"^bench: (?:interface|" + name + rb") failed: ([^\r\n]*)", output, re.M)
-        return None, wrong[1].decode(errors="replace") if wrong else "the guest does not say"
+        return None, None, wrong[1].decode(errors="replace") if wrong else "the guest does not say"
     try:
-        return read(json.loads(found[1])), None
-    except (ValueError, KeyError, IndexError, TypeError) as error:
-        return None, f"no such answer: {error!r}"
+        return *read(found[1]), None
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, ZeroDivisionError) as error:
+        return None, None, f"no such answer: {error!r}"
+
+
+def worked(vm, seconds):
+    """The processor time that each test took, in ns."""
+    used = {}
+    vm.wait_for(b"bench: ", START_S)
+    family = memory.family(vm.pid)
+    for key, *_ in TESTS:
+        vm.wait_for(f"bench: {key} begins".encode(), EACH_S)
+        before = throughput.processor_ns(family)
+        vm.wait_for(f"bench: {key} worked".encode(), seconds + EACH_S)
+        used[key] = throughput.processor_ns(family) - before
+    vm.wait_for(b"bench: over", EACH_S)
+    return used
 
 
 def said(subject, seconds):
-    """(all that one guest says, what went wrong)"""
+    """(all that one guest says, the processor time of each test, what went wrong)"""
     cmdline = f"console=hvc0 loglevel=1 root=serial:root cofferdam.run=bench bench.seconds={seconds}"
-    output = b""
+    output, used = b"", {}
     try:
         with servers(), machine.running(subject.command(cmdline), END_S) as vm:
             try:
-                vm.wait_for(b"bench: ", START_S)
-                vm.wait_for(b"bench: over", len(TESTS) * (seconds + EACH_S))
+                used = worked(vm, seconds)
                 vm.process.wait(END_S)  # it powers off: the tap is free for the next
             finally:
                 output = vm.output
     except (machine.Failed, OSError, subprocess.TimeoutExpired) as error:
-        return output, str(error)
-    return output, None
+        return output, used, str(error)
+    return output, used, None
 
 
 def measure_once(subject, seconds):
     """(test, subject, value, why there is none) of each test: what a guest said before it went wrong counts. One that says nothing
     has another try: figures are wanted here, and other tests find out why a guest does not start."""
-    output, wrong = said(subject, seconds)
+    output, used, wrong = said(subject, seconds)
     if b"bench: " not in output:
-        output, wrong = said(subject, seconds)
-    for key, _, _, read in TESTS:
-        value, reason = answer(output, key, read)
+        output, used, wrong = said(subject, seconds)
+    for key, *_, read in TESTS:
+        value, times, reason = answer(output, key, read)
         yield key, subject.key, value, reason and (wrong or reason)
+        if times and key in used:
+            yield f"{key}-cpu", subject.key, used[key] / times / 1000, None
 
 
 def turns_here(build, turns, seconds):
@@ -213,7 +240,12 @@ def prepare(build):
 def measure(build, work, turns, seconds):
     note = None if is_here() else NOTE
     able = both(build, work)
-    rows = {(key, subject.key): Row(f"linux-{key}", title, subject, unit, note) for key, title, unit, _ in TESTS for subject in able}
+    rows = {}
+    for key, title, unit, each, _ in TESTS:
+        for subject in able:
+            rows[key, subject.key] = Row(f"linux-{key}", title, subject, unit, note)
+        for subject in able:
+            rows[f"{key}-cpu", subject.key] = Row(f"linux-{key}-cpu", f"{title}: processor time {each}", subject, "us", note)
     try:
         for key, subject, value, reason in (turns_here if is_here() else turns_nested)(build, turns, seconds):
             row = rows[key, subject]
@@ -221,7 +253,7 @@ def measure(build, work, turns, seconds):
     except (machine.Failed, OSError, ValueError, subprocess.SubprocessError) as error:
         for row in rows.values():
             row.fail(str(error))
-    return list(rows.values())
+    return [row for row in rows.values() if row.values or not row.key.endswith("-cpu")]
 
 
 def main():

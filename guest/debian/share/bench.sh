@@ -1,6 +1,6 @@
 #!/bin/bash
-# What fio and iperf3 get through this machine's disk `data` and its network, for tests/bench/linux.py: the JSON of each goes to
-# the console between two lines of ours. Kernel command line:
+# What fio, iperf3 and ping get through this machine's disk `data` and its network, for tests/bench/linux.py: what each says goes to
+# the console between two lines of ours, once it has worked. Kernel command line:
 #
 #   bench.seconds=N   how long each of them works
 #
@@ -15,8 +15,11 @@ for word in $(</proc/cmdline); do
 done
 
 row() { # NAME COMMAND...
-	if "${@:2}" >out 2>errors; then
-		echo "bench: $1 begins"
+	local status=0
+	echo "bench: $1 begins"
+	"${@:2}" >out 2>errors || status=$?
+	echo "bench: $1 worked"
+	if ((status == 0)); then
 		cat out
 		echo "bench: $1 ends"
 	else
@@ -55,4 +58,5 @@ disk random-32 randread 4k 32
 row interface interface
 stream send 5201
 stream receive 5202 --reverse
+row answers ping -A -q -w "$seconds" 10.7.0.1
 echo 'bench: over'
