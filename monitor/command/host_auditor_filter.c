@@ -4,10 +4,8 @@
  * They read what processes wrote that a guest faces, and have two capabilities. Which files they reach is for Landlock
  * to say, since a filter sees no paths. Nothing here connects, executes, signals, traces, maps code, changes an id, a
  * mode, a limit or a layer, or makes a thread, namespace, socket, device or link. No handler of a signal is set, so
- * none returns.
- *
- * Made in the process that it is for, while the VM's programs start: so the table becomes a program as it stands, one
- * rule after the other. libseccomp would look for a better one, and take from them the processor time that this takes.
+ * none returns. Made by libseccomp in the process that it is for, beside the launcher's work, which does not wait for
+ * it.
  */
 #include "monitor/command/host_auditor.h"
 
@@ -18,35 +16,25 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/audit.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <sched.h>
+#include <seccomp.h>
 #include <signal.h>
-#include <stddef.h>
 #include <stdint.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 enum { CONDITIONS_MAX = 2 };
 
-/* Of an argument's low 32 bits, which are all that ids and flags have, those of `mask` are `value`. */
-struct condition {
-	uint32_t argument, mask, value; /* mask 0: no condition */
-};
-
 struct allowed {
-	uint32_t call;
-	struct condition conditions[CONDITIONS_MAX]; /* all of them must hold */
+	int call;
+	struct scmp_arg_cmp conditions[CONDITIONS_MAX]; /* all of them must hold */
 };
 
 /* clang-format off */
-#define CALL(name) .call = SYS_##name
-#define IS(argument, value) {(argument), UINT32_MAX, (uint32_t)(value)}
-#define LACKS(argument, bits) {(argument), (bits), 0}
+#define CALL(name) .call = SCMP_SYS(name)
+#define IS(argument, value) {(argument), SCMP_CMP_MASKED_EQ, UINT32_MAX, (uint32_t)(value)} /* in 32 bits: ids, flags */
+#define LACKS(argument, bits) {(argument), SCMP_CMP_MASKED_EQ, (bits), 0}
 /* clang-format on */
 
 static const struct allowed allowed[] = {
@@ -116,69 +104,22 @@ static const struct allowed allowed[] = {
 #endif
 };
 
-enum {
-	ALLOWED = sizeof(allowed) / sizeof(allowed[0]),
-	STEPS_BEFORE = 3,    /* of the architecture */
-	STEPS_CONDITION = 3, /* each */
-	STEPS_RULE = 3,      /* beside its conditions */
-	STEPS_MAX = STEPS_BEFORE + (ALLOWED + 1) * (STEPS_RULE + CONDITIONS_MAX * STEPS_CONDITION) + 1,
-};
-_Static_assert((int)STEPS_MAX <= (int)BPF_MAXINSNS, "the kernel takes that many");
-
-struct program {
-	struct sock_filter steps[STEPS_MAX];
-	unsigned short count;
-};
-
-static void load(struct program *program, size_t offset)
-{
-	program->steps[program->count++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)offset);
-}
-
-/* What was loaded must be that, or the next so many steps are left out. */
-static void require(struct program *program, uint32_t value, unsigned others)
-{
-	program->steps[program->count++] =
-	    (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, 0, (uint8_t)others);
-}
-
-static void answer(struct program *program, uint32_t action)
-{
-	program->steps[program->count++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, action);
-}
-
-/* What does not hold leads to the next rule. */
-static void add(struct program *program, const struct allowed *one, uint32_t action)
+static int add(scmp_filter_ctx filter, const struct allowed *one)
 {
 	unsigned count = 0;
-	while (count < CONDITIONS_MAX && one->conditions[count].mask != 0)
+	while (count < CONDITIONS_MAX && one->conditions[count].op != 0)
 		count++;
-	unsigned left = count * STEPS_CONDITION + 1;
-	load(program, offsetof(struct seccomp_data, nr));
-	require(program, one->call, left);
-	for (unsigned i = 0; i < count; i++) {
-		const struct condition *condition = &one->conditions[i];
-		left -= STEPS_CONDITION;
-		load(program, offsetof(struct seccomp_data, args) + condition->argument * sizeof(uint64_t));
-		program->steps[program->count++] =
-		    (struct sock_filter)BPF_STMT(BPF_ALU | BPF_AND | BPF_K, condition->mask);
-		require(program, condition->value, left);
-	}
-	answer(program, action);
+	return seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, one->call, count, one->conditions);
 }
 
-/* The numbers of another architecture's calls, and of x32's, are other calls' or none's. */
-static void add_all(struct program *program)
+static int add_all(scmp_filter_ctx filter)
 {
-	const struct allowed sentinel = {.call = FILTERS_SENTINEL};
-	load(program, offsetof(struct seccomp_data, arch));
-	program->steps[program->count++] =
-	    (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_X86_64, 1, 0);
-	answer(program, SECCOMP_RET_KILL_PROCESS);
-	add(program, &sentinel, SECCOMP_RET_ERRNO | FILTERS_SENTINEL_ERRNO);
-	for (size_t i = 0; i < ALLOWED; i++)
-		add(program, &allowed[i], SECCOMP_RET_ALLOW);
-	answer(program, SECCOMP_RET_KILL_PROCESS);
+	int result = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
+	if (result == 0)
+		result = seccomp_rule_add(filter, SCMP_ACT_ERRNO(FILTERS_SENTINEL_ERRNO), FILTERS_SENTINEL, 0);
+	for (size_t i = 0; result == 0 && i < sizeof(allowed) / sizeof(allowed[0]); i++)
+		result = add(filter, &allowed[i]);
+	return result;
 }
 
 /* A kernel that says that it took it is not believed. */
@@ -190,11 +131,12 @@ static bool is_in_force(void)
 
 int host_auditor_filter(char *why)
 {
-	struct program program = {.count = 0};
-	add_all(&program);
-	const struct sock_fprog filter = {.len = program.count, .filter = program.steps};
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
-	    syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &filter) == 0 && is_in_force())
+	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
+	int result = filter == NULL ? -ENOMEM : add_all(filter);
+	if (result == 0)
+		result = seccomp_load(filter);
+	seccomp_release(filter);
+	if (result == 0 && is_in_force())
 		return 0;
-	return because(why, errno, "cannot filter the system calls of the host's auditor");
+	return because(why, -result, "cannot filter the system calls of the host's auditor");
 }
