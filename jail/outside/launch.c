@@ -87,6 +87,20 @@ static pid_t clone_stager(int *pidfd, const struct jail_cgroup *cgroup)
 	return (pid_t)syscall(SYS_clone3, &arguments, sizeof(arguments));
 }
 
+/* A kernel may leave the stager on our processor though another has nothing to do, and there it waits until we sleep:
+   1.5 ms. So we go to another. It is us who move, for a process that was moved once keeps to the processors that were
+   there then, and a VM may live longer. */
+static void leave_processor(void)
+{
+	cpu_set_t ours, others;
+	if (sched_getaffinity(0, sizeof(ours), &ours) != 0)
+		return; /* more of them than fit: as the kernel likes */
+	others = ours;
+	CPU_CLR((unsigned)sched_getcpu(), &others);
+	if (sched_setaffinity(0, sizeof(others), &others) == 0) /* there is another */
+		sched_setaffinity(0, sizeof(ours), &ours);
+}
+
 static void stage_free(struct jail_stage *stage)
 {
 	close_own(&stage->pidfd);
@@ -160,6 +174,7 @@ struct jail_stage *jail_stage(const struct jail_ids *ids, const struct jail_cgro
 		stage_free(stage);
 		return NULL;
 	}
+	leave_processor();
 	return stage;
 }
 

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -217,6 +218,21 @@ START_TEST(the_supervisors_end_is_the_vms)
 END_TEST
 
 /* The launcher's own numbers may lie anywhere, those that the program shall have among them. */
+/* The launcher goes to another of its processors for a moment. */
+START_TEST(all_keep_the_launchers_processors)
+{
+	cpu_set_t before, after;
+	ck_assert_int_eq(sched_getaffinity(0, sizeof(before), &before), 0);
+	start();
+	ck_assert_int_eq(sched_getaffinity(0, sizeof(after), &after), 0);
+	ck_assert(CPU_EQUAL(&before, &after));
+	for (int i = 0; i < FAKE_PROGRAMS; i++) {
+		ck_assert_int_eq(sched_getaffinity(vm.programs[i].pid, sizeof(after), &after), 0);
+		ck_assert(CPU_EQUAL(&before, &after));
+	}
+}
+END_TEST
+
 START_TEST(descriptors_that_overlap_find_their_places)
 {
 	if (!fake_may_jail())
@@ -261,6 +277,7 @@ int main(void)
 	tcase_add_test(jail, the_root_is_empty);
 	tcase_add_test(jail, the_namespaces_are_the_vms);
 	tcase_add_test(jail, the_supervisors_end_is_the_vms);
+	tcase_add_test(jail, all_keep_the_launchers_processors);
 	tcase_add_test(jail, descriptors_that_overlap_find_their_places);
 	Suite *suite = suite_create("jail/outside: launch");
 	suite_add_tcase(suite, jail);
