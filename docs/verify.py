@@ -21,8 +21,7 @@ def times(n, p): return reduce(lambda q, bit: add(add(q, q), p if bit == "1" els
 def point(data):
     sign, y = divmod(int.from_bytes(data, "little"), 2**255)
     square = (y * y - 1) * pow(D * y * y + 1, -1, P) % P
-    x = pow(square, (P + 3) // 8, P)
-    x = x if (x * x - square) % P == 0 else x * pow(2, (P - 1) // 4, P) % P
+    x = x if ((x := pow(square, (P + 3) // 8, P)) * x - square) % P == 0 else x * pow(2, (P - 1) // 4, P) % P
     if y >= P or (x * x - square) % P or (x == 0 and sign): raise ValueError("not on the curve")
     return (x := x if x & 1 == sign else P - x), y, 1, x * y % P
 def is_signed(key, note, signature):
@@ -64,8 +63,7 @@ def read(path):  # a log's lines, and whether the last is torn; a rotated one go
     start = lines[0] if is_later and lines and lines[0].start and lines[0].start[1] else None  # believed, read alone
     return [start._replace(hash=start.previous, sequence=start.sequence - 1) if start else START, *lines], torn != b""
 def fits(before, line):
-    return (line.record and before.record and line.sequence == before.sequence + 1 and line.previous == before.hash
-            and before.run in (None, line.run))
+    return line.record and before.record and line[2:4] == (before.sequence + 1, before.hash) and before.run in (None, line.run)
 def in_place(ended, line):  # what may follow a log's end and a segment's
     return {"": not line.start, "rotated": bool(line.start), "sealed": False}.get(ended, line.code == "checkpoint")
 def root_of(peaks):  # the largest is the first
@@ -117,20 +115,22 @@ def judge(lines, torn, pinned, other="unknown-key", final=(), anchor=()):  # fin
     if torn or signed < len(lines) - 1: return "torn" if torn else "unsigned-tail"
     whole = "sealed" if pinned or final and final[1] == lines[-1].sequence else "self-signed"
     return {"sealed": whole, "rotated": "continued"}.get(ended, "unsealed" if len(lines) > 1 else "empty")
-def from_host(host, key, value):  # what the host's log says of a run: first key, the most its log had, its log's name
+def from_host(host, key, value):  # of a run: its first key, the most its log had, whether that was all, its log's name
     mine = [(line.code, line.details) for line in host if line.details and line.details.get(key) == value]
     start = next((details for code, details in mine if code in STARTS and "key" in details), {})
-    ends = [("cofferdam/" + d["run"], d["count"], bytes.fromhex(d["root"])) for _, d in mine if d.get("count")]
-    return read_key(start.get("key")), max(ends, key=lambda end: end[1], default=()), start.get("log")
+    had = [(("cofferdam/" + d["run"], d["count"], bytes.fromhex(d["root"])), {"run_started": False, "run_unsealed": d.get(
+        "reason") in ("unsealed", "unsigned-tail", "torn")}.get(code, True)) for code, d in mine if d.get("count")]
+    most = max((state for state, _ in had), key=lambda state: state[1], default=())
+    return read_key(start.get("key")), most, (most, True) in had, start.get("log")
 def check(path, run, host, pinned, anchor):  # a run's log, against what the host's log says of it
     there, name = os.path.exists(path), os.path.basename(LATER.sub(".jsonl", path))  # of the first segment
     lines, torn = read(path) if there else ([START], False)
     run = run or (lines + [START])[1].run or LATER.search(path) and "none"
-    known, final, log = from_host(host, *(("run", run) if run else ("log", name)))
+    known, final, is_end, log = from_host(host, *(("run", run) if run else ("log", name)))
     if not there: return "run-missing" if known else sys.exit(f"there is no {path}")
     verdict = judge(lines, torn, known or bytes(32), "replaced" if known else "unknown-key", final, anchor)
-    if STATUS[verdict] < 20 and log not in (None, name) and from_host(host, "log", name)[0]: verdict = "replaced"
-    return "self-signed" if verdict == "sealed" and not pinned else verdict
+    is_other = log not in (None, name) and from_host(host, "log", name)[0] or is_end and lines[-1].sequence > final[1]
+    return "replaced" if STATUS[verdict] < 20 and is_other else "self-signed" if verdict == "sealed" and not pinned else verdict
 def verdicts(path, host_log, pinned, anchor):  # of each file: of those of all runs, when none is named
     if not host_log: return [(path, judge(*read(path), pinned, anchor=anchor))]
     lines, torn = read(host_log)

@@ -61,7 +61,7 @@ static const char help[] =
     "  20 edited, 21 missing, 22 inserted, 23 out-of-order, 24 spliced: where the chain breaks\n"
     "  25 rewritten      the chain was made anew, the signature could not be\n"
     "  26 unknown-key, 27 old-epoch: signed, but not by the log's key of that time\n"
-    "  30 cut, 31 replaced: the host's log knows of more records, or of another log\n"
+    "  30 cut, 31 replaced: the host's log knows of more records; of another log, or an earlier end\n"
     "  32 rolled-back    what the anchor recorded is gone or changed\n"
     "  33 run-missing    the host's log knows this run, and its log is not there\n"
     "  40 empty, 41 not-a-log\n"

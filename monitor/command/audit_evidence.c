@@ -146,6 +146,7 @@ struct known_run {
 	uint8_t key[NOTE_KEY_SIZE];
 	uint64_t records;             /* that its log had for certain, 0: none … */
 	uint8_t root[TREE_HASH_SIZE]; /* … and the root over them */
+	bool ended;                   /* with these */
 };
 
 /* What one record of it says of a run. */
@@ -168,6 +169,20 @@ static bool is_event(const struct told *told, enum audit_event event)
 	return strcmp(told->code, record_rules[event].code) == 0;
 }
 
+/* Whether that was the log's end. Of one that was not there, went on in a file that was not, or did not verify it was
+   not: the true one may be back. */
+static bool tells_of_end(const struct told *told)
+{
+	static const enum verdict whole[] = {VERDICT_UNSEALED, VERDICT_UNSIGNED, VERDICT_TORN};
+	const char *reason = json_string_value(json_object_get(told->details, "reason"));
+	if (!is_event(told, AUDIT_RUN_UNSEALED))
+		return is_event(told, AUDIT_RUN_SEALED) || is_event(told, AUDIT_RUN_REFUSED);
+	for (size_t i = 0; i < sizeof(whole) / sizeof(whole[0]); i++)
+		if (reason != NULL && strcmp(reason, verdict_word(whole[i])) == 0)
+			return true;
+	return false;
+}
+
 /* Of what is said of its log the most counts: who cuts it while it runs has the host's log say so at its end. */
 static void learn(struct known_run *run, const struct told *told)
 {
@@ -180,11 +195,15 @@ static void learn(struct known_run *run, const struct told *told)
 		snprintf(run->log, sizeof(run->log), "%s", told->log);
 	}
 	if ((!begins && !is_event(told, AUDIT_RUN_SEALED) && !is_event(told, AUDIT_RUN_UNSEALED)) || count <= 0 ||
-	    (uint64_t)count <= run->records ||
+	    (uint64_t)count < run->records ||
 	    !audit_log_hex(json_object_get(told->details, "root"), root, sizeof(root)))
 		return;
-	run->records = (uint64_t)count;
-	memcpy(run->root, root, sizeof(run->root));
+	if ((uint64_t)count > run->records) {
+		run->ended = false;
+		run->records = (uint64_t)count;
+		memcpy(run->root, root, sizeof(run->root));
+	}
+	run->ended |= tells_of_end(told) && memcmp(run->root, root, sizeof(root)) == 0;
 }
 
 /* One run is looked for, by its id or, where that is NULL, by its log's name. */
@@ -229,6 +248,7 @@ static void expect_run(const struct known_run *run, struct verify *verify)
 	memcpy(verify->key, run->key, sizeof(verify->key));
 	final->given = run->records > 0;
 	final->size = run->records;
+	final->is_end = run->ended;
 	for (size_t i = 0; i < sizeof(final->log); i++)
 		sscanf(run->id + 2 * i, "%2hhx", &final->log[i]);
 	memcpy(final->root, run->root, sizeof(run->root));

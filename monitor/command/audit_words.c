@@ -17,8 +17,8 @@ void audit_time(uint64_t ms, char text[static AUDIT_TIME_SIZE])
 		snprintf(text, AUDIT_TIME_SIZE, "%s.%03uZ", stamp, (unsigned)(ms % 1000));
 }
 
-/* In these %1 is the line, %2 records signed, %3 when, %4 records missing, %5 all lines, %6 the line after those
- * signed. */
+/* In these %1 is the line, %2 records signed, %3 when, %4 records missing or before the end, %5 all lines, %6 the line
+ * after those signed. */
 static const char *const texts[VERDICTS] = {
     [VERDICT_SEALED] = "whole, all signed, closed by its writer; records: %5",
     [VERDICT_SELF_SIGNED] =
@@ -45,14 +45,17 @@ static const char *const texts[VERDICTS] = {
     [VERDICT_NOT_A_LOG] = "this is not an audit log of cofferdam",
 };
 
+static const char goes_on[] = "the host's log has the run's end, with records 1 to %4; this log has records up to %5";
+
 void audit_describe(const struct verify_result *result, char text[static AUDIT_TEXT_SIZE])
 {
 	const uint64_t signed_to = result->before + result->signed_to, all = result->before + result->lines;
 	const uint64_t numbers[] = {0, result->line, signed_to, 0, result->count, all, signed_to + 1};
+	const bool longer = result->verdict == VERDICT_REPLACED && result->count > 0;
 	char when[AUDIT_TIME_SIZE];
 	size_t used = 0;
 	audit_time(result->signed_ms, when);
-	for (const char *at = texts[result->verdict]; *at != 0 && used < AUDIT_TEXT_SIZE - 1; at++) {
+	for (const char *at = longer ? goes_on : texts[result->verdict]; *at != 0 && used < AUDIT_TEXT_SIZE - 1; at++) {
 		if (*at != '%') {
 			text[used++] = *at;
 			continue;
