@@ -158,9 +158,9 @@ struct told {
 static bool tells_of_run(const json_t *record, struct told *told)
 {
 	told->details = json_object_get(json_object_get(json_object_get(record, "unmapped"), "cofferdam"), "details");
-	told->id = json_string_value(json_object_get(told->details, "run"));
-	told->log = json_string_value(json_object_get(told->details, "log"));
-	told->code = json_string_value(json_object_get(json_object_get(record, "metadata"), "event_code"));
+	told->id = audit_log_string(json_object_get(told->details, "run"));
+	told->log = audit_log_string(json_object_get(told->details, "log"));
+	told->code = audit_log_string(json_object_get(json_object_get(record, "metadata"), "event_code"));
 	return told->id != NULL && told->code != NULL;
 }
 
@@ -174,7 +174,7 @@ static bool is_event(const struct told *told, enum audit_event event)
 static bool tells_of_end(const struct told *told)
 {
 	static const enum verdict whole[] = {VERDICT_UNSEALED, VERDICT_UNSIGNED, VERDICT_TORN};
-	const char *reason = json_string_value(json_object_get(told->details, "reason"));
+	const char *reason = audit_log_string(json_object_get(told->details, "reason"));
 	if (!is_event(told, AUDIT_RUN_UNSEALED))
 		return is_event(told, AUDIT_RUN_SEALED) || is_event(told, AUDIT_RUN_REFUSED);
 	for (size_t i = 0; i < sizeof(whole) / sizeof(whole[0]); i++)
@@ -186,7 +186,7 @@ static bool tells_of_end(const struct told *told)
 /* Of what is said of its log the most counts: who cuts it while it runs has the host's log say so at its end. */
 static void learn(struct known_run *run, const struct told *told)
 {
-	const char *key = json_string_value(json_object_get(told->details, "key"));
+	const char *key = audit_log_string(json_object_get(told->details, "key"));
 	json_int_t count = json_integer_value(json_object_get(told->details, "count"));
 	uint8_t log[NOTE_LOG_ID_SIZE], root[TREE_HASH_SIZE];
 	bool begins = is_event(told, AUDIT_RUN_STARTED) || is_event(told, AUDIT_RUN_REFUSED);
