@@ -259,6 +259,12 @@ static bool lacks(const struct verify *verify, const struct verify_point *point)
 	return point->given && !point->reached && !elsewhere;
 }
 
+/* Whether the host's log has the end of a log that goes on after it. */
+static bool outlives_its_end(const struct verify *verify)
+{
+	return verify->final.given && verify->final.is_end && verify->tree.count > verify->final.size;
+}
+
 /* Whether the signatures are shown to be the log's own: by their first key, or by what the log came to. */
 static bool is_vouched_for(const struct verify *verify)
 {
@@ -291,6 +297,11 @@ struct verify_result verify_end(const struct verify *verify, bool torn)
 		return found(verify, VERDICT_CUT, 0);
 	if (verify->anchor.differs || lacks(verify, &verify->anchor))
 		return found(verify, VERDICT_ROLLED_BACK, 0);
+	if (outlives_its_end(verify)) {
+		struct verify_result longer = found(verify, VERDICT_REPLACED, 0);
+		longer.count = verify->final.size;
+		return longer;
+	}
 	if (verify->lines == 0 && !torn)
 		return found(verify, VERDICT_EMPTY, 0);
 	return found(verify, judge_end(verify, torn), verify->lines + (torn ? 1 : 0));

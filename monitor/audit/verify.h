@@ -10,7 +10,8 @@
  *     the log alone             what was changed without the log's keys; not whose keys they are: a log that somebody
  *                               else made from its first line on is whole, too (VERDICT_SELF_SIGNED)
  *     and the first key         that too; not a tail that was cut off at a checkpoint, which is what a crash leaves
- *     and the host's log        a cut of what was sealed, another log under the run's name
+ *     and the host's log        a cut of what was sealed, another log under the run's name, one that was continued
+ *                               after its end had been recorded
  *     and an anchor             a log that says less than it once did, or other things
  */
 #ifndef MONITOR_AUDIT_VERIFY_H
@@ -38,7 +39,7 @@ enum verdict {
 	VERDICT_UNKNOWN_KEY, /* `line` names or was signed with a key that is not this log's */
 	VERDICT_OLD_EPOCH,   /* `line` was signed for an epoch that had been closed before */
 	VERDICT_CUT,         /* the host's log knows of more records */
-	VERDICT_REPLACED,    /* the host's log knows another log of this run */
+	VERDICT_REPLACED,    /* the host's log knows another log of this run, or its end after `count` records */
 	VERDICT_RUN_MISSING, /* the host's log knows this run, and its log is not there */
 	VERDICT_ROLLED_BACK, /* the anchor is not in it: records that were there are gone or changed */
 	VERDICT_EMPTY,       /* no line at all */
@@ -72,6 +73,7 @@ struct verify_line {
 /* A state that the log must have passed through. */
 struct verify_point {
 	bool given, reached, differs;
+	bool is_end; /* there were no more records then, and nobody was left to write any */
 	uint8_t log[NOTE_LOG_ID_SIZE];
 	uint64_t size;
 	uint8_t root[TREE_HASH_SIZE];
@@ -110,12 +112,13 @@ struct verify {
 struct verify_result {
 	enum verdict verdict;
 	uint64_t line;  /* counted from 1, where the verdict names one */
-	uint64_t count; /* of VERDICT_MISSING */
+	uint64_t count; /* of VERDICT_MISSING; of VERDICT_REPLACED where the log goes on after its end, else 0 */
 	uint64_t lines;
 	uint64_t good;      /* lines in an unbroken chain from the first */
 	uint64_t signed_to; /* of them */
 	uint64_t before;    /* records in segments that were not given */
-	bool of_host_log;   /* set by who reads the host's log for evidence: the verdict is on that */
+	bool of_host_log;   /* set by who reads the host's log for evidence: the verdict is on that … */
+	bool of_no_run;     /* … or that has no such run: nothing says whose the key is */
 	uint64_t signed_ms;
 };
 

@@ -1,5 +1,5 @@
-/* `cofferdam audit`: finds the subcommand and its options. Prints nothing of a log unescaped: a log may hold what a
- * guest or an attacker chose. */
+/* `cofferdam audit`: finds the subcommand and its options. Prints nothing of a log unescaped, but what `forward` hands
+ * on: a log may hold what a guest or an attacker chose. */
 #include "monitor/command/audit.h"
 
 #include "monitor/command/audit_commands.h"
@@ -61,15 +61,16 @@ static const char help[] =
     "  20 edited, 21 missing, 22 inserted, 23 out-of-order, 24 spliced: where the chain breaks\n"
     "  25 rewritten      the chain was made anew, the signature could not be\n"
     "  26 unknown-key, 27 old-epoch: signed, but not by the log's key of that time\n"
-    "  30 cut, 31 replaced: the host's log knows of more records, or of another log\n"
+    "  30 cut, 31 replaced: the host's log knows of more records; of another log, or an earlier end\n"
     "  32 rolled-back    what the anchor recorded is gone or changed\n"
     "  33 run-missing    the host's log knows this run, and its log is not there\n"
     "  40 empty, 41 not-a-log\n"
     "   2 wrong usage, 125 a file cannot be read\n"
     "show, report and forward exit 0 where nothing contradicts the log: up to 14.\n"
     "\n"
-    "The host's log has who verified or read (show, report, forward, anchor, prove) a log in this user's\n"
-    "own folder of logs; where that cannot be written it is said, and changes no verdict.\n"
+    "The host's log has who verified or read (show, report, forward, anchor, prove; `cofferdam logs --audit`\n"
+    "once the VM has ended) a log in this user's own folder of logs; where that cannot be written it is said,\n"
+    "and changes no verdict.\n"
     "\n"
     "What was anchored elsewhere cannot be changed unnoticed. What was not can be lost to whoever\n"
     "owns the host: he can cut a log that still grows, or make another one from its first line.\n";

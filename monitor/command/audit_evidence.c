@@ -146,6 +146,7 @@ struct known_run {
 	uint8_t key[NOTE_KEY_SIZE];
 	uint64_t records;             /* that its log had for certain, 0: none … */
 	uint8_t root[TREE_HASH_SIZE]; /* … and the root over them */
+	bool ended;                   /* with these */
 };
 
 /* What one record of it says of a run. */
@@ -157,9 +158,9 @@ struct told {
 static bool tells_of_run(const json_t *record, struct told *told)
 {
 	told->details = json_object_get(json_object_get(json_object_get(record, "unmapped"), "cofferdam"), "details");
-	told->id = json_string_value(json_object_get(told->details, "run"));
-	told->log = json_string_value(json_object_get(told->details, "log"));
-	told->code = json_string_value(json_object_get(json_object_get(record, "metadata"), "event_code"));
+	told->id = audit_log_string(json_object_get(told->details, "run"));
+	told->log = audit_log_string(json_object_get(told->details, "log"));
+	told->code = audit_log_string(json_object_get(json_object_get(record, "metadata"), "event_code"));
 	return told->id != NULL && told->code != NULL;
 }
 
@@ -168,10 +169,24 @@ static bool is_event(const struct told *told, enum audit_event event)
 	return strcmp(told->code, record_rules[event].code) == 0;
 }
 
+/* Whether that was the log's end. Of one that was not there, went on in a file that was not, or did not verify it was
+   not: the true one may be back. */
+static bool tells_of_end(const struct told *told)
+{
+	static const enum verdict whole[] = {VERDICT_UNSEALED, VERDICT_UNSIGNED, VERDICT_TORN};
+	const char *reason = audit_log_string(json_object_get(told->details, "reason"));
+	if (!is_event(told, AUDIT_RUN_UNSEALED))
+		return is_event(told, AUDIT_RUN_SEALED) || is_event(told, AUDIT_RUN_REFUSED);
+	for (size_t i = 0; i < sizeof(whole) / sizeof(whole[0]); i++)
+		if (reason != NULL && strcmp(reason, verdict_word(whole[i])) == 0)
+			return true;
+	return false;
+}
+
 /* Of what is said of its log the most counts: who cuts it while it runs has the host's log say so at its end. */
 static void learn(struct known_run *run, const struct told *told)
 {
-	const char *key = json_string_value(json_object_get(told->details, "key"));
+	const char *key = audit_log_string(json_object_get(told->details, "key"));
 	json_int_t count = json_integer_value(json_object_get(told->details, "count"));
 	uint8_t log[NOTE_LOG_ID_SIZE], root[TREE_HASH_SIZE];
 	bool begins = is_event(told, AUDIT_RUN_STARTED) || is_event(told, AUDIT_RUN_REFUSED);
@@ -180,11 +195,15 @@ static void learn(struct known_run *run, const struct told *told)
 		snprintf(run->log, sizeof(run->log), "%s", told->log);
 	}
 	if ((!begins && !is_event(told, AUDIT_RUN_SEALED) && !is_event(told, AUDIT_RUN_UNSEALED)) || count <= 0 ||
-	    (uint64_t)count <= run->records ||
+	    (uint64_t)count < run->records ||
 	    !audit_log_hex(json_object_get(told->details, "root"), root, sizeof(root)))
 		return;
-	run->records = (uint64_t)count;
-	memcpy(run->root, root, sizeof(run->root));
+	if ((uint64_t)count > run->records) {
+		run->ended = false;
+		run->records = (uint64_t)count;
+		memcpy(run->root, root, sizeof(run->root));
+	}
+	run->ended |= tells_of_end(told) && memcmp(run->root, root, sizeof(root)) == 0;
 }
 
 /* One run is looked for, by its id or, where that is NULL, by its log's name. */
@@ -229,23 +248,45 @@ static void expect_run(const struct known_run *run, struct verify *verify)
 	memcpy(verify->key, run->key, sizeof(verify->key));
 	final->given = run->records > 0;
 	final->size = run->records;
+	final->is_end = run->ended;
 	for (size_t i = 0; i < sizeof(final->log); i++)
 		sscanf(run->id + 2 * i, "%2hhx", &final->log[i]);
 	memcpy(final->root, run->root, sizeof(run->root));
 }
 
-/* The host's log must itself be whole. 0; 1: it is not, and *result says why; -1 with why. */
-static int read_host_log(const struct audit_evidence *evidence, audit_line *each, void *context,
-			 struct verify_result *result, char *why)
+static int judge_host_log(const struct audit_evidence *evidence, audit_line *each, void *context,
+			  struct verify_result *result, char *why)
 {
 	static struct verify host;
 	verify_begin(&host);
 	if (evidence->public_key != NULL && audit_take_key(evidence->public_key, &host, why) != 0)
 		return -1;
-	if (read_through(evidence->host_log, -1, &host, each, context, result, why) != 0)
+	return read_through(evidence->host_log, -1, &host, each, context, result, why);
+}
+
+struct first_lines {
+	audit_line *each;
+	void *context;
+	uint64_t count;
+};
+
+static bool is_among_the_first(const json_t *record, const char *line, size_t size, uint64_t number, void *context)
+{
+	const struct first_lines *first = context;
+	return number <= first->count && first->each(record, line, size, number, first->context);
+}
+
+/* The host's log must itself be whole, and what nobody signed at its end is not heard: anybody who could write the file
+   may have added it. 0; 1: it is not whole, and *result says why; -1 with why. */
+static int read_host_log(const struct audit_evidence *evidence, audit_line *each, void *context,
+			 struct verify_result *result, char *why)
+{
+	struct verify_result again;
+	if (judge_host_log(evidence, NULL, NULL, result, why) != 0)
 		return -1;
 	result->of_host_log = result->verdict > VERDICT_TORN;
-	return result->of_host_log;
+	struct first_lines all_signed = {.each = each, .context = context, .count = result->signed_to};
+	return result->of_host_log ? 1 : judge_host_log(evidence, is_among_the_first, &all_signed, &again, why);
 }
 
 /* Takes the run's key and end from the host's log. 0; 1: there is nothing to read, and *result says why; 2: the host
@@ -283,6 +324,7 @@ static void weigh(const struct audit_evidence *evidence, int host, struct verify
 {
 	if (result->verdict == VERDICT_UNKNOWN_KEY && result->line == 1 && host == 0)
 		result->verdict = VERDICT_REPLACED;
+	result->of_no_run = result->verdict == VERDICT_UNKNOWN_KEY && result->line == 1 && host == 2;
 	if (result->verdict <= VERDICT_TORN && host == 3)
 		result->verdict = VERDICT_REPLACED;
 	if (result->verdict == VERDICT_SEALED &&

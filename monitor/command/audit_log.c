@@ -1,5 +1,6 @@
 /* Reading a log (monitor/command/audit_log.h). Bounded in memory whatever the file holds. */
 #include "monitor/command/audit_log.h"
+#include "monitor/audit/text.h"
 #include "monitor/command/command.h"
 
 #include <errno.h>
@@ -77,6 +78,12 @@ int audit_log_next(struct audit_log *log, const char **line, size_t *size, char 
 	}
 }
 
+const char *audit_log_string(const json_t *text)
+{
+	const char *string = json_string_value(text);
+	return string != NULL && strlen(string) == json_string_length(text) ? string : NULL;
+}
+
 bool audit_log_hex(const json_t *text, uint8_t *bytes, size_t size)
 {
 	static const char digits[] = "0123456789abcdef";
@@ -90,6 +97,19 @@ bool audit_log_hex(const json_t *text, uint8_t *bytes, size_t size)
 		bytes[i / 2] = (uint8_t)(bytes[i / 2] << 4 | (digit - digits));
 	}
 	return true;
+}
+
+/* Readers differ in how deep they follow; no true record comes near this. */
+enum { LEVELS_MAX = 32 };
+
+static bool is_too_deep(json_t *value, unsigned level)
+{
+	bool deep = level == LEVELS_MAX;
+	for (void *at = json_object_iter(value); at != NULL && !deep; at = json_object_iter_next(value, at))
+		deep = is_too_deep(json_object_iter_value(at), level + 1);
+	for (size_t i = 0; i < json_array_size(value) && !deep; i++)
+		deep = is_too_deep(json_array_get(value, i), level + 1);
+	return deep;
 }
 
 /* The tree before a segment. False: it is none over as many records as there are before this one. */
@@ -111,7 +131,7 @@ static bool read_start(const json_t *details, struct verify_line *claim)
 static void read_signing(const char *line, size_t size, const char *code, const json_t *own, struct verify_line *claim)
 {
 	uint8_t log[NOTE_LOG_ID_SIZE];
-	const char *key = json_string_value(json_object_get(json_object_get(own, "details"), "key"));
+	const char *key = audit_log_string(json_object_get(json_object_get(own, "details"), "key"));
 	claim->rotates = strcmp(code, record_rules[AUDIT_LOG_ROTATED].code) == 0;
 	claim->has_key = (claim->continues || strcmp(code, record_rules[AUDIT_LOG_OPENED].code) == 0) && key != NULL &&
 			 note_key_parse(key, strlen(key), log, claim->key) && memcmp(log, claim->run, sizeof(log)) == 0;
@@ -130,8 +150,10 @@ json_t *audit_log_read(const char *line, size_t size, struct verify_line *claim)
 	json_t *record = json_loadb(line, size, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
 	const json_t *own = json_object_get(json_object_get(record, "unmapped"), "cofferdam");
 	const json_t *sequence = json_object_get(own, "sequence"), *time = json_object_get(record, "time");
-	const char *code = json_string_value(json_object_get(json_object_get(record, "metadata"), "event_code"));
-	if (!json_is_integer(sequence) || json_integer_value(sequence) < 1 || !json_is_integer(time) || code == NULL ||
+	const char *code = audit_log_string(json_object_get(json_object_get(record, "metadata"), "event_code"));
+	if (!json_is_integer(sequence) || json_integer_value(sequence) < 1 ||
+	    json_integer_value(sequence) > (json_int_t)TEXT_INTEGER_MAX || !json_is_integer(time) || code == NULL ||
+	    !json_is_object(json_object_get(own, "details")) || is_too_deep(record, 0) ||
 	    !audit_log_hex(json_object_get(own, "previous"), claim->previous, sizeof(claim->previous)) ||
 	    !audit_log_hex(json_object_get(own, "run"), claim->run, sizeof(claim->run))) {
 		json_decref(record);

@@ -26,9 +26,12 @@ void audit_log_close(struct audit_log *log);
    any record is skipped and given as NULL. */
 int audit_log_next(struct audit_log *log, const char **line, size_t *size, char *why);
 
-/* Fills what the line claims. Returns the record, to be given to json_decref; NULL when it is none. `line` may be NULL.
- */
+/* Fills what the line claims. Returns the record, to be given to json_decref; NULL when it is none: JSON that some
+   readers take otherwise than others, or not at all, is none to anybody. `line` may be NULL. */
 json_t *audit_log_read(const char *line, size_t size, struct verify_line *claim);
+
+/* NULL: it is no string, or one with a NUL in it, behind which nothing in C looks. */
+const char *audit_log_string(const json_t *text);
 
 /* Exactly `size` bytes from lower-case hexadecimal. */
 bool audit_log_hex(const json_t *text, uint8_t *bytes, size_t size);

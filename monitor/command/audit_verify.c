@@ -28,6 +28,8 @@ static void report_json(const char *path, const struct verify_result *result, co
 		json_object_set_new(object, "of_host_log", json_true());
 	if (result->verdict == VERDICT_MISSING)
 		json_object_set_new(object, "missing", json_integer((json_int_t)result->count));
+	if (result->verdict == VERDICT_REPLACED && result->count > 0)
+		json_object_set_new(object, "end", json_integer((json_int_t)result->count));
 	if (result->signed_to > 0)
 		json_object_set_new(object, "signed_ms", json_integer((json_int_t)result->signed_ms));
 	json_dumpf(object, stdout, JSON_COMPACT | JSON_ENSURE_ASCII);

@@ -17,8 +17,8 @@ void audit_time(uint64_t ms, char text[static AUDIT_TIME_SIZE])
 		snprintf(text, AUDIT_TIME_SIZE, "%s.%03uZ", stamp, (unsigned)(ms % 1000));
 }
 
-/* In these %1 is the line, %2 records signed, %3 when, %4 records missing, %5 all lines, %6 the line after those
- * signed. */
+/* In these %1 is the line, %2 records signed, %3 when, %4 records missing or before the end, %5 all lines, %6 the line
+ * after those signed. */
 static const char *const texts[VERDICTS] = {
     [VERDICT_SEALED] = "whole, all signed, closed by its writer; records: %5",
     [VERDICT_SELF_SIGNED] =
@@ -28,7 +28,8 @@ static const char *const texts[VERDICTS] = {
     [VERDICT_CONTINUED] = "signed to record %2 at %3, where it goes on in another segment, which is not here",
     [VERDICT_UNSIGNED] =
 	"signed to record %2 at %3; records %6 to %5 are not: a crash before that, or somebody added them",
-    [VERDICT_TORN] = "signed to record %2 at %3; the last line is not whole: a crash, a full disk, or a cut",
+    [VERDICT_TORN] =
+	"signed to record %2 at %3; the last line is not whole: a crash, a full disk, a cut, or somebody added it",
     [VERDICT_EDITED] = "line %1 is not as it was written",
     [VERDICT_MISSING] = "records are missing before line %1: %4",
     [VERDICT_INSERTED] = "line %1 was added",
@@ -45,6 +46,18 @@ static const char *const texts[VERDICTS] = {
     [VERDICT_NOT_A_LOG] = "this is not an audit log of cofferdam",
 };
 
+/* Of VERDICT_REPLACED, where the log goes on after its end; of VERDICT_UNKNOWN_KEY, where the run is unknown. */
+static const char goes_on[] = "the host's log has the run's end, with records 1 to %4; this log has records up to %5";
+static const char of_no_run[] = "the host's log has no run whose log begins with the key of line %1: it is not its "
+				"host's log, or an older copy, or the run was never there, or has just begun";
+
+static const char *text_of(const struct verify_result *result)
+{
+	if (result->verdict == VERDICT_REPLACED && result->count > 0)
+		return goes_on;
+	return result->of_no_run ? of_no_run : texts[result->verdict];
+}
+
 void audit_describe(const struct verify_result *result, char text[static AUDIT_TEXT_SIZE])
 {
 	const uint64_t signed_to = result->before + result->signed_to, all = result->before + result->lines;
@@ -52,7 +65,7 @@ void audit_describe(const struct verify_result *result, char text[static AUDIT_T
 	char when[AUDIT_TIME_SIZE];
 	size_t used = 0;
 	audit_time(result->signed_ms, when);
-	for (const char *at = texts[result->verdict]; *at != 0 && used < AUDIT_TEXT_SIZE - 1; at++) {
+	for (const char *at = text_of(result); *at != 0 && used < AUDIT_TEXT_SIZE - 1; at++) {
 		if (*at != '%') {
 			text[used++] = *at;
 			continue;

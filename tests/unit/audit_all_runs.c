@@ -17,14 +17,19 @@ enum { RECORDS = 8 };
 /* A run, in the order of their starts; what is done to its log afterwards, and what it is then. */
 static const struct row {
 	const char *log;
-	enum { LEFT, CUT, GONE, OTHERS, EDITED, EMPTIED } deed;
+	enum { LEFT, CUT, GONE, OTHERS, EDITED, EMPTIED, LONGER } deed; /* LONGER: than when it ended */
 	enum verdict verdict;
 } rows[] = {
-    {"sealed.jsonl", LEFT, VERDICT_SEALED},     {"cut.jsonl", CUT, VERDICT_CUT},
-    {"gone.jsonl", GONE, VERDICT_RUN_MISSING},  {"others.jsonl", OTHERS, VERDICT_REPLACED},
-    {"edited.jsonl", EDITED, VERDICT_EDITED},   {"emptied.jsonl", EMPTIED, VERDICT_CUT},
+    {"sealed.jsonl", LEFT, VERDICT_SEALED},
+    {"cut.jsonl", CUT, VERDICT_CUT},
+    {"gone.jsonl", GONE, VERDICT_RUN_MISSING},
+    {"others.jsonl", OTHERS, VERDICT_REPLACED},
+    {"edited.jsonl", EDITED, VERDICT_EDITED},
+    {"emptied.jsonl", EMPTIED, VERDICT_CUT},
+    {"longer.jsonl", LONGER, VERDICT_REPLACED},
     {"one-name.jsonl", LEFT, VERDICT_REPLACED}, /* two logs with one name: the file is the later one's */
-    {"one-name.jsonl", LEFT, VERDICT_SEALED},   {"last.jsonl", LEFT, VERDICT_SEALED},
+    {"one-name.jsonl", LEFT, VERDICT_SEALED},
+    {"last.jsonl", LEFT, VERDICT_SEALED},
 };
 enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
 
@@ -47,7 +52,7 @@ static void run_of_row(size_t i, struct fake_log *log)
 	struct record_context context;
 	struct vm vm = {.host = &host, .policy = &policy};
 	fake_log_make(log, RECORDS, true, (uint8_t)(i + 1));
-	place(rows[i].log, log, RECORDS);
+	place(rows[i].log, log, rows[i].deed == LONGER ? 4 : RECORDS);
 	fake_context(&context);
 	context.run[0] = (uint8_t)(i + 1);
 	memcpy(vm.plan.run_id, context.run, sizeof(vm.plan.run_id));
@@ -150,7 +155,7 @@ START_TEST(a_log_has_the_name_of_its_run_or_nobodys)
 	struct fake_log log;
 	expect_of_one("others.jsonl", VERDICT_REPLACED);
 	expect_of_one("sealed.jsonl", VERDICT_SEALED);
-	for (uint8_t run = 7; run <= 8; run++) {
+	for (uint8_t run = 8; run <= 9; run++) { /* rows of that name, from 1 */
 		fake_log_make(&log, RECORDS, true, run);
 		place("one-name.jsonl", &log, RECORDS);
 		expect_of_one("one-name.jsonl", VERDICT_SEALED);

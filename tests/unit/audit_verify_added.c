@@ -111,20 +111,6 @@ START_TEST(what_is_no_log_is_not_called_one)
 }
 END_TEST
 
-/* A key twice, a number that is none: each reader makes of that what he likes, so that it is a record to nobody. */
-START_TEST(a_line_that_is_json_to_some_readers_is_no_record)
-{
-	edit(0, "\"timezone_offset\":0", "\"time\":170000000000");
-	write_log(&log_);
-	expect(VERDICT_NOT_A_LOG, 1);
-	fake_log_free(&log_);
-	fake_log_make(&log_, LINES, false, 1);
-	edit(LINES - 1, "\"timezone_offset\":0", "\"timezone_offs\":NaN");
-	write_log(&log_);
-	expect(VERDICT_EDITED, LINES);
-}
-END_TEST
-
 START_TEST(deep_and_huge_garbage_is_read_in_bounds)
 {
 	static char garbage[3 << 20];
@@ -150,7 +136,6 @@ int main(void)
 	tcase_add_loop_test(tests, swapped_lines_are_found, 0, LINES - 4);
 	tcase_add_loop_test(tests, a_line_of_another_run_is_found, 0, 3);
 	tcase_add_loop_test(tests, what_is_no_log_is_not_called_one, 0, sizeof(others) / sizeof(others[0]));
-	tcase_add_test(tests, a_line_that_is_json_to_some_readers_is_no_record);
 	tcase_add_test(tests, deep_and_huge_garbage_is_read_in_bounds);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);
