@@ -8,6 +8,7 @@
  * and returns to nobody: there is no address on its stack to change.
  */
 #include "jail/inside/inside.h"
+#include "monitor/large.h"
 
 #include <signal.h>
 #include <stdatomic.h>
@@ -22,7 +23,7 @@ static _Thread_local unsigned own_number;
 
 /* Not the threads' own storage: what is larger than the C library has room for takes a mapping, and two pages of it are
    written at once. None of these is, unless its thread makes a forbidden call. */
-static _Alignas(64) unsigned char stacks[THREADS_MAX][STACK_SIZE];
+static LARGE _Alignas(64) unsigned char stacks[THREADS_MAX][STACK_SIZE];
 
 /* The number is an operand of the instruction. Where nothing refuses it (a signal that no filter sent), the next
    instruction is the end. */
