@@ -24,7 +24,7 @@ GLIBC := $(BASE) -D_FORTIFY_SOURCE=2 $(EXTRA_CFLAGS)
 
 # The launcher's libraries go into it, all but libc: five fewer to find, map and relocate at each launch, and a fifth of
 # its memory less. Who wants them shared, as distributions do: make LIBRARIES="-lseccomp -lcap-ng -lyaml -ljansson -lsodium"
-LIBRARIES ?= -l:libseccomp.a -l:libcap-ng.a -l:libyaml.a -l:libjansson.a -l:libsodium.a
+LIBRARIES ?= $(B)/libseccomp.a -l:libcap-ng.a -l:libyaml.a -l:libjansson.a -l:libsodium.a
 
 # Every jailed program links musl; those that face the guest nothing else. musl-gcc gives static-pie programs an
 # interpreter, so the start files and the libraries are named here. Kernel headers come after musl's own.
@@ -73,7 +73,14 @@ $(B)/musl/%.o: %.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(MUSL) $(DEFINE) -c -o $@ $<
 
-$(B)/cofferdam: $(call glibc,$(COMMAND_SRC)) $(B)/guest/builtin.o
+# Its own memory is apart from the launcher's (jail/outside/filter_memory.h).
+OWN_LIBRARIES = $(filter $(B)/%,$(LIBRARIES))
+$(B)/libseccomp.a:
+	@mkdir -p $(@D)
+	$(Q)objcopy $(foreach call,malloc calloc realloc free,--redefine-sym $(call)=filter_$(call)) \
+	  $(shell $(CC) -print-file-name=libseccomp.a) $@
+
+$(B)/cofferdam: $(call glibc,$(COMMAND_SRC)) $(B)/guest/builtin.o $(OWN_LIBRARIES)
 	$(Q)$(CC) -pie $(LINK) -o $@ $^ $(LIBRARIES)
 $(B)/cofferdam-supervisor: $(call musl,$(SUPERVISOR_SRC) $(FORTIFIED))
 	$(Q)$(CC) $(MUSL_LINK) -o $@ $(MUSL_START) $^ -l:libjansson.a $(MUSL_END)
@@ -168,7 +175,7 @@ unit: $(UNIT) $(PROGRAMS) $(PROBE) ## build and run the unit tests
 $(B)/trial/filters.o: jail/outside/filters.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(GLIBC) -DFILTER_TRIAL -c -o $@ $<
-$(B)/trial/cofferdam: $(B)/trial/filters.o $(filter-out %/jail/outside/filters.o,$(call glibc,$(COMMAND_SRC))) $(B)/guest/builtin.o
+$(B)/trial/cofferdam: $(B)/trial/filters.o $(filter-out %/jail/outside/filters.o,$(call glibc,$(COMMAND_SRC))) $(B)/guest/builtin.o $(OWN_LIBRARIES)
 	$(Q)$(CC) -pie $(LINK) -o $@ $^ $(LIBRARIES)
 trial: all $(B)/trial/cofferdam ## each rule of each system call filter is needed
 	@B=$(B) tests/system/rules.py
@@ -192,7 +199,7 @@ $(ASAN_PROGRAMS):
 $(B)/asan/stager.o: jail/outside/stager.c tests/guests/open/no_root.h
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(GLIBC) -include tests/guests/open/no_root.h -c -o $@ $<
-$(B)/asan/cofferdam: $(B)/asan/stager.o $(filter-out %/jail/outside/stager.o,$(call glibc,$(COMMAND_SRC))) $(B)/guest/builtin.o
+$(B)/asan/cofferdam: $(B)/asan/stager.o $(filter-out %/jail/outside/stager.o,$(call glibc,$(COMMAND_SRC))) $(B)/guest/builtin.o $(OWN_LIBRARIES)
 	$(Q)$(CC) -pie $(LINK) -o $@ $^ $(LIBRARIES)
 $(B)/asan/reports:
 	$(Q)mkdir -p $@ && chmod 1777 $@

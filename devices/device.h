@@ -12,6 +12,7 @@
 #include "devices/limiter.h"
 #include "devices/transport.h"
 #include "devices/virtqueue.h"
+#include "monitor/large.h"
 #include "monitor/protocol.h"
 
 #include <poll.h>
@@ -55,9 +56,8 @@ struct device {
 	bool is_active;    /* between ACTIVATE and RESET or a fault */
 	uint64_t features; /* negotiated */
 	struct virtqueue queues[DEVICE_QUEUES_MAX];
-	struct chain chains[DEVICE_QUEUES_MAX]; /* the one that is out of each queue */
-	uint32_t broken;                        /* the queue for which device_activate failed */
-	uint64_t wait_ns;                       /* for DEVICE_LATER */
+	uint32_t broken;  /* the queue for which device_activate failed */
+	uint64_t wait_ns; /* for DEVICE_LATER */
 	/* Of the plan's bandwidth and operations, each queue has the whole rate; a reset does not refill it. */
 	struct limiter limiters[DEVICE_QUEUES_MAX];
 	struct {
@@ -70,6 +70,8 @@ struct device {
 	uint64_t total; /* console: bytes that may be printed, disk: that its image may grow by; the plan's, or less */
 	int64_t used;   /* of that; a disk's holes count against it */
 	bool is_total_told; /* the console's */
+	/* The one that is out of each queue. Behind the rest: what no queue uses takes no memory. */
+	struct chain chains[DEVICE_QUEUES_MAX];
 };
 
 /* What a queue's chains hold besides nothing: bytes for the device, bytes for the driver (some at least), or both. */

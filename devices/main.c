@@ -228,23 +228,24 @@ static _Noreturn void serve(struct process *process)
 
 /* ---- start ---- */
 
+/* The guest's memory last: what lies on its other side would take a page table of its own. */
 static void map(struct process *process, const struct plan *plan)
 {
 	process->registers =
 	    mmap(NULL, TRANSPORT_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, DEVICE_FD_REGISTERS, 0);
 	if (process->registers == MAP_FAILED)
 		lockdown_fail(FAILURE_MEMORY, errno, DEVICE_FD_REGISTERS);
-	if (!guest_memory_map(&process->memory, DEVICE_FD_RAM, plan->ram_size, plan_ram_low(plan), PLAN_RAM_HOLE_END))
-		lockdown_fail(FAILURE_MEMORY, errno, DEVICE_FD_RAM);
 	process->device.state = mmap(NULL, device_state_size(process->device.plan), PROT_READ | PROT_WRITE,
 				     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (process->device.state == MAP_FAILED)
 		lockdown_fail(FAILURE_MEMORY, errno, 0);
+	if (!guest_memory_map(&process->memory, DEVICE_FD_RAM, plan->ram_size, plan_ram_low(plan), PLAN_RAM_HOLE_END))
+		lockdown_fail(FAILURE_MEMORY, errno, DEVICE_FD_RAM);
 }
 
 int main(int argc, char **argv)
 {
-	static struct process process; /* pages that are not used take no memory */
+	static LARGE _Alignas(4096) struct process process; /* its first page, and those of queues that are used */
 	struct device *device = &process.device;
 	unsigned role = argc == 2 ? (unsigned)atoi(argv[1]) : 0;
 	const struct plan *plan = lockdown_begin(role);

@@ -26,6 +26,7 @@
 
 enum {
 	DESCRIPTORS_SEEN = 512,
+	DESCRIPTORS_ASKED = 64, /* at a time: more would be a page of the stack that nothing else needs */
 	CAPABILITIES_MAX = 64,
 	TMPFS_MAGIC_NUMBER = 0x01021994,
 	LANDLOCK_WITH_NETWORK = 4,
@@ -39,21 +40,30 @@ static bool refused(long result, int error, int or_error)
 	return result == -1 && (errno == error || errno == or_error);
 }
 
-/* One poll tells of 512 numbers which are open; higher ones are closed unseen. */
+/* One poll tells of so many numbers which are open. */
+static void verify_some_descriptors(unsigned first, unsigned given)
+{
+	struct pollfd numbers[DESCRIPTORS_ASKED];
+	for (unsigned i = 0; i < DESCRIPTORS_ASKED; i++)
+		numbers[i] = (struct pollfd){.fd = (int)(first + i)};
+	inside_require(poll(numbers, DESCRIPTORS_ASKED, 0) >= 0, LAYER_DESCRIPTORS);
+	errno = 0;
+	for (unsigned i = 0; i < DESCRIPTORS_ASKED; i++) {
+		unsigned number = first + i;
+		bool open = !(numbers[i].revents & POLLNVAL);
+		bool wanted = number == FD_CHANNEL || number == FD_FILTERS || (number >= FD_ROLE && number < given);
+		if (open != wanted)
+			lockdown_fail(FAILURE_DESCRIPTORS, open ? EEXIST : EBADF, number);
+	}
+}
+
+/* Those that are higher are closed unseen. */
 void verify_descriptors(unsigned role, const struct plan *plan)
 {
-	struct pollfd numbers[DESCRIPTORS_SEEN];
 	unsigned given = descriptors_given(role, plan);
-	for (int i = 0; i < DESCRIPTORS_SEEN; i++)
-		numbers[i] = (struct pollfd){.fd = i};
-	inside_require(poll(numbers, DESCRIPTORS_SEEN, 0) >= 0, LAYER_DESCRIPTORS);
-	errno = 0;
-	for (unsigned i = 0; i < DESCRIPTORS_SEEN; i++) {
-		bool open = !(numbers[i].revents & POLLNVAL);
-		bool wanted = i == FD_CHANNEL || i == FD_FILTERS || (i >= FD_ROLE && i < given);
-		if (open != wanted)
-			lockdown_fail(FAILURE_DESCRIPTORS, open ? EEXIST : EBADF, i);
-	}
+	_Static_assert(DESCRIPTORS_SEEN % DESCRIPTORS_ASKED == 0, "all of them are asked for");
+	for (unsigned i = 0; i < DESCRIPTORS_SEEN; i += DESCRIPTORS_ASKED)
+		verify_some_descriptors(i, given);
 	inside_require(syscall(SYS_close_range, DESCRIPTORS_SEEN, ~0U, 0) == 0, LAYER_DESCRIPTORS);
 }
 

@@ -8,6 +8,7 @@
  * and returns to nobody: there is no address on its stack to change.
  */
 #include "jail/inside/inside.h"
+#include "monitor/large.h"
 
 #include <signal.h>
 #include <stdatomic.h>
@@ -19,7 +20,10 @@ enum { STACK_SIZE = 16384 }; /* AT_MINSIGSTKSZ with every AVX state is below 12 
 static struct violation *page;
 static atomic_flag claimed = ATOMIC_FLAG_INIT;
 static _Thread_local unsigned own_number;
-static _Thread_local _Alignas(64) unsigned char own_stack[STACK_SIZE];
+
+/* Not the threads' own storage: what is larger than the C library has room for takes a mapping, and two pages of it are
+   written at once. None of these is, unless its thread makes a forbidden call. */
+static LARGE _Alignas(64) unsigned char stacks[THREADS_MAX][STACK_SIZE];
 
 /* The number is an operand of the instruction. Where nothing refuses it (a signal that no filter sent), the next
    instruction is the end. */
@@ -60,7 +64,7 @@ void violation_handler_install(struct violation *report)
 
 void violation_stack(unsigned thread)
 {
-	const stack_t stack = {.ss_sp = own_stack, .ss_size = sizeof(own_stack)};
+	const stack_t stack = {.ss_sp = stacks[thread], .ss_size = sizeof(stacks[thread])};
 	own_number = thread;
 	inside_require(sigaltstack(&stack, NULL) == 0, LAYER_SECCOMP);
 }

@@ -7,6 +7,7 @@
 
 #include "jail/descriptors.h"
 #include "jail/launch.h"
+#include "jail/outside/filter_memory.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -213,6 +214,7 @@ static int add_rules(scmp_filter_ctx filter, unsigned role, unsigned thread, con
 static int export_thread(int memfd, unsigned role, unsigned thread, const struct plan *plan)
 {
 	off_t before = lseek(memfd, 0, SEEK_CUR);
+	filter_memory_begin();
 	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_TRAP);
 	if (filter == NULL)
 		return -ENOMEM;

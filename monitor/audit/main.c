@@ -28,6 +28,7 @@
 #include "jail/lockdown.h"
 #include "monitor/audit/event.h"
 #include "monitor/audit/writer.h"
+#include "monitor/large.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -66,12 +67,11 @@ struct ticket {
 	uint64_t sequence;
 };
 
-static struct auditor {
+static LARGE struct auditor {
 	struct sender launcher, supervisor;
-	bool opened;    /* AUDIT_LOG_OPENED came; context is valid */
-	bool told;      /* that the log cannot be written, for good … */
-	bool told_full; /* … or that it has no room */
-	struct writer writer;
+	bool opened;       /* AUDIT_LOG_OPENED came; context is valid */
+	bool told;         /* that the log cannot be written, for good … */
+	bool told_full;    /* … or that it has no room */
 	int64_t allowance; /* bytes, may fall below 0 by what was accepted in one turn */
 	uint64_t allowance_at;
 	uint64_t last_until; /* monotonic ms when the supervisor's channel is closed, 0: the launcher lives */
@@ -85,6 +85,7 @@ static struct auditor {
 	size_t ticket_count;
 	uint8_t packet[AUDIT_PACKET_MAX];
 	struct audit_view view;
+	struct writer writer; /* its batch is behind all else */
 } auditor;
 
 /* ---- answers ---- */

@@ -10,6 +10,7 @@
 #include "monitor/command/host_auditor.h"
 
 #include "jail/lockdown.h"
+#include "jail/outside/filter_memory.h"
 #include "monitor/command/command.h"
 #include "monitor/command/host_store.h"
 #include "policy/sanitizer.h"
@@ -131,11 +132,13 @@ static bool is_in_force(void)
 
 int host_auditor_filter(char *why)
 {
+	filter_memory_begin();
 	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
 	int result = filter == NULL ? -ENOMEM : add_all(filter);
 	if (result == 0)
 		result = seccomp_load(filter);
 	seccomp_release(filter);
+	filter_memory_end();
 	if (result == 0 && is_in_force())
 		return 0;
 	return because(why, -result, "cannot filter the system calls of the host's auditor");

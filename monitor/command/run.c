@@ -3,6 +3,7 @@
  * Reads the policy, opens every resource, builds every filter, starts the VM's processes in their jails, gives up its
  * capabilities, and waits. Images and guest memory are interpreted by the jailed processes only.
  */
+#include "jail/outside/filter_memory.h"
 #include "monitor/audit/event.h"
 #include "monitor/command/command.h"
 #include "monitor/command/deeds.h"
@@ -183,6 +184,7 @@ static int start(struct vm *vm, char *why)
 	    vm_give_filters(vm, VM_PROGRAM_DEVICE, vm->program_count, why) != 0 ||
 	    vm_give_filters(vm, VM_PROGRAM_MONITOR, VM_PROGRAM_DEVICE, why) != 0)
 		return -1;
+	filter_memory_end();
 	if (host_auditor_start(vm, why) != 0)
 		return -1;
 	struct jail_stage *stage = vm->stage;

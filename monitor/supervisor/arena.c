@@ -1,6 +1,8 @@
 /* The arena. What does not fit is NULL, which jansson answers by failing. */
 #include "monitor/supervisor/arena.h"
 
+#include "monitor/large.h"
+
 #include <jansson.h>
 #include <stdalign.h>
 #include <stddef.h>
@@ -8,7 +10,7 @@
 
 enum { ARENA_SIZE = 512 * 1024 };
 
-static alignas(max_align_t) unsigned char memory[ARENA_SIZE];
+static LARGE alignas(max_align_t) unsigned char memory[ARENA_SIZE];
 static size_t used;
 
 static void *take(size_t size)

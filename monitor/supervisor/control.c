@@ -8,8 +8,10 @@
 
 void control_begin(struct control *control)
 {
-	for (size_t i = 0; i < SUPERVISOR_CONNECTIONS_MAX; i++)
+	for (size_t i = 0; i < SUPERVISOR_CONNECTIONS_MAX; i++) {
 		control->connections[i].descriptor = -1;
+		control->connections[i].texts = &control->texts[i];
+	}
 }
 
 static void hang_up(struct connection *connection)
@@ -106,7 +108,7 @@ void control_settle(struct control *control, struct supervisor *vm)
 static void push(struct connection *connection)
 {
 	while (connection->answer_sent < connection->answer_size) {
-		ssize_t sent = send(connection->descriptor, connection->answer + connection->answer_sent,
+		ssize_t sent = send(connection->descriptor, connection->texts->answer + connection->answer_sent,
 				    connection->answer_size - connection->answer_sent, MSG_NOSIGNAL | MSG_DONTWAIT);
 		if (sent > 0)
 			connection->answer_sent += (size_t)sent;
@@ -124,7 +126,7 @@ static void push(struct connection *connection)
 
 static void refuse_as(struct connection *connection, const char *why, bool denied)
 {
-	connection->answer_size = request_refusal(why, denied, connection->answer);
+	connection->answer_size = request_refusal(why, denied, connection->texts->answer);
 	connection->closing = true;
 	push(connection);
 }
@@ -136,7 +138,7 @@ static void refuse(struct connection *connection, const char *why)
 
 static void answer(struct supervisor *vm, struct connection *connection, const struct request *request, uint64_t now)
 {
-	connection->answer_size = request_answer(vm, request, now, connection->answer);
+	connection->answer_size = request_answer(vm, request, now, connection->texts->answer);
 	connection->deadline = now + CONTROL_IDLE_MS;
 	if (connection->answer_size == 0)
 		refuse(connection, "the answer is too long");
@@ -350,13 +352,13 @@ static void handle_lines(struct control *control, struct supervisor *vm, struct 
 	while (connection->descriptor >= 0 && connection->answer_size == 0 && connection->ticket == AUDIT_NO_TICKET &&
 	       !connection->awaits) {
 		char line[REQUEST_LINE_MAX];
-		const char *end = memchr(connection->line, '\n', connection->used);
+		const char *end = memchr(connection->texts->line, '\n', connection->used);
 		if (end == NULL)
 			break;
-		size_t size = (size_t)(end - connection->line);
-		memcpy(line, connection->line, size);
+		size_t size = (size_t)(end - connection->texts->line);
+		memcpy(line, connection->texts->line, size);
 		connection->used -= size + 1;
-		memmove(connection->line, end + 1, connection->used);
+		memmove(connection->texts->line, end + 1, connection->used);
 		handle(control, vm, connection, line, size, now);
 	}
 }
@@ -375,8 +377,8 @@ void control_serve(struct control *control, struct supervisor *vm, struct connec
 		handle_lines(control, vm, connection, now);
 		return;
 	}
-	ssize_t size = recv(connection->descriptor, connection->line + connection->used,
-			    sizeof(connection->line) - connection->used, MSG_DONTWAIT);
+	ssize_t size = recv(connection->descriptor, connection->texts->line + connection->used,
+			    sizeof(connection->texts->line) - connection->used, MSG_DONTWAIT);
 	if (size < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (size <= 0) {
@@ -385,7 +387,7 @@ void control_serve(struct control *control, struct supervisor *vm, struct connec
 	}
 	connection->used += (size_t)size;
 	handle_lines(control, vm, connection, now);
-	if (connection->descriptor >= 0 && connection->used == sizeof(connection->line) &&
+	if (connection->descriptor >= 0 && connection->used == sizeof(connection->texts->line) &&
 	    connection->answer_size == 0 && connection->ticket == AUDIT_NO_TICKET && !connection->awaits)
 		too_long(control, vm, connection, now);
 }

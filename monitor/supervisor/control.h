@@ -42,6 +42,11 @@ struct connection {
 	bool asked;             /* the launcher, to do what was requested */
 	bool closing;           /* once the answer is out */
 	size_t used, answer_size, answer_sent;
+	struct connection_texts *texts; /* the control's */
+};
+
+/* Apart from their connections, all of which are looked at: what nobody connects to takes no memory. */
+struct connection_texts {
 	char line[REQUEST_LINE_MAX];
 	char answer[REQUEST_ANSWER_MAX];
 };
@@ -52,6 +57,7 @@ struct control {
 	struct quota requests[2]; /* of operators; of others */
 	struct quota turned_away; /* records of connections and requests that were not even looked at */
 	struct quota denied[3];   /* records of requests that were refused: to the owner; operators; others */
+	struct connection_texts texts[SUPERVISOR_CONNECTIONS_MAX];
 };
 
 void control_begin(struct control *control);

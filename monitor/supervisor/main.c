@@ -24,6 +24,7 @@
  */
 #include "jail/lockdown.h"
 #include "monitor/channel.h"
+#include "monitor/large.h"
 #include "monitor/supervisor/arena.h"
 #include "monitor/supervisor/control.h"
 #include "monitor/supervisor/supervisor.h"
@@ -40,7 +41,7 @@
 enum { TURN_MAX = 16, EXIT_OURS = 125 };
 
 static struct supervisor vm;
-static struct control control;
+static LARGE struct control control;
 static struct termios terminal;
 static bool has_terminal;
 
