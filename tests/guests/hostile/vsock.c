@@ -209,6 +209,21 @@ static void stray(struct target *target, uint64_t operation)
 	expect(target, RST, ECHO, PORT);
 }
 
+/* Packets of no connection, and in between those of nobody, which have no answer. */
+static void stray_often(struct target *target, uint64_t times)
+{
+	static const uint16_t operations[] = {0, RESPONSE, SHUTDOWN, RW, CREDIT_UPDATE, CREDIT_REQUEST, 8};
+	struct packet packet;
+
+	for (uint64_t i = 0; i < times; i++) {
+		packet = packet_to(target, operations[i % 7], PORT, ECHO);
+		packet.source += i % 2;
+		send(target, packet);
+		if (i % 2 == 0)
+			expect(target, RST, ECHO, PORT);
+	}
+}
+
 static void refused(struct target *target, uint64_t port)
 {
 	send(target, packet_to(target, REQUEST, PORT, (uint32_t)port));
@@ -231,6 +246,7 @@ static void hasty(struct target *target, uint64_t times)
 	for (uint64_t i = 0; i < times; i++) {
 		send(target, packet_to(target, REQUEST, PORT, ECHO));
 		send(target, packet_to(target, RST, PORT, ECHO));
+		(void)next_packet(target, 0);
 	}
 	while (next_packet(target, SOON_MS).operation != 0)
 		continue;
@@ -415,6 +431,10 @@ static void pieces(struct target *target, uint64_t size)
 	{                                                                                                              \
 		name, 22, LIVE, ALIVE, 0, 0, VIRTIO_VSOCK, true, false, attack, argument                               \
 	}
+#define AGAIN(name, attack, argument)                                                                                  \
+	{                                                                                                              \
+		name, 13, LIVE, ALIVE, 0, 0, VIRTIO_VSOCK, true, false, attack, argument                               \
+	}
 #define NO_PACKET(name, attack, argument)                                                                              \
 	{                                                                                                              \
 		name, 22, LIVE, BROKEN, FAULT_REQUEST, 0, VIRTIO_VSOCK, false, false, attack, argument                 \
@@ -455,7 +475,7 @@ static const struct hostile cases[] = {
     SAY("after-shutdown", after_shutdown, 2), SAY("after-shutdown", after_shutdown, 3),
     SAY("after-shutdown", after_shutdown, 0xffffffff), SAY("ask-for-credit", ask_for_credit, 100),
     SAY_MUCH("flood", flood, 300), {"deaf", 12, LIVE, ALIVE, 0, 0, VIRTIO_VSOCK, false, false, deaf, 200},
-    SAY_MUCH("reset-often", reset_often, 40),
+    SAY_MUCH("reset-often", reset_often, 40), AGAIN("stray-often", stray_often, 10000), AGAIN("hasty", hasty, 500),
 };
 /* clang-format on */
 
