@@ -212,6 +212,10 @@ def both_ways(place):
     refused = [record["unmapped"]["cofferdam"]["details"] for record in records if record["metadata"]["event_code"] == "cap_reached"]
     refused = [details["count"] for details in refused if details["cap"] == "connections"]
     check("the log has that some were refused, and not each of them", 0 < len(refused) < 20, refused)
+    denied = [record["unmapped"]["cofferdam"]["details"] for record in records if record["metadata"]["event_code"] == "frames_denied"]
+    check("the log has who asked for a port that is not his, and not each time", {"port not in guest_may_connect",
+          "port not in host_may_connect"} <= {detail["denial"] for detail in denied} and len(denied) < 10, denied)
+    check("and for which", any(detail.get("peer") == "port 1235" for detail in denied), denied)
     check("the log has what was opened for it", [(one["path"], one["identity"]) for one in opened if one["label"] == "vsock"] ==
           [("sockets/v", f"{folder.st_dev:x}:{folder.st_ino}")], opened)
     check("as many connections as the policy says, no more", b"64 connections of 300" in output, output.decode(errors="replace"))

@@ -258,6 +258,16 @@ START_TEST(bytes_go_both_ways)
 }
 END_TEST
 
+/* The first of a reason at once. */
+static void expect_denied(uint32_t denial, uint32_t port)
+{
+	ck_assert_uint_eq(fake.told, 1);
+	ck_assert_uint_eq(fake.messages[0].type, MESSAGE_DENIED);
+	ck_assert_uint_eq(fake.messages[0].code, denial);
+	ck_assert_uint_eq(fake.messages[0].value[0], 1);
+	ck_assert_uint_eq(fake.messages[0].value[3], port);
+}
+
 START_TEST(a_port_that_is_not_listed_does_not_exist)
 {
 	static const uint32_t ports[] = {0, 3, ALLOWED - 1, ALLOWED + 1, UINT32_MAX, LISTED};
@@ -267,6 +277,7 @@ START_TEST(a_port_that_is_not_listed_does_not_exist)
 	say(ports[_i], REQUEST, NULL, 0);
 	ck_assert_uint_eq(asked(&message), 0);
 	expect(RST, ports[_i]);
+	expect_denied(DENIAL_PORT, ports[_i]);
 }
 END_TEST
 
@@ -505,6 +516,11 @@ START_TEST(another_source_or_destination_is_not_answered)
 		send_header(&wrong[i], NULL, 0);
 	ck_assert_ptr_null(heard());
 	ck_assert_uint_eq(asked(&message), 0);
+	expect_denied(DENIAL_SOURCE_ADDRESS, 0);
+	fake.now += TELL_EVERY_MS * UINT64_C(1000000);
+	device_run(&fake.device, 0);
+	ck_assert_uint_eq(fake.told, 2); /* the others together */
+	ck_assert_uint_eq(fake.messages[1].value[0], 2);
 }
 END_TEST
 
@@ -814,6 +830,18 @@ START_TEST(another_line_ends_it)
 }
 END_TEST
 
+START_TEST(a_caller_of_a_port_that_is_not_listed_is_told_of)
+{
+	int caller = hand_over(0);
+
+	send(caller, "CONNECT 81\n", 11, 0);
+	settle();
+	ck_assert(is_ended(caller));
+	expect_denied(DENIAL_CALLER, 81);
+	close(caller);
+}
+END_TEST
+
 START_TEST(a_caller_that_goes_before_the_answer_is_forgotten)
 {
 	int caller = hand_over(0);
@@ -959,6 +987,7 @@ int main(void)
 	tcase_add_test(tests, a_reset_ends_every_connection);
 	tcase_add_test(tests, a_caller_says_a_port_and_hears_another);
 	tcase_add_loop_test(tests, another_line_ends_it, 0, ROWS(wrong_lines));
+	tcase_add_test(tests, a_caller_of_a_port_that_is_not_listed_is_told_of);
 	tcase_add_test(tests, a_caller_that_goes_before_the_answer_is_forgotten);
 	tcase_add_test(tests, one_caller_too_many_is_turned_away);
 	tcase_add_loop_test(tests, what_a_host_does_after_a_fault_wakes_nobody, 0, 3);
