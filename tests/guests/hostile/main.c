@@ -26,25 +26,11 @@ static struct helper helpers[TARGETS_MAX];
 static char reason[120];
 static unsigned number, run_count, failed_count, first_case, last_case;
 
-static const struct hostile_table *const tables[] = {&registers_table,
-						     &layout_table,
-						     &ring_table,
-						     &disk_table,
-						     &ranges_table,
-						     &entropy_table,
-						     &console_table,
-						     &typed_table,
-						     &network_table,
-						     &receive_table,
-						     &vsock_table,
-						     &listen_table,
-						     &balloon_table,
-						     &deflate_table,
-						     &statistics_table,
-						     &reporting_table,
-						     &reporting_of_linux_table,
-						     &race_table,
-						     &machine_table};
+static const struct hostile_table *const tables[] = {
+    &registers_table, &layout_table,  &ring_table,    &disk_table,       &ranges_table,    &entropy_table,
+    &console_table,   &typed_table,   &network_table, &receive_table,    &vsock_table,     &connection_table,
+    &listen_table,    &balloon_table, &deflate_table, &statistics_table, &reporting_table, &reporting_of_linux_table,
+    &race_table,      &machine_table};
 
 static const char *const fault_names[] = {"-",       "queue-layout", "available-index",     "descriptor-index",
 					  "chain",   "order",        "indirect-descriptor", "buffer-address",
