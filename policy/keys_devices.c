@@ -272,7 +272,7 @@ const struct schema_key balloon_keys[] = {
      .example = "on",
      .help = "Whether the guest says which pages are free, so that the host gets them back.",
      .enforced_by = "the balloon's device process",
-     .test = "tests/unit/devices_balloon.c",
+     .test = "tests/unit/devices_balloon_reports.c",
      .order = ORDER_AT_MOST},
     {0},
 };
