@@ -168,7 +168,8 @@ static void expect_denied(uint32_t denial, uint64_t count, const char *peer)
 	ck_assert_uint_eq(view.fields[AUDIT_DENIAL].number, denial);
 	ck_assert_uint_eq(view.fields[AUDIT_COUNT].number, count);
 	ck_assert_uint_eq(view.fields[AUDIT_PEER].size, strlen(peer));
-	ck_assert_mem_eq(view.fields[AUDIT_PEER].bytes, peer, strlen(peer));
+	if (peer[0] != 0)
+		ck_assert_mem_eq(view.fields[AUDIT_PEER].bytes, peer, strlen(peer));
 }
 
 START_TEST(what_is_denied_is_a_record_now_and_then)
