@@ -207,12 +207,48 @@ bool device_refused(struct device *device)
 	return false;
 }
 
+/* ---- what is denied ---- */
+
+uint64_t *device_deny(struct device *device, enum denial denial)
+{
+	struct message *message = &device->denied.messages[denial];
+
+	*message = (struct message){.type = MESSAGE_DENIED, .code = denial, .value = {message->value[0] + 1}};
+	device->denied.waiting |= 1U << denial;
+	return message->value;
+}
+
+/* The first of a reason at once, all others together every TELL_EVERY_MS. DEVICE_LATER: some are left to be told. */
+static unsigned tell_denied(struct device *device)
+{
+	const uint64_t every = TELL_EVERY_MS * UINT64_C(1000000);
+
+	if (device->denied.waiting == 0)
+		return 0;
+	uint64_t now = device->host.now(device->host.context);
+	if (now >= device->denied.next_at) {
+		device->denied.next_at = now + every;
+		device->denied.told = 0;
+	}
+	for (unsigned i = 0, due = device->denied.waiting & ~device->denied.told; i < DENIALS; i++)
+		if ((due >> i & 1) != 0) {
+			device->host.tell(device->host.context, &device->denied.messages[i]);
+			device->denied.messages[i].value[0] = 0;
+			device->denied.waiting &= ~(1U << i);
+			device->denied.told |= 1U << i;
+		}
+	return device->denied.waiting == 0 ? 0 : device_later(device, device->denied.next_at - now);
+}
+
+/* ---- a run ---- */
+
 unsigned device_run(struct device *device, unsigned ready)
 {
 	bool interrupt = false;
 
 	device->wait_ns = 0;
 	unsigned wants = device->ops->run(device, ready);
+	wants |= tell_denied(device);
 	if (!device->is_active)
 		return wants;
 	for (unsigned i = 0; i < device->ops->queue_count; i++) {

@@ -66,6 +66,11 @@ struct device {
 		/* Requests held back, and those refused (device_refused), not told of yet. */
 		uint64_t counts[LIMITER_KINDS + 1];
 	} delays;
+	struct {
+		struct message messages[DENIALS]; /* value[0]: how many are not told of yet */
+		uint32_t waiting, told;           /* as bits: those with a count; those told of before next_at */
+		uint64_t next_at;                 /* ns */
+	} denied;
 	struct device_tally tally;
 	uint64_t total; /* console: bytes that may be printed, disk: that its image may grow by; the plan's, or less */
 	int64_t used;   /* of that; a disk's holes count against it */
@@ -126,6 +131,9 @@ bool device_is_limited(const struct device *device);
    Answers false. */
 bool device_refused(struct device *device);
 
+/* The policy does not let it pass. Answers the message's values, of which the three after the first say what it was. */
+uint64_t *device_deny(struct device *device, enum denial denial);
+
 /* What HELLO says; `config` has TRANSPORT_CONFIG_SIZE bytes. */
 struct transport_description device_describe(const struct device *device, uint8_t *config);
 
@@ -138,7 +146,8 @@ void device_reset(struct device *device);
 
 /* Runs the device once and interrupts the driver at most once. A driver's error ends is_active and is told to the host
    as MESSAGE_FAULT (code: enum fault, value: queue); limits that held requests back or refused them as MESSAGE_CAP
-   (code: enum cap, value: how many), at once and then every TELL_EVERY_MS at most. */
+   (code: enum cap, value: how many), and what was denied as MESSAGE_DENIED, at once and then every TELL_EVERY_MS at
+   most. */
 unsigned device_run(struct device *device, unsigned ready);
 
 #endif

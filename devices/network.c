@@ -59,11 +59,6 @@ struct network {
 	uint32_t in_start, in_end;   /* what was read and not looked at yet */
 	uint32_t frame, frame_size;  /* the one that waits for room in the guest, in `in`; size 0: none */
 	struct network_header in_header;
-	struct {
-		struct message messages[DENIALS]; /* value[0]: how many are not told of yet */
-		uint32_t waiting, told;           /* as bits: those with a count; those told of before next_at */
-		uint64_t next_at;                 /* ns */
-	} denied;
 	uint8_t out[NETWORK_OUT_MAX];
 	uint8_t in[NETWORK_IN_MAX];
 };
@@ -100,40 +95,15 @@ static void network_activate(struct device *device)
 
 /* ---- what passes, and what is denied ---- */
 
-static void deny(struct network *network, enum denial denial, const struct frame *frame)
+static void deny(struct device *device, enum denial denial, const struct frame *frame)
 {
-	struct message *message = &network->denied.messages[denial];
+	uint64_t *value = device_deny(device, denial);
 
-	*message = (struct message){.type = MESSAGE_DENIED, .code = denial, .value = {message->value[0] + 1}};
-	network->denied.waiting |= 1U << denial;
 	if (frame->family == 0)
 		return;
 	bool has_port = frame->protocol == PROTOCOL_TCP || frame->protocol == PROTOCOL_UDP;
-	memcpy(&message->value[1], denial == DENIAL_INGRESS ? frame->from : frame->to, frame->family == 4 ? 4 : 16);
-	message->value[3] = DENIED_WHERE(frame->family, frame->protocol, has_port ? frame->port : 0);
-}
-
-/* The first of a reason at once, all others together every TELL_EVERY_MS. DEVICE_LATER: some are left to be told. */
-static unsigned tell_denied(struct device *device)
-{
-	struct network *network = device->state;
-	const uint64_t every = TELL_EVERY_MS * UINT64_C(1000000);
-
-	if (network->denied.waiting == 0)
-		return 0;
-	uint64_t now = device->host.now(device->host.context);
-	if (now >= network->denied.next_at) {
-		network->denied.next_at = now + every;
-		network->denied.told = 0;
-	}
-	for (unsigned i = 0, due = network->denied.waiting & ~network->denied.told; i < DENIALS; i++)
-		if ((due >> i & 1) != 0) {
-			device->host.tell(device->host.context, &network->denied.messages[i]);
-			network->denied.messages[i].value[0] = 0;
-			network->denied.waiting &= ~(1U << i);
-			network->denied.told |= 1U << i;
-		}
-	return network->denied.waiting == 0 ? 0 : device_later(device, network->denied.next_at - now);
+	memcpy(&value[1], denial == DENIAL_INGRESS ? frame->from : frame->to, frame->family == 4 ? 4 : 16);
+	value[3] = DENIED_WHERE(frame->family, frame->protocol, has_port ? frame->port : 0);
 }
 
 /* ---- out ---- */
@@ -180,7 +150,7 @@ static uint32_t judge(struct device *device, struct network_header header, uint3
 	traffic->sent_frames++;
 	traffic->sent_bytes += size;
 	if (denial != DENIAL_NONE) {
-		deny(network, denial, &frame);
+		deny(device, denial, &frame);
 		return 1;
 	}
 	bool is_gso = header.gso_type != GSO_NONE, is_csum = (header.flags & NEEDS_CSUM) != 0;
@@ -341,7 +311,7 @@ static bool is_for_guest(struct device *device)
 	if (is_good)
 		return true;
 	if (network->frame_size >= FRAME_HEADER && memcmp(bytes, device->plan_network->mac, 6) == 0)
-		deny(network, DENIAL_INGRESS, &frame); /* of what goes to everybody nobody needs to hear */
+		deny(device, DENIAL_INGRESS, &frame); /* of what goes to everybody nobody needs to hear */
 	return false;
 }
 
@@ -412,8 +382,7 @@ static unsigned network_run(struct device *device, unsigned ready)
 {
 	unsigned wants = device->is_active ? receive(device, (ready & DEVICE_INPUT) != 0) : 0;
 
-	wants |= transmit(device);
-	return wants | tell_denied(device);
+	return wants | transmit(device);
 }
 
 const struct device_ops network_ops = {

@@ -2,12 +2,13 @@
  *
  * Opens no path: `backend` is the channel to the launcher, which hands over a connection for each CONNECT and for each
  * caller (monitor/protocol.h). A caller says "CONNECT port\n" and hears "OK port\n". Ports that the plan does not list
- * do not exist, either way. Trusts nothing of a packet: its length is that of its descriptors or the queue is at fault,
- * its source is the guest or it is dropped, what belongs to no connection is answered by RST. Credit: the guest gets as
- * much room as there is, who sends more loses the connection; what it says of its own room only holds its own bytes
- * back. Never waits for a peer: what one does not read stays in that connection's buffer, and then in the guest.
- * The plan's bandwidth holds the guest's packets back, all in order, and of those to it the ones with data: both are
- * counted whole. New connections have a limiter of their own, for one too many is refused and nothing waits for it.
+ * do not exist, either way, and who asks for one is told of. Trusts nothing of a packet: its length is that of its
+ * descriptors or the queue is at fault, its source is the guest or it is dropped, what belongs to no connection is
+ * answered by RST. Credit: the guest gets as much room as there is, who sends more loses the connection; what it says
+ * of its own room only holds its own bytes back. Never waits for a peer: what one does not read stays in that
+ * connection's buffer, and then in the guest. The plan's bandwidth holds the guest's packets back, all in order, and of
+ * those to it the ones with data: both are counted whole. New connections have a limiter of their own, for one too many
+ * is refused and nothing waits for it.
  */
 #include "devices/device.h"
 #include "monitor/channel.h"
@@ -291,7 +292,9 @@ static void take_request(struct device *device, const struct header *header)
 	struct connection *connection = NULL;
 
 	device->delays.is_counted[QUEUE_EVENT] = false; /* each that is refused is */
-	if (may(&plan_of(device)->guest_may, header->destination_port) && device_may_go_on(device, QUEUE_EVENT))
+	if (!may(&plan_of(device)->guest_may, header->destination_port))
+		device_deny(device, DENIAL_PORT)[3] = header->destination_port;
+	else if (device_may_go_on(device, QUEUE_EVENT))
 		connection = begin(device, VSOCK_CONNECTING, -1);
 	if (connection == NULL) {
 		answer_stray(device, header);
@@ -338,8 +341,10 @@ static void take_packet(struct device *device, const struct header *header, stru
 {
 	struct connection *connection = find(device, header->source_port, header->destination_port);
 
-	if (header->source_cid != plan_of(device)->cid || header->destination_cid != CID_HOST)
+	if (header->source_cid != plan_of(device)->cid || header->destination_cid != CID_HOST) {
+		device_deny(device, DENIAL_SOURCE_ADDRESS);
 		return;
+	}
 	if (connection == NULL || header->type != TYPE_STREAM) {
 		if (header->type == TYPE_STREAM && header->operation == OP_REQUEST)
 			take_request(device, header);
@@ -522,8 +527,10 @@ static void read_line(struct device *device, struct connection *connection)
 		if (connection->line[connection->line_size++] != '\n')
 			continue;
 		connection->guest_port = port_of(connection->line, connection->line_size);
-		if (connection->guest_port == 0 || !may(&plan_of(device)->host_may, connection->guest_port))
+		if (connection->guest_port == 0 || !may(&plan_of(device)->host_may, connection->guest_port)) {
+			device_deny(device, DENIAL_CALLER)[3] = connection->guest_port;
 			break;
+		}
 		do
 			connection->host_port = HOST_PORT_FIRST | (vsock->next_port++ & (HOST_PORT_FIRST - 1));
 		while (find(device, connection->guest_port, connection->host_port) != NULL);

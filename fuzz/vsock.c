@@ -89,8 +89,10 @@ static void tell(void *context, const struct message *message)
 
 	(void)context;
 	require(type == MESSAGE_FAULT ? code <= FAULT_REQUEST
-				      : type == MESSAGE_CAP && (code == CAP_OPERATIONS || code == CAP_CONNECTIONS ||
-								code == CAP_BANDWIDTH));
+		: type == MESSAGE_CAP
+		    ? code == CAP_OPERATIONS || code == CAP_CONNECTIONS || code == CAP_BANDWIDTH
+		    : type == MESSAGE_DENIED && message->value[0] > 0 &&
+			  (code == DENIAL_SOURCE_ADDRESS || code == DENIAL_PORT || code == DENIAL_CALLER));
 	fuzz.faults += type == MESSAGE_FAULT;
 }
 

@@ -99,7 +99,8 @@ enum message_type {
 			launcher, once for each cap), or for CAP_BANDWIDTH to CAP_CONNECTIONS how many requests it
 			held back or refused since it was said last */
 	MESSAGE_DENIED,  /* network: frames did not pass: code is enum denial, value[0] how many since it was said last,
-			    value[1] and value[2] where the last one was to go (16 bytes), value[3] DENIED_WHERE */
+			    value[1] and value[2] where the last one was to go (16 bytes), value[3] DENIED_WHERE. vsock:
+			    the same of packets and callers, value[3] the port that the last one was to have */
 	MESSAGE_BALLOON, /* balloon, once for each that it got: bytes the guest gave up and did not take again, and as
 			    its driver says, 0 if it does not, bytes free, available and in all */
 	MESSAGE_KEY,     /* console: the operator typed a command key: code is the key, 'x' to stop */
@@ -255,7 +256,7 @@ enum fault {
 	FAULT_REQUEST,      /* the request's header or footer is missing */
 };
 
-/* Why a network's frame did not pass. */
+/* Why a network's frame did not pass, or a vsock's packet or caller. */
 enum denial {
 	DENIAL_NONE,
 	DENIAL_MALFORMED,      /* cut short, or lengths that do not agree */
@@ -270,6 +271,8 @@ enum denial {
 	DENIAL_EGRESS,         /* no rule allows it */
 	DENIAL_INGRESS,        /* the same of what came for the guest */
 	DENIAL_GONE,           /* the tap was taken away, or passt has ended: nothing passes any more */
+	DENIAL_PORT,           /* vsock's, as DENIAL_SOURCE_ADDRESS can be: not in guest_may_connect */
+	DENIAL_CALLER,         /* a caller's of the host: not in host_may_connect */
 	DENIALS,
 };
 /* value[3] of MESSAGE_DENIED: IP family (4, 6; 0: not known), protocol, port (TCP and UDP). */

@@ -152,7 +152,7 @@ static const struct schema_key vsock_limits_keys[] = {
      .example = "100/s",
      .help = "Connections that the guest begins in a second; one more is refused.",
      .enforced_by = "the vsock's device process",
-     .test = "tests/unit/devices_vsock.c",
+     .test = "tests/unit/devices_vsock_room.c",
      .order = ORDER_CAP},
     {.name = "bandwidth",
      .type = SCHEMA_BYTES_RATE,
@@ -174,7 +174,7 @@ static const struct schema_key vsock_limits_keys[] = {
      .example = "64KiB",
      .help = "Bytes of each connection that the guest may send before the host takes them: a power of two.",
      .enforced_by = "the vsock's device process",
-     .test = "tests/unit/devices_vsock.c",
+     .test = "tests/unit/devices_vsock_room.c",
      .order = ORDER_AT_MOST},
     {0},
 };
@@ -272,7 +272,7 @@ const struct schema_key balloon_keys[] = {
      .example = "on",
      .help = "Whether the guest says which pages are free, so that the host gets them back.",
      .enforced_by = "the balloon's device process",
-     .test = "tests/unit/devices_balloon.c",
+     .test = "tests/unit/devices_balloon_reports.c",
      .order = ORDER_AT_MOST},
     {0},
 };

@@ -75,7 +75,7 @@ enum audit_event {
 				  last; CAP_LOG is the auditor's */
 
 	AUDIT_FRAMES_DENIED, /* [DEVICE DENIAL COUNT] PEER FIRST LAST: frames since the last such record, and the last
-				one's other end */
+				one's other end; of vsock packets and callers, and the last one's port */
 	AUDIT_CAP_CHANGED,   /* [CAP VALUE] DEVICE PROCESSORS: of the running VM, as somebody asked; the launcher's too.
 				VALUE of CAP_PROCESSORS: how many */
 

@@ -1,6 +1,6 @@
-/* Frames that a network's device process did not let pass, as the log has them: of each reason the first at once, then
- * their number every DELAYS_EVERY_MS and at the end, with the other end of the last one. Believes no number of the
- * device's beyond its own frames.
+/* Frames that a network's device process did not let pass, vsock's packets and callers, as the log has them: of each
+ * reason the first at once, then their number every DELAYS_EVERY_MS and at the end, with the other end of the last one.
+ * Believes no number of the device's beyond its own frames.
  */
 #include "monitor/supervisor/supervisor.h"
 
@@ -30,18 +30,36 @@ static void describe_peer(const uint64_t where[static 3], char text[static PEER_
 		snprintf(text + used, PEER_SIZE - (size_t)used, "%s", name);
 }
 
-/* By reason; of a network's member alone. */
+bool journal_may_deny(const struct supervisor *vm, uint32_t index, uint32_t denial)
+{
+	enum device_kind kind = vm->plan->devices[index - MEMBER_DEVICE].kind;
+	bool is_vsocks = denial == DENIAL_PORT || denial == DENIAL_CALLER;
+	if (kind == DEVICE_VSOCK)
+		return is_vsocks || denial == DENIAL_SOURCE_ADDRESS;
+	return kind == DEVICE_NETWORK && !is_vsocks && denial > DENIAL_NONE && denial < DENIALS;
+}
+
+static bool is_vsock(const struct supervisor *vm, uint32_t index)
+{
+	return vm->plan->devices[index - MEMBER_DEVICE].kind == DEVICE_VSOCK;
+}
+
+/* By reason; of a network's member and vsock's alone. */
 static struct denied *denied_of(struct supervisor *vm, uint32_t index)
 {
-	return vm->denied[vm->plan->devices[index - MEMBER_DEVICE].as.network];
+	const struct plan_device *device = &vm->plan->devices[index - MEMBER_DEVICE];
+	return vm->denied[device->kind == DEVICE_VSOCK ? PLAN_NETWORKS_MAX : device->as.network];
 }
 
 static void send_denied(struct supervisor *vm, uint32_t index, uint32_t denial)
 {
 	struct denied *denied = &denied_of(vm, index)[denial];
 	struct audit_packet packet;
-	char peer[PEER_SIZE];
-	describe_peer(denied->where, peer);
+	char peer[PEER_SIZE] = "";
+	if (!is_vsock(vm, index))
+		describe_peer(denied->where, peer);
+	else if (denial != DENIAL_SOURCE_ADDRESS)
+		snprintf(peer, sizeof(peer), "port %u", (unsigned)denied->where[2]);
 	audit_begin(&packet, AUDIT_FRAMES_DENIED);
 	audit_add_string(&packet, AUDIT_DEVICE, vm->plan->devices[index - MEMBER_DEVICE].name);
 	audit_add_u64(&packet, AUDIT_DENIAL, denial);
@@ -64,7 +82,7 @@ void journal_denied(struct supervisor *vm, uint32_t index, const struct message 
 
 void journal_settle_denied(struct supervisor *vm, uint32_t index)
 {
-	if (vm->plan->devices[index - MEMBER_DEVICE].kind != DEVICE_NETWORK)
+	if (!is_vsock(vm, index) && vm->plan->devices[index - MEMBER_DEVICE].kind != DEVICE_NETWORK)
 		return;
 	for (uint32_t i = 0; i < DENIALS; i++)
 		if (denied_of(vm, index)[i].frames.count > 0)

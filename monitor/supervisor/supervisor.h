@@ -55,12 +55,12 @@ struct supervisor {
 	enum vm_state state;
 	uint32_t member_count;
 	struct member members[MEMBERS_MAX];
-	struct denied denied[PLAN_NETWORKS_MAX][DENIALS];
-	struct member self, auditor; /* `locked` and what follows it */
-	bool go;                     /* MESSAGE_GO came … */
-	bool waits;                  /* … and said to wait for who asks to start it */
-	bool log_failed;             /* the auditor cannot write … */
-	bool log_lost;               /* … and will not again, or is gone */
+	struct denied denied[PLAN_NETWORKS_MAX + 1][DENIALS]; /* the networks', then vsock's */
+	struct member self, auditor;                          /* `locked` and what follows it */
+	bool go;                                              /* MESSAGE_GO came … */
+	bool waits;                                           /* … and said to wait for who asks to start it */
+	bool log_failed;                                      /* the auditor cannot write … */
+	bool log_lost;                                        /* … and will not again, or is gone */
 	bool auditor_gone;
 	bool log_full;     /* it writes no more than how the VM ends: limits.log is reached */
 	bool log_was_full; /* and is to be again, unless the launcher changes that cap */
@@ -96,7 +96,8 @@ void journal_cap(struct supervisor *vm, uint32_t member, uint32_t cap, uint64_t 
 void journal_delays(struct supervisor *vm, uint32_t member, uint32_t cap, uint64_t count, uint64_t now);
 /* Counts; true: it is time for a record. */
 bool delays_add(struct delays *delays, uint64_t count, uint64_t now);
-/* denials.c: MESSAGE_DENIED of a network, in the same way. */
+/* denials.c: MESSAGE_DENIED of a network, or of vsock, in the same way. */
+bool journal_may_deny(const struct supervisor *vm, uint32_t member, uint32_t denial);
 void journal_denied(struct supervisor *vm, uint32_t member, const struct message *message, uint64_t now);
 void journal_settle_denied(struct supervisor *vm, uint32_t member);
 void journal_changed(struct supervisor *vm, const struct cap_change *change);

@@ -243,8 +243,7 @@ static void on_cap(struct supervisor *vm, uint32_t index, const struct message *
 
 static void on_denied(struct supervisor *vm, uint32_t index, const struct message *message, uint64_t now)
 {
-	if (vm->plan->devices[index - MEMBER_DEVICE].kind != DEVICE_NETWORK || message->code <= DENIAL_NONE ||
-	    message->code >= DENIALS)
+	if (!journal_may_deny(vm, index, message->code))
 		vm_fail(vm, index, FAILURE_PROTOCOL, 0, message->type);
 	else
 		journal_denied(vm, index, message, now);

@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """A guest that attacks every device there is (tests/guests/hostile), watched from outside.
 
-The guest says case by case what came of it; here is looked at what it cannot see: after each case, how much memory each
-process has, how much CPU it took and how much the log grew; in the end the log, which must have every kind of fault once for
+The guest says case by case what came of it; here is looked at what it cannot see: after each case, how much memory and how
+many open files each process has, how much CPU it took and how much the log grew; in the end the log, which must have every kind of fault once for
 each device and no flood of them, the terminal's bytes, the image under the overlay, and that nothing is left. Then the attacks
 that end the VM, each with its outcome; and the cases once more, those of one kind of fault at a time: each must have brought
 about its own kind, for the log of that run has no other.
@@ -23,8 +23,10 @@ from hostile_cases import Cases
 
 top = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 B = os.path.join(top, os.environ.get("B", "build"))
-CPU_NS = 5_000_000  # of any process in a brief case; one that spins takes the whole of the case's quiet 6 ms and more
-MEMORY_KIB = 256    # that a process may grow by
+CPU_NS = 5_000_000  # of any process in a case that was brief or has settled; one that spins takes the whole of its quiet 6 ms and more
+MEMORY_KIB = 256    # that a process may use more of what it has from the start
+LAST = 5            # cases by which all connections have ended
+CONNECTIONS = 64    # of vsock at a time; the guest's flood is of far more
 LOG_BYTES = 250_000
 LOG_GROWTH = 64 << 10  # from one case to the next: more records than some rows of cases have to bring, for it is written later
 SUSPECTS = 8        # cases of a boot that are tried again, of those that may have made a process spin
@@ -64,6 +66,7 @@ class Process:
 
     def __init__(self, pid):
         self.pid, self.cpu, self.first, self.most = pid, 0, None, 0
+        self.had, self.files = set(), []  # KiB that it has asked for, open files after each case
         with open(f"/proc/{pid}/comm") as file:
             self.name = file.read().strip()
 
@@ -72,13 +75,19 @@ class Process:
             with open(f"/proc/{self.pid}/task/{self.pid}/schedstat") as file:
                 cpu = int(file.read().split()[0])
             with open(f"/proc/{self.pid}/status") as file:
-                memory = int(re.search(r"^RssAnon:\s+(\d+)", file.read(), re.M)[1])
+                status = file.read()
+            memory = int(re.search(r"^RssAnon:\s+(\d+)", status, re.M)[1])
+            self.had.add(int(re.search(r"^VmData:\s+(\d+)", status, re.M)[1]))
         except (OSError, TypeError):  # it has ended
             return 0
         took, self.cpu = cpu - self.cpu, cpu
         self.first = self.first or memory
         self.most = max(self.most, memory)
         return took
+
+    def count_files(self):
+        with contextlib.suppress(OSError):  # it has ended, or is not ours to look into
+            self.files.append(len(os.listdir(f"/proc/{self.pid}/fd")))
 
 
 class Place:
@@ -113,7 +122,7 @@ console: {{input: stdin}}
 entropy: {{limits: {{bandwidth: 64MiB/s}}}}
 balloon: {{minimum: 32MiB}}
 vsock: {{cid: {CID}, path: sockets/v, guest_may_connect: [5000-5003], host_may_connect: [1234],
-  limits: {{new_connections: 10000/s}}}}
+  limits: {{connections: {CONNECTIONS}, new_connections: 10000/s}}}}
 {NETWORK if with_network else ""}limits: {{run_time: {run_time}, cpu: 200%, console: 16MiB, memory_overhead: 1GiB}}
 control: {{grace: 500ms}}
 """)
@@ -188,8 +197,9 @@ DEVICES = {"console.0": "console", "console.0/receive": "console", "block.0": "r
            "balloon.0/reporting": "balloon", "balloon.0/reporting-of-linux": "balloon",
            "vsock.0": "vsock", "vsock.0/receive": "vsock", "vsock.0/event": "vsock"}
 NO_TARGETS = {"block.1"}  # a second disk without an overlay is asked what concerns disks alone
-DENIALS = {"source MAC address", "source address", "no egress rule", "fragment", "IP options or extension headers", "malformed",
-           "protocol", "ARP", "neighbour discovery", "offload header"}
+DENIALS = {"vsock": {"source address", "port not in guest_may_connect"}}
+FRAME_DENIALS = {"source MAC address", "source address", "no egress rule", "fragment", "IP options or extension headers", "malformed",
+                 "protocol", "ARP", "neighbour discovery", "offload header"}
 
 
 def may_leave(frame):
@@ -201,7 +211,7 @@ def may_leave(frame):
             and frame[54:56] == b"\x88\0" and frame[62:78] == own and frame[78:] == b"\x02\x01\x02\0\0\0\0\x07")
 
 
-CASE = re.compile(rb"case (\d+) (\S+) (\d+) (\S+) (\S+) (\S+) (\S+) (brief|heavy) (ok|FAILED.*)")
+CASE = re.compile(rb"case (\d+) (\S+) (\d+) (\S+) (\S+) (\S+) (\S+) (brief|settled) (ok|FAILED.*)")
 
 
 def inspect(place, name):
@@ -230,11 +240,22 @@ def check_log(place, name, expected, may):
     check(f"{name}: the log is whole", verdict.returncode == 10, verdict.stdout + verdict.stderr)
 
 
+def check_refused(place, name):
+    """Connections beyond what the policy allows are refused without a fault: the flood of them has its record, and not one each."""
+    refused = [details["count"] for record in read_log(place, name) if record["metadata"]["event_code"] == "cap_reached"
+               for details in [record["unmapped"]["cofferdam"]["details"]] if details["cap"] == "connections"]
+    check(f"{name}: the log has the connections that were refused", CASES or sum(refused) > CONNECTIONS, refused)
+    check(f"{name}: and not each connection", len(refused) < 20, len(refused))
+
+
 def check_denied(place, name):
+    """What the policy does not let pass is no fault either."""
     denied = [record["unmapped"]["cofferdam"]["details"] for record in read_log(place, name)
               if record["metadata"]["event_code"] == "frames_denied"]
-    check(f"{name}: the log has each reason to deny a frame", CASES or DENIALS <= {detail["denial"] for detail in denied}, denied)
-    check(f"{name}: and not each frame", len(denied) < 20 * len(DENIALS), len(denied))
+    for device, reasons in DENIALS.items() if not CASES else []:
+        had = {detail["denial"] for detail in denied if detail["device"] == device}
+        check(f"{name}: the log has each reason to deny what {device} was given", reasons <= had, reasons - had)
+    check(f"{name}: and not each time", len(denied) < 20 * sum(map(len, DENIALS.values())), len(denied))
 
 
 def spins_alone(place, name, vcpus, words, number):
@@ -259,10 +280,11 @@ def spins_again(*arguments):
     return all(spins_alone(*arguments) for _ in range(TRIES))
 
 
-def run_all(place, name, vcpus, words, watch):
-    """One boot through all cases. `watch`: the processes are as they are delivered, so their usage means something."""
+def run_all(place, name, vcpus, words, watch, jailed):
+    """One boot through all cases. `watch`: the processes are as they are delivered, so their processor time means something;
+    `jailed`: their memory does."""
     process, output, processes, number, count = place.start(name, vcpus, words, LONG), [], {}, 0, 0
-    bad, spun, expected, may, devices, before, cases = [], [], set(), set(), set(), b"brief", Cases()
+    bad, spun, expected, may, devices, cases = [], [], set(), set(), set(), Cases()
     observer, frames, mute = network.Observer() if with_network else None, [], []
     log, sizes = None, []
     for line in lines_of(process, LONG_S):
@@ -278,12 +300,14 @@ def run_all(place, name, vcpus, words, watch):
             mute += inspect(place, name)
             for member in processes.values():
                 member.sample()
-        device, fault, weight, verdict = case[2].decode(), case[7].decode(), case[8], case[9]
+        for member in processes.values():
+            member.count_files()
+        device, fault, verdict = case[2].decode(), case[7].decode(), case[9]
         if int(case[1]) <= number or verdict != b"ok":
             bad.append(line.decode(errors="replace"))
-        if weight == before == b"brief" and watch and max(took)[0] > CPU_NS:  # a heavy one's kicks may still be read
+        if watch and max(took)[0] > CPU_NS:
             spun.append((int(case[1]), f"{max(took)}: {line.decode(errors='replace')}"))
-        number, count, before, log = int(case[1]), count + 1, weight, log or place.log(name)
+        number, count, log = int(case[1]), count + 1, log or place.log(name)
         sizes.append((os.path.getsize(log), number))
         devices.add(device)
         cases.add(device, int(case[3]), case[4].decode(), case[5].decode())
@@ -309,17 +333,21 @@ def run_all(place, name, vcpus, words, watch):
         some = spun[::max(1, -(-len(spun) // SUSPECTS))]
         spun = [text for number, text in some if spins_again(place, name, vcpus, words, number)]
         check(f"{name}: no process spins", not spun, "\n".join(spun))
-    if watch:
+    if jailed:
         for member in processes.values():
             check(f"{name}: {member.name} does not grow", member.most - (member.first or 0) <= MEMORY_KIB,
                   f"from {member.first} to {member.most} KiB")
+            check(f"{name}: {member.name} asks for no memory", len(member.had) == 1, f"{member.had} KiB")
+            check(f"{name}: {member.name} keeps no file open", min(member.files[-LAST:], default=0) <= min(member.files[:1], default=0),
+                  f"{member.files[:1]}, then {member.files[-LAST:]}")
         check(f"{name}: all were watched", len(processes) == 3 + len({*DEVICES.values()}), [member.name for member in processes.values()])
     if observer:
         frames += observer.read()
         wrong = [frame[:90].hex() for frame in frames if not may_leave(frame)]
         check(f"{name}: of {len(frames)} frames none that may not leave", frames and not wrong, "\n".join(wrong))
-        check_denied(place, name)
+    check_denied(place, name)
     check_log(place, name, expected, may)
+    check_refused(place, name)
     kept = [os.path.getsize(f"{place.path}/{file}") for file in os.listdir(place.path) if file == f"{name}.over.overlay"]
     check(f"{name}: what is kept of the overlay is bounded", len(kept) == vcpus - 1 and sum(kept) < 2 * len(IMAGE), kept)
     place.expect_clean(name)
@@ -373,13 +401,13 @@ def run_fatal(place, what):
     place.expect_clean(what)
 
 
-def run_build(title, build, watch):
+def run_build(title, build, watch, jailed):
     print(f"- {title}", flush=True)
     place = Place(build)
     try:
-        run_all(place, "hostile-one", 1, CASES or "alone", watch)
+        run_all(place, "hostile-one", 1, CASES or "alone", watch, jailed)
         if not CASES:
-            run_all(place, "hostile-two", 2, "hammer", watch)
+            run_all(place, "hostile-two", 2, "hammer", watch, jailed)
         for what in FATAL if not CASES else []:
             run_fatal(place, what)
         for fault in KINDS if watch and not CASES else []:
@@ -408,10 +436,11 @@ elif ctypes.CDLL(None).unshare(network.CLONE_NEWNET) != 0:
     sys.exit(1)
 else:
     DEVICES |= {"network.0": "eth0", "network.0/receive": "eth0"}
-builds = {"as delivered": (B, True), "traps at undefined behaviour": (f"{B}/trap", False),
-          "AddressSanitizer, without the jail": (f"{B}/asan", False)}
-for title, (build, watch) in builds.items() if os.environ.get("ROUNDS") == "full" else [*builds.items()][:1]:
-    run_build(title, build, watch)
+    DENIALS["eth0"] = FRAME_DENIALS
+builds = {"as delivered": (B, True, True), "traps at undefined behaviour": (f"{B}/trap", False, True),
+          "AddressSanitizer, without the jail": (f"{B}/asan", False, False)}
+for title, arguments in builds.items() if os.environ.get("ROUNDS") == "full" else [*builds.items()][:1]:
+    run_build(title, *arguments)
 reports = os.listdir(f"{B}/asan/reports") if os.path.isdir(f"{B}/asan/reports") else []
 check("no sanitizer has anything to say", not reports, "\n".join(open(f"{B}/asan/reports/{file}").read() for file in reports))
 print(f"{passed} passed, {failed} failed, {skipped} skipped")

@@ -21,7 +21,7 @@ NEED_NETWORK = {23, 28}
 HELD_ELSEWHERE = {29: ("tests/system/kernels.sh", "tests/unit/vmm_bzimage.c", "fuzz/loader.c")}  # read before any guest runs
 
 # Of different pairs of name and argument: all, and how many of them only a network, or a second processor, brings about.
-DISTINCT, OF_NETWORK, OF_SECOND = 705, 169, 14
+DISTINCT, OF_NETWORK, OF_SECOND = 711, 169, 14
 LEAST_DISTINCT = 250
 
 # Tried on each ring by two processors at once, and once on the machine.

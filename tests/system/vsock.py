@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """vsock, from the host's side: the built-in guest connects to the host's ports and is connected to; what the policy does not
 grant is refused, both ways; sockets have safe modes and go with the VM, after a crash with the next command. B: build folder."""
+import contextlib
 import glob
 import json
 import os
@@ -8,6 +9,7 @@ import select
 import signal
 import socket
 import stat
+import struct
 import subprocess
 import sys
 import tempfile
@@ -20,6 +22,7 @@ BUILD = os.path.abspath(os.environ.get("B", "build"))
 COFFERDAM = os.path.join(BUILD, "cofferdam")
 WAIT_S = 30
 SOURCED = 10000
+CONNECTIONS = 64  # at a time, where the policy says nothing
 CID = 1000 + os.getpid()  # one VM of the host has it
 counts = {"passed": 0, "failed": 0, "skipped": 0}
 
@@ -129,9 +132,11 @@ def finish(process, output):
 
 def call(path, line):
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    connection.settimeout(WAIT_S)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", WAIT_S, 0))  # where many wait, it does too
     connection.connect(path)
-    connection.sendall(line)
+    connection.settimeout(WAIT_S)
+    with contextlib.suppress(BrokenPipeError):  # turned away already: what it reads is the end
+        connection.sendall(line)
     return connection
 
 
@@ -152,10 +157,31 @@ def line_of(connection):
     return data
 
 
+def crowd(path):
+    """Far more callers than there may be connections, who say nothing: some are kept waiting, the others are let go. Once they
+    have gone themselves there is room again."""
+    callers = [call(path, b"") for _ in range(200)]
+    gone, end = set(), time.monotonic() + WAIT_S
+    while len(callers) - len(gone) > CONNECTIONS and time.monotonic() < end:
+        gone |= set(select.select([caller for caller in callers if caller not in gone], [], [], 0.1)[0])
+    check("no more callers than connections are kept", 0 < len(callers) - len(gone) <= CONNECTIONS, len(gone))
+    check("the others hear the end", all(receive(caller, 1) == b"" for caller in gone))
+    for caller in callers:
+        caller.close()
+    answer = b""
+    while not answer.startswith(b"OK ") and time.monotonic() < end:
+        with call(path, b"CONNECT 1234\n") as caller:
+            answer = line_of(caller)
+            if answer:  # a whole line
+                caller.shutdown(socket.SHUT_WR)
+                receive(caller, 1)
+    check("after a crowd there is room", answer.startswith(b"OK "), answer)
+
+
 def both_ways(place):
     host = Host(place.path("sockets"))
     path, output = place.path("sockets/v"), bytearray()
-    process = place.start("both", "vsock=2")
+    process = place.start("both", "vsock=3")
     ready = read_until(process, b"ready for the host", output)
     check("the guest's connections", ready, output.decode())
     if ready:
@@ -167,6 +193,7 @@ def both_ways(place):
         call(path, b"CONNECT 12").close()
         silent = call(path, b"")
         data = os.urandom(200000)
+        crowd(path)
         for _ in range(2):
             caller = call(path, b"CONNECT 1234\n")
             answer = line_of(caller)
@@ -181,9 +208,16 @@ def both_ways(place):
     status = finish(process, output)
     check("the guest is well", status == 0 and b"all well" in output, output.decode(errors="replace"))
     with open(glob.glob(place.path("log/both-*.jsonl"))[0], encoding="utf-8") as file:
-        opened = [record["unmapped"]["cofferdam"]["details"] for record in map(json.loads, file)
-                  if record["metadata"]["event_code"] == "resource_opened"]
+        records = [json.loads(line) for line in file]
+    opened = [record["unmapped"]["cofferdam"]["details"] for record in records if record["metadata"]["event_code"] == "resource_opened"]
     folder = os.stat(place.path("sockets"))
+    refused = [record["unmapped"]["cofferdam"]["details"] for record in records if record["metadata"]["event_code"] == "cap_reached"]
+    refused = [details["count"] for details in refused if details["cap"] == "connections"]
+    check("the log has that some were refused, and not each of them", 0 < len(refused) < 20, refused)
+    denied = [record["unmapped"]["cofferdam"]["details"] for record in records if record["metadata"]["event_code"] == "frames_denied"]
+    check("the log has who asked for a port that is not his, and not each time", {"port not in guest_may_connect",
+          "port not in host_may_connect"} <= {detail["denial"] for detail in denied} and len(denied) < 10, denied)
+    check("and for which", any(detail.get("peer") == "port 1235" for detail in denied), denied)
     check("the log has what was opened for it", [(one["path"], one["identity"]) for one in opened if one["label"] == "vsock"] ==
           [("sockets/v", f"{folder.st_dev:x}:{folder.st_ino}")], opened)
     check("as many connections as the policy says, no more", b"64 connections of 300" in output, output.decode(errors="replace"))

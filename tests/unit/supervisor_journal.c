@@ -5,6 +5,7 @@
 #include "tests/unit/run_suite.h"
 
 #include <errno.h>
+#include <string.h>
 
 enum { T0 = 1000 };
 
@@ -146,6 +147,69 @@ START_TEST(what_an_image_may_not_grow_is_counted_of_disks_that_have_such_a_cap)
 }
 END_TEST
 
+static void run_with(enum device_kind kind)
+{
+	fake.plan.devices[FAKE_DISK_MEMBER - MEMBER_DEVICE].kind = kind;
+	fake.plan.devices[FAKE_DISK_MEMBER - MEMBER_DEVICE].as.network = 0;
+	fake_supervisor_run(T0);
+	fake_expect_event(AUDIT_VM_RUNNING);
+}
+
+static void deny(uint32_t denial, uint64_t count, uint64_t where)
+{
+	const struct message message = {.type = MESSAGE_DENIED, .code = denial, .value = {count, 0, 0, where}};
+	vm_from_member(&fake.vm, FAKE_DISK_MEMBER, &message, T0);
+}
+
+static void expect_denied(uint32_t denial, uint64_t count, const char *peer)
+{
+	struct audit_view view = fake_auditor_hears();
+	ck_assert_int_eq(view.event, AUDIT_FRAMES_DENIED);
+	ck_assert_uint_eq(view.fields[AUDIT_DENIAL].number, denial);
+	ck_assert_uint_eq(view.fields[AUDIT_COUNT].number, count);
+	ck_assert_uint_eq(view.fields[AUDIT_PEER].size, strlen(peer));
+	if (peer[0] != 0)
+		ck_assert_mem_eq(view.fields[AUDIT_PEER].bytes, peer, strlen(peer));
+}
+
+START_TEST(what_is_denied_is_a_record_now_and_then)
+{
+	bool is_vsock = _i == 1;
+	uint32_t denial = is_vsock ? DENIAL_PORT : DENIAL_EGRESS;
+	run_with(is_vsock ? DEVICE_VSOCK : DEVICE_NETWORK);
+	deny(denial, 1, is_vsock ? 22 : DENIED_WHERE(4, 6, 22));
+	expect_denied(denial, 1, is_vsock ? "port 22" : "0.0.0.0 tcp 22");
+	deny(denial, 3, 0);
+	deny(denial, 4, is_vsock ? UINT32_MAX : DENIED_WHERE(4, 17, 53));
+	deny(DENIAL_SOURCE_ADDRESS, 1, 0); /* another reason, another count */
+	expect_denied(DENIAL_SOURCE_ADDRESS, 1, "");
+	fake_expect_event(AUDIT_NONE);
+	journal_settle(&fake.vm);
+	expect_denied(denial, 7, is_vsock ? "port 4294967295" : "0.0.0.0 udp 53");
+	fake_expect_event(AUDIT_NONE);
+	ck_assert(!fake.vm.over);
+}
+END_TEST
+
+static const struct {
+	enum device_kind kind;
+	uint32_t denial;
+} not_theirs[] = {
+    {DEVICE_DISK, DENIAL_EGRESS},    {DEVICE_DISK, DENIAL_PORT},  {DEVICE_NETWORK, DENIAL_NONE},
+    {DEVICE_NETWORK, DENIAL_PORT},   {DEVICE_NETWORK, DENIALS},   {DEVICE_NETWORK, UINT32_MAX},
+    {DEVICE_NETWORK, DENIAL_CALLER}, {DEVICE_VSOCK, DENIAL_NONE}, {DEVICE_VSOCK, DENIAL_EGRESS},
+    {DEVICE_VSOCK, DENIALS},         {DEVICE_VSOCK, UINT32_MAX},
+};
+
+START_TEST(a_taken_over_device_cannot_deny_what_is_not_its)
+{
+	run_with(not_theirs[_i].kind);
+	deny(not_theirs[_i].denial, 1, 0);
+	ck_assert(fake.vm.over);
+	fake_expect_event(AUDIT_NONE);
+}
+END_TEST
+
 START_TEST(a_full_log_is_sent_what_ends_the_vm_and_the_rest_is_counted)
 {
 	struct audit_packet packet;
@@ -201,6 +265,9 @@ int main(void)
 	tcase_add_test(tests, a_limit_that_is_always_reached_is_a_record_now_and_then);
 	tcase_add_test(tests, counts_of_a_limit_do_not_wrap);
 	tcase_add_test(tests, what_an_image_may_not_grow_is_counted_of_disks_that_have_such_a_cap);
+	tcase_add_loop_test(tests, what_is_denied_is_a_record_now_and_then, 0, 2);
+	tcase_add_loop_test(tests, a_taken_over_device_cannot_deny_what_is_not_its, 0,
+			    sizeof(not_theirs) / sizeof(not_theirs[0]));
 	tcase_add_test(tests, a_full_log_is_sent_what_ends_the_vm_and_the_rest_is_counted);
 	tcase_add_test(tests, what_the_auditor_could_not_take_is_told_later);
 	suite_add_tcase(suite, tests);

@@ -162,8 +162,9 @@ struct hostile_table {
 	}
 
 extern const struct hostile_table registers_table, layout_table, ring_table, race_table, machine_table, disk_table,
-    ranges_table, entropy_table, console_table, network_table, receive_table, vsock_table, listen_table, balloon_table,
-    deflate_table, statistics_table, reporting_table, reporting_of_linux_table, typed_table;
+    ranges_table, entropy_table, console_table, network_table, receive_table, vsock_table, connection_table,
+    listen_table, balloon_table, deflate_table, statistics_table, reporting_table, reporting_of_linux_table,
+    typed_table;
 
 extern struct target targets[TARGETS_MAX];
 extern unsigned target_count;

@@ -1,6 +1,7 @@
 /*
  * Goes through the tables: brings a device to where the case begins, attacks, judges, mends, asks all the others, and
- * says in a line what came of it. hostile.py reads these lines while they come, and looks at the processes outside.
+ * says in a line what came of it. hostile.py reads these lines while they come, and looks at the processes outside:
+ * what they used since the last line. After a case that keeps them busy that is the line `quiet`.
  *
  * Command line: case=N that one alone; from=N and to=N a part; fault=NAME: those whose device must report this kind of
  * fault (`-`: none), so that the log of such a run has that kind and no other; hammer: a second processor kicks all the
@@ -8,7 +9,11 @@
  */
 #include "hostile.h"
 
-enum { QUIET_MS = 6, DEVICES = 32 };
+enum {
+	QUIET_MS = 6,
+	SETTLED_MS = 8, /* after what keeps devices busy: who looks on hears of its begin, and may be late */
+	DEVICES = 32,
+};
 
 extern uint64_t fault_vector, fault_error, fault_rip, fault_address;
 
@@ -21,25 +26,11 @@ static struct helper helpers[TARGETS_MAX];
 static char reason[120];
 static unsigned number, run_count, failed_count, first_case, last_case;
 
-static const struct hostile_table *const tables[] = {&registers_table,
-						     &layout_table,
-						     &ring_table,
-						     &disk_table,
-						     &ranges_table,
-						     &entropy_table,
-						     &console_table,
-						     &typed_table,
-						     &network_table,
-						     &receive_table,
-						     &vsock_table,
-						     &listen_table,
-						     &balloon_table,
-						     &deflate_table,
-						     &statistics_table,
-						     &reporting_table,
-						     &reporting_of_linux_table,
-						     &race_table,
-						     &machine_table};
+static const struct hostile_table *const tables[] = {
+    &registers_table, &layout_table,  &ring_table,    &disk_table,       &ranges_table,    &entropy_table,
+    &console_table,   &typed_table,   &network_table, &receive_table,    &vsock_table,     &connection_table,
+    &listen_table,    &balloon_table, &deflate_table, &statistics_table, &reporting_table, &reporting_of_linux_table,
+    &race_table,      &machine_table};
 
 static const char *const fault_names[] = {"-",       "queue-layout", "available-index",     "descriptor-index",
 					  "chain",   "order",        "indirect-descriptor", "buffer-address",
@@ -86,10 +77,18 @@ static void hammer(struct target *target, uint64_t argument)
 		set(target, QUEUE_NOTIFY, target->kind->queue);
 }
 
-static void stay_quiet(void)
+static void stay_quiet(uint64_t milliseconds)
 {
-	for (uint64_t deadline = machine_deadline(QUIET_MS); rdtsc() < deadline;)
+	for (uint64_t deadline = machine_deadline(milliseconds); rdtsc() < deadline;)
 		pause();
+}
+
+/* What kept devices busy is over, and a process that is still at work spins. */
+static void settle(void)
+{
+	say("quiet\n");
+	console_drain();
+	stay_quiet(SETTLED_MS);
 }
 
 /* Nobody may have written to the second page of data. */
@@ -173,7 +172,7 @@ static void ask_others(const struct target *attacked)
 			bring(&targets[i], LIVE, QUEUE_SIZE);
 }
 
-static void report(const struct hostile *c, const struct target *target, bool heavy)
+static void report(const struct hostile *c, const struct target *target, bool settled)
 {
 	static const char *const outcomes[] = {"alive",  "broken",  "broken-late", "status",
 					       "either", "machine", "unread"};
@@ -183,13 +182,14 @@ static void report(const struct hostile *c, const struct target *target, bool he
 	say("case %u %s.%u%s%s %u %s %lx %s %s %s %s%s\n", number, target ? virtio_name(target->device->id) : "machine",
 	    target ? target->number : 0, target && target->kind->ring ? "/" : "",
 	    target && target->kind->ring ? target->kind->ring : "", c->class, c->name, c->argument,
-	    outcomes[c->outcome], fault_names[c->fault], heavy ? "heavy" : "brief", reason[0] ? "FAILED: " : "ok",
+	    outcomes[c->outcome], fault_names[c->fault], settled ? "settled" : "brief", reason[0] ? "FAILED: " : "ok",
 	    reason);
 }
 
 static void try(const struct hostile *c, struct target *target)
 {
 	bool hammers = target && !c->pair && second_there() && word("hammer");
+	bool settles = c->heavy || hammers, has_console = target && target->kind->reclaim;
 
 	number++;
 	if (number < first_case || number > last_case || (c->pair && !second_there()) ||
@@ -205,15 +205,18 @@ static void try(const struct hostile *c, struct target *target)
 	c->attack(target, c->argument);
 	if (hammers)
 		second_stop();
-	if (!c->heavy)
-		stay_quiet();
+	stay_quiet(QUIET_MS);
+	if (settles && !has_console)
+		settle();
 	if (target) {
 		judge(c, target);
 		mend(target);
 	}
 	ask_others(target);
 	console_drain();
-	report(c, target, c->heavy || hammers);
+	if (settles && has_console)
+		settle();
+	report(c, target, settles);
 }
 
 static bool is_ring(const struct target *target, const char *name)

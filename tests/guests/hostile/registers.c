@@ -201,6 +201,19 @@ static void misaligned(struct target *target, uint64_t argument)
 			write_sized(target->device->base + at + distance, size, UINT64_MAX);
 }
 
+/* A read and a write in one: what the guest may read it cannot change so either. */
+static void locked(struct target *target, uint64_t offset)
+{
+	volatile uint32_t *at = (volatile uint32_t *)((uintptr_t)target->device->base + offset);
+	uint32_t before = *at, expected = before, other = ~before;
+
+	__asm__ volatile("xchgl %0, %1" : "+r"(other), "+m"(*at));
+	__asm__ volatile("lock orl $-1, %0" : "+m"(*at)::"cc");
+	__asm__ volatile("lock cmpxchgl %2, %1" : "+a"(expected), "+m"(*at) : "r"(~before) : "cc");
+	if (*at != before)
+		wrong("offset %lx could be changed", offset);
+}
+
 /* Over the end of the page, to the next device's or to nobody's. */
 static void straddling(struct target *target, uint64_t argument)
 {
@@ -401,6 +414,10 @@ static const struct hostile cases[] = {
     ACCESS("misaligned", 19, misaligned, 0x0304),
     ACCESS("misaligned", 19, misaligned, 0x0008),
     ACCESS("misaligned", 19, misaligned, 0x0308),
+    ACCESS("locked", 19, locked, 0),
+    ACCESS("locked", 19, locked, CONFIG),
+    ACCESS("locked", 19, locked, CONFIG + 0xfc),
+    ACCESS("locked", 19, locked, PAGE - 4),
     ACCESS("straddling", 19, straddling, 2),
     ACCESS("straddling", 19, straddling, 4),
     ACCESS("straddling", 19, straddling, 8),
