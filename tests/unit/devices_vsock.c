@@ -834,8 +834,13 @@ START_TEST(one_caller_too_many_is_turned_away)
 {
 	int callers[CONNECTIONS + 1];
 
-	for (unsigned i = 0; i <= CONNECTIONS; i++)
+	offer(8);
+	for (unsigned i = 0; i <= CONNECTIONS; i++) {
 		callers[i] = hand_over(0);
+		if (i < CONNECTIONS)
+			send(callers[i], "CONNECT 80\n", 11, 0);
+		settle();
+	}
 	ck_assert(is_ended(callers[CONNECTIONS]));
 	ck_assert(!is_ended(callers[0]));
 	close(callers[0]);
@@ -844,6 +849,52 @@ START_TEST(one_caller_too_many_is_turned_away)
 	ck_assert(!is_ended(next));
 	close(next);
 	for (unsigned i = 1; i <= CONNECTIONS; i++)
+		close(callers[i]);
+}
+END_TEST
+
+/* However many callers say nothing, they keep neither another out nor the guest in. */
+START_TEST(who_says_nothing_makes_room)
+{
+	struct header header = packet(ALLOWED, REQUEST, 0);
+	struct message message;
+	int silent[CONNECTIONS], spoken;
+
+	offer(8);
+	for (unsigned i = 0; i < CONNECTIONS; i++)
+		silent[i] = hand_over(0);
+	ck_assert(!is_ended(silent[0]));
+	spoken = hand_over(0);
+	ck_assert(is_ended(silent[0]) && !is_ended(silent[1]) && !is_ended(spoken));
+	ck_assert(fake.told == 1 && fake.messages[0].code == CAP_CONNECTIONS);
+	send(spoken, "CONNECT 80\n", 11, 0);
+	settle();
+	const struct header *request = heard();
+	ck_assert(request != NULL && request->operation == REQUEST);
+	for (unsigned i = 1; i <= CONNECTIONS; i++, header.source_port++) { /* those of the guest stay, too */
+		send_header(&header, NULL, 0);
+		ck_assert_uint_eq(asked(&message), i < CONNECTIONS ? ALLOWED : 0);
+		ck_assert(i == CONNECTIONS || is_ended(silent[i]));
+	}
+	ck_assert(!is_ended(spoken));
+	for (unsigned i = 0; i < CONNECTIONS; i++)
+		close(silent[i]);
+	close(spoken);
+}
+END_TEST
+
+/* Below the cap that was lowered nobody's place is another's. */
+START_TEST(who_says_nothing_stays_where_a_cap_was_lowered)
+{
+	int callers[3];
+
+	for (unsigned i = 0; i < 3; i++)
+		callers[i] = hand_over(0);
+	ck_assert(device_limit(&fake.device, CAP_CONNECTIONS, 2));
+	int next = hand_over(0);
+	ck_assert(is_ended(next) && !is_ended(callers[0]));
+	close(next);
+	for (unsigned i = 0; i < 3; i++)
 		close(callers[i]);
 }
 END_TEST
@@ -961,6 +1012,8 @@ int main(void)
 	tcase_add_loop_test(tests, another_line_ends_it, 0, ROWS(wrong_lines));
 	tcase_add_test(tests, a_caller_that_goes_before_the_answer_is_forgotten);
 	tcase_add_test(tests, one_caller_too_many_is_turned_away);
+	tcase_add_test(tests, who_says_nothing_makes_room);
+	tcase_add_test(tests, who_says_nothing_stays_where_a_cap_was_lowered);
 	tcase_add_loop_test(tests, what_a_host_does_after_a_fault_wakes_nobody, 0, 3);
 	tcase_add_test(tests, a_host_that_is_done_with_bytes_unread_is_let_go);
 	tcase_add_test(tests, without_a_launcher_it_does_not_spin);
