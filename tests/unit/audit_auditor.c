@@ -287,6 +287,7 @@ START_TEST(keys_turn_on_a_full_disk_as_long_as_the_end_has_its_room)
 		send_event(launcher, AUDIT_POLICY_LOADED, ticket);
 	while (audit_wait(launcher, ticket++, SOON_MS, NULL, NULL) == 0);
 	ck_assert_int_eq(errno, ENOSPC);
+	ck_assert_int_eq(hear(launcher, SOON_MS).type, MESSAGE_FAILED); /* said unasked as well */
 	ck_assert_int_eq(stat(path, &status), 0);
 	reserved = (uint64_t)status.st_blocks * 512;
 	ck_assert_uint_ge(reserved, log_size() + WRITER_END);
