@@ -81,7 +81,7 @@ struct wait {
 	bool locked[VM_PROGRAMS_MAX]; /* said so already: once is a fact, again is noise for the log */
 	int64_t force_at;             /* when to kill the supervisor, NEVER */
 	int64_t start_by;             /* when it has taken too long, NEVER: it runs */
-	int64_t shrink_at;            /* when to let go of what is not needed while the guest runs, NEVER */
+	int64_t shrink_at;            /* when to settle down, and let go of what the wait does not need, NEVER */
 	int64_t log_by;               /* when the host's log has the run, or the VM ends, NEVER: it has */
 	int64_t look_at;              /* when to look at the kernel's counts, NEVER: when the VM has done something */
 	struct activity activity;
@@ -246,6 +246,15 @@ static void begin_to_look(struct wait *wait)
 	wait->look_at = monotonic_ms() + LOOK_MS;
 }
 
+/* What is left is to wait. */
+static void settle_down(struct wait *wait)
+{
+	wait->shrink_at = NEVER;
+	activity_begin(&wait->activity, wait->vm);
+	activity_await(&wait->activity, wait->vm->caps.cpu_percent);
+	shrink();
+}
+
 /* Again and again while the kernel holds it back. */
 static void look(struct wait *wait)
 {
@@ -291,10 +300,8 @@ static void serve(struct wait *wait, int signals)
 			kill_program(&wait->vm->programs[VM_PROGRAM_SUPERVISOR]);
 			wait->force_at = monotonic_ms() + FORCE_AFTER_MS;
 		}
-		if (wait->shrink_at != NEVER && monotonic_ms() >= wait->shrink_at) {
-			wait->shrink_at = NEVER;
-			shrink();
-		}
+		if (wait->shrink_at != NEVER && monotonic_ms() >= wait->shrink_at)
+			settle_down(wait);
 		if (wait->log_by != NEVER && monotonic_ms() >= wait->log_by)
 			hold_to_host_log(wait);
 		if (wait->tell_at != NEVER && monotonic_ms() >= wait->tell_at)
@@ -401,6 +408,7 @@ void vm_wait(struct vm *vm, struct vm_end *end, vm_started *started, void *conte
 			    .log_by = vm->host_auditor_asked ? monotonic_ms() + HOST_AUDITOR_MS : NEVER,
 			    .tell_at = NEVER,
 			    .look_at = NEVER,
+			    .activity = {.signals = -1},
 			    .started = started,
 			    .context = context};
 	sigset_t mask;
@@ -410,8 +418,6 @@ void vm_wait(struct vm *vm, struct vm_end *end, vm_started *started, void *conte
 	sigaddset(&mask, SIGHUP);
 	sigprocmask(SIG_BLOCK, &mask, NULL);
 	AUTO_CLOSE int signals = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
-	activity_begin(&wait.activity, vm);
-	activity_await(&wait.activity, vm->caps.cpu_percent);
 	serve(&wait, signals);
 	activity_end(&wait.activity);
 	close_descriptor(&vm->supervisor);
