@@ -146,32 +146,28 @@ static struct connection *find(const struct device *device, uint32_t guest_port,
 	return NULL;
 }
 
-static struct connection *find_id(const struct device *device, uint32_t id)
-{
-	struct vsock *vsock = device->state;
-
-	for (uint32_t i = 0; i < plan_of(device)->connections; i++)
-		if (vsock->connections[i].id == id)
-			return &vsock->connections[i];
-	return NULL;
-}
-
-/* A place for one more, NULL: as many as may be, or more, for the cap can be lowered below them. */
+/* A place for one more: where as many are there as may be, that of the caller who has been there longest without saying
+   where to. NULL: all have, or more are there, for the cap can be lowered below them. */
 static struct connection *begin(struct device *device, enum vsock_state state, int fd)
 {
 	struct vsock *vsock = device->state;
-	struct connection *place = NULL;
+	struct connection *place = NULL, *silent = NULL;
 	uint64_t taken = 0;
 
 	for (uint32_t i = 0; i < plan_of(device)->connections; i++) {
-		if (vsock->connections[i].id != 0)
-			taken++;
-		else if (place == NULL)
-			place = &vsock->connections[i];
+		struct connection *connection = &vsock->connections[i];
+		taken += connection->id != 0;
+		if (connection->id == 0)
+			place = connection;
+		else if (connection->state == VSOCK_LINE && (silent == NULL || connection->id < silent->id))
+			silent = connection;
 	}
-	if (place == NULL || taken >= device->total) {
+	if (taken >= device->total) {
 		device_refused(device);
-		return NULL;
+		if (taken > device->total || silent == NULL)
+			return NULL;
+		place = silent;
+		free_connection(place);
 	}
 	place->state = (uint8_t)state;
 	place->fd = fd;
@@ -319,8 +315,7 @@ static void take_response(struct connection *connection)
 	*--at = '\n';
 	for (; port > 0; port /= 10)
 		*--at = (char)('0' + port % 10);
-	at -= 3;
-	memcpy(at, "OK ", 3);
+	at = memcpy(at - 3, "OK ", 3);
 	const struct iovec iov = {at, (size_t)(line + sizeof(line) - at)};
 	connection->state = VSOCK_ESTABLISHED;
 	if (writev(connection->fd, &iov, 1) != (ssize_t)iov.iov_len)
@@ -515,10 +510,9 @@ static uint32_t port_of(const char *line, uint32_t size)
 static void read_line(struct device *device, struct connection *connection)
 {
 	struct vsock *vsock = device->state;
-	struct iovec byte = {.iov_len = 1};
 
 	while (connection->line_size < sizeof(connection->line)) {
-		byte.iov_base = &connection->line[connection->line_size];
+		const struct iovec byte = {&connection->line[connection->line_size], 1};
 		ssize_t got = readv(connection->fd, &byte, 1);
 		if (got < 0 && (errno == EAGAIN || errno == EINTR))
 			return;
@@ -543,8 +537,12 @@ static void read_line(struct device *device, struct connection *connection)
 
 static void take_connection(struct device *device, uint32_t id, int fd)
 {
-	struct connection *connection = id == 0 ? NULL : find_id(device, id);
+	struct vsock *vsock = device->state;
+	struct connection *connection = NULL; /* of 0 one that is free */
 
+	for (uint32_t i = 0; i < plan_of(device)->connections; i++)
+		if (vsock->connections[i].id == id)
+			connection = &vsock->connections[i];
 	if (connection != NULL && connection->state == VSOCK_CONNECTING && fd >= 0) {
 		connection->fd = fd;
 		connection->state = VSOCK_ESTABLISHED;

@@ -190,6 +190,8 @@ void bench(const char *value)
 		bench_network(need(VIRTIO_NETWORK), true, times);
 	else if (memcmp(value, "vsock:", 6) == 0)
 		bench_vsock(need(VIRTIO_VSOCK), times);
+	else if (memcmp(value, "vsock-receive:", 14) == 0)
+		bench_vsock_receive(need(VIRTIO_VSOCK), times);
 	else if (memcmp(value, "connect:", 8) == 0)
 		bench_connections(need(VIRTIO_VSOCK), times);
 	else

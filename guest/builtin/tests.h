@@ -43,6 +43,7 @@ struct virtio *find_device(uint32_t id);
 uint64_t bench_begins(void);
 void bench_ends(const char *what, uint64_t times, uint32_t bytes, uint64_t start);
 void bench_vsock(struct virtio *device, uint64_t packets);
+void bench_vsock_receive(struct virtio *device, uint64_t pieces);
 void bench_connections(struct virtio *device, uint64_t times);
 void bench_network(struct virtio *device, bool echo, uint64_t frames);
 void bench_receive(struct virtio *device, uint64_t frames);

@@ -27,7 +27,8 @@ enum {
 	FLOOD = 300,     /* connections tried */
 	LOOK_MS = 300,   /* for what should not come */
 	PIECE = 3000,
-	LARGE = 32768, /* sent at once where speed is measured: half of what there is room for */
+	LARGE = 32768,          /* sent at once where speed is measured: half of what there is room for */
+	LARGE_ROOM = 256 << 10, /* for what comes then: what Linux says that it has */
 };
 
 struct header {
@@ -367,6 +368,28 @@ void bench_vsock(struct virtio *device, uint64_t times)
 		}
 	}
 	bench_ends("vsock packets sent", times, LARGE, start);
+	close_stream();
+	virtio_reset(device);
+}
+
+/* In buffers of a page, as Linux has them. */
+void bench_vsock_receive(struct virtio *device, uint64_t times)
+{
+	uint64_t start;
+
+	open_device(device);
+	request(PORT_SOURCE, LARGE_ROOM);
+	expect(RESPONSE, "the source");
+	start = bench_begins();
+	for (uint64_t taken = 0; taken < times * LARGE;) {
+		struct packet *packet = get_own(WAIT_MS);
+		if (!packet || packet->header.operation != DATA)
+			fail("vsock: the source has no more than %lu bytes", taken);
+		taken += packet->header.length;
+		if (stream.taken - stream.told >= LARGE_ROOM / 2)
+			put(CREDIT_UPDATE, 0, NULL, 0);
+	}
+	bench_ends("vsock pieces received", times, LARGE, start);
 	close_stream();
 	virtio_reset(device);
 }

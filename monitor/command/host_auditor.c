@@ -59,7 +59,7 @@ static int answer(const struct vm *vm, enum question question, const char *reaso
 	case QUESTION_STARTED:
 		return note_start(vm, why);
 	case QUESTION_ENDED:
-		return host_log_settle(vm->host, why);
+		return host_log_ended(vm, why);
 	case QUESTION_REFUSED:
 		return host_log_refused(vm, reason, why);
 	default:

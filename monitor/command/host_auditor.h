@@ -24,7 +24,7 @@ int host_auditor_started(struct vm *vm, char *why);
 /* The answer to a question that waits for one (vm->host_auditor_asked), if it is there within `ms`: of the time that it
    has, what is left. 0, or -1 with why. */
 int host_auditor_answer(struct vm *vm, int ms, char *why);
-/* The VM has ended: as host_log_settle; on disk when this returns. 0, or -1 with why. */
+/* As host_log_ended; on disk when this returns. 0, or -1 with why. */
 int host_auditor_ended(struct vm *vm, char *why);
 /* As host_log_refused. */
 int host_auditor_refused(struct vm *vm, const char *reason, char *why);

@@ -64,7 +64,8 @@ static const struct allowed allowed[] = {
     {CALL(dup), {{0}}},                  /* … by a descriptor that closedir closes */
     {CALL(fcntl), {IS(1, F_GETFL)}},     /* … which fdopendir looks at, */
     {CALL(fcntl), {IS(1, F_SETFD)}},     /* … and sets close-on-exec */
-    {CALL(fcntl), {IS(1, F_OFD_SETLK)}}, /* whether a run's log has a writer */
+    {CALL(fcntl), {IS(1, F_OFD_GETLK)}}, /* whether a run has a launcher, */
+    {CALL(fcntl), {IS(1, F_OFD_SETLK)}}, /* … and its log a writer */
     {CALL(flock), {{0}}},                /* one session at a time */
     /* … written, renamed, removed, and on disk. */
     {CALL(write), {{0}}},

@@ -43,6 +43,8 @@ struct errand {
 	uint64_t mistakes;
 	const char *reset; /* the VM whose revisions are reset; NULL: none */
 	uint64_t revision;
+	const uint8_t *ended;      /* id of a run whose launcher asks; NULL: none */
+	bool looks_after;          /* runs whose launcher lives are looked at as well */
 	bool rotate;               /* the host's log goes on in another file */
 	const struct log_use *use; /* somebody reads a log: nothing is settled; NULL: nobody */
 };
@@ -209,7 +211,8 @@ static void say_closed(const struct session *session, char *why)
 static int hold_session(const char *folder, const struct errand *errand, char *why)
 {
 	static struct session session;
-	session = (struct session){.done_count = 0};
+	session = (struct session){.looks_at_all = errand->looks_after,
+				   .own = errand->started != NULL ? errand->started->id : errand->ended};
 	int result = begin(&session, folder, why);
 	if (result == 0 && errand->started != NULL)
 		note_start(&session, errand);
@@ -282,9 +285,11 @@ int host_log_announce(struct vm *vm, char *why)
 	session.folder = vm->host->folders.audit.text;
 	run_of(vm, &run);
 	session.running = host_store_marks(session.folder, false, why);
-	int result = session.running < 0 ? -1 : runs_mark(&session, &run, &vm->mark, why);
-	close_descriptor(&session.running);
-	return result;
+	if (session.running < 0)
+		return -1;
+	runs_hold(session.running, &run);
+	vm->marks = session.running;
+	return runs_mark(&session, &run, &vm->mark, why);
 }
 
 char *host_log_first_line(const struct vm *vm, char *why)
@@ -334,14 +339,19 @@ int host_log_policy_refused(const struct host *host, const char *path, const cha
 	return hold_session_apart(host->folders.audit.text, &errand, why);
 }
 
+int host_log_ended(const struct vm *vm, char *why)
+{
+	return hold_session_apart(vm->host->folders.audit.text, &(struct errand){.ended = vm->plan.run_id}, why);
+}
+
 int host_log_settle(const struct host *host, char *why)
 {
-	return hold_session_apart(host->folders.audit.text, &(struct errand){.rotate = false}, why);
+	return hold_session_apart(host->folders.audit.text, &(struct errand){.looks_after = true}, why);
 }
 
 int host_log_rotate(const struct host *host, char *why)
 {
-	return hold_session_apart(host->folders.audit.text, &(struct errand){.rotate = true}, why);
+	return hold_session_apart(host->folders.audit.text, &(struct errand){.looks_after = true, .rotate = true}, why);
 }
 
 int host_log_use(const struct host *host, const struct log_use *use, char *why)

@@ -17,7 +17,8 @@ int host_log_started(const struct vm *vm, char *why);
 char *host_log_first_line(const struct vm *vm, char *why);
 int host_log_started_with(const struct vm *vm, const char *line, char *why);
 /* The run's log is made, and nothing in it yet: notes it, so that it is not forgotten whatever becomes of the launcher.
-   While vm->mark is open nobody else says in the host's log what became of it. 0, or -1 with why. */
+   While vm->mark is open nobody else says in the host's log what became of it; while vm->marks is, nobody who starts or
+   ends another VM looks. 0, or -1 with why. */
 int host_log_announce(struct vm *vm, char *why);
 /* The run was not started, and nothing of it runs. 0, or -1 with why. */
 int host_log_refused(const struct vm *vm, const char *reason, char *why);
@@ -47,7 +48,9 @@ int host_log_reset(const struct host *host, const char *vm, uint64_t revision, c
 /* The command that the records of this process's sessions name, when it is not this process. What they say of the host
    is read now, and no file outside the folder of the logs later. */
 void host_log_speak_for(pid_t command);
-/* Settles what has ended. `wait`: for a session of somebody else's. 0, or -1 with why. */
+/* The VM has ended: says how, and how others did whose launcher could not. 0, or -1 with why. */
+int host_log_ended(const struct vm *vm, char *why);
+/* Says how every run ended that has, whoever holds what; waits for a session of somebody else's. 0, or -1 with why. */
 int host_log_settle(const struct host *host, char *why);
 /* Makes the log and its key where there is none, and writes the first public key, NUL-terminated. 0, or -1 with why. */
 int host_log_key(const struct host *host, char key[static 97], char *why);

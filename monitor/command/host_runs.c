@@ -5,6 +5,9 @@
  * the run was refused: until then nobody else says what became of it. A mark only saves looking at every log; nobody
  * needs to believe it, for what it leads to is verified with the key it holds, or with the log's own when the launcher
  * was lost before the host's log knew it.
+ *
+ * A launcher holds a byte of the folder `running` locked for as long as it will itself say how its run ended, so that
+ * one start among many asks of each other run a single question. Who looks after the log by hand believes no lock.
  */
 #include "monitor/command/host_runs.h"
 
@@ -94,6 +97,28 @@ int runs_mark(const struct session *session, const struct run *run, int *held, c
 	return because(why, errno, "cannot note in %s/running that the VM runs", session->folder);
 }
 
+/* The byte's number is the run's, as good as: 2^62 of them. */
+static struct flock byte_of(const uint8_t id[static NOTE_LOG_ID_SIZE], short type)
+{
+	uint64_t number;
+	memcpy(&number, id, sizeof(number));
+	return (struct flock){.l_type = type, .l_whence = SEEK_SET, .l_start = (off_t)(number >> 2), .l_len = 1};
+}
+
+void runs_hold(int marks, const struct run *run)
+{
+	struct flock byte = byte_of(run->id, F_RDLCK); /* of a folder nobody has any other */
+	(void)fcntl(marks, F_OFD_SETLK, &byte);
+}
+
+static bool is_left_alone(const struct session *session, const uint8_t id[static NOTE_LOG_ID_SIZE])
+{
+	struct flock byte = byte_of(id, F_WRLCK);
+	if (session->looks_at_all || (session->own != NULL && memcmp(session->own, id, NOTE_LOG_ID_SIZE) == 0))
+		return false;
+	return fcntl(session->running, F_OFD_GETLK, &byte) == 0 && byte.l_type != F_UNLCK;
+}
+
 /* ---- policies ---- */
 
 /* `policies/VM`: the policy's hash in hex, and a line feed. The host's log is locked while it is written. */
@@ -136,15 +161,20 @@ static bool take_line(char **at, char *to, size_t size)
 	return line != NULL && *at != NULL && snprintf(to, size, "%s", line) < (int)size;
 }
 
+static bool id_of(const char *digits, uint8_t id[static NOTE_LOG_ID_SIZE])
+{
+	size_t used;
+	return sodium_hex2bin(id, NOTE_LOG_ID_SIZE, digits, strlen(digits), NULL, &used, NULL) == 0 &&
+	       used == NOTE_LOG_ID_SIZE;
+}
+
 static bool read_mark(const struct session *session, const char *digits, struct run *run)
 {
 	char text[MARK_SIZE], *at = text;
-	size_t used;
 	uint8_t log[NOTE_LOG_ID_SIZE], key[NOTE_KEY_SIZE];
 	AUTO_CLOSE int file = openat(session->running, digits, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	ssize_t size = file < 0 ? -1 : read(file, text, sizeof(text) - 1);
-	if (size <= 0 || sodium_hex2bin(run->id, sizeof(run->id), digits, strlen(digits), NULL, &used, NULL) != 0 ||
-	    used != sizeof(run->id))
+	if (size <= 0)
 		return false;
 	text[size] = 0;
 	if (!take_line(&at, run->vm, sizeof(run->vm)) || !take_line(&at, run->log, sizeof(run->log)) ||
@@ -329,8 +359,8 @@ static void settle_one(struct session *session, const char *digits)
 	for (size_t i = 0; i < session->done_count; i++)
 		if (strcmp(session->done[i], digits) == 0)
 			return;
-	if (session->done_count == sizeof(session->done) / sizeof(session->done[0]) ||
-	    !read_mark(session, digits, &run))
+	if (session->done_count == sizeof(session->done) / sizeof(session->done[0]) || !id_of(digits, run.id) ||
+	    is_left_alone(session, run.id) || !read_mark(session, digits, &run))
 		return;
 	snprintf(path, sizeof(path), "%s/%s", session->folder, run.log);
 	bool is_ours = session->started != NULL && memcmp(session->started->id, run.id, sizeof(run.id)) == 0;

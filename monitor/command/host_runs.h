@@ -20,6 +20,8 @@ struct session {
 	const char *folder;
 	int running;                             /* the marks' folder */
 	const struct run *started;               /* whose start this session records; NULL: none */
+	const uint8_t *own;                      /* id of the run that this session is about; NULL: of none */
+	bool looks_at_all;                       /* at runs whose launcher lives as well */
 	const uint8_t *policy;                   /* its policy's hash */
 	char done[RUNS_AT_ONCE][RUN_DIGITS + 1]; /* marks to remove once the records are on disk */
 	size_t done_count;
@@ -39,6 +41,9 @@ bool runs_add(struct session *session, struct audit_view *view, const struct run
 /* Notes that it runs, with its key if it has one; a crash leaves the mark as it was. *held, unless that is NULL, is a
    descriptor of the mark: what no session settles while it is open, the mark having no key. 0, or -1 with why. */
 int runs_mark(const struct session *session, const struct run *run, int *held, char *why);
+/* Holds the run's byte of the folder of marks, which this is, until it is closed: a session of another's leaves the run
+   alone meanwhile. Where that cannot be had they look at it. */
+void runs_hold(int marks, const struct run *run);
 /* The first line of a log, for `free`, or NULL with why; the key that it names; both. 0, or -1 with why. */
 char *runs_first_line(const char *path, char *why);
 int runs_key_of(const char *line, const char *path, char key[static NOTE_KEY_TEXT_SIZE], char *why);
@@ -48,7 +53,8 @@ int runs_first_key(const char *path, char key[static NOTE_KEY_TEXT_SIZE], char *
 void runs_note_policy(const struct session *session);
 /* Whether nobody writes to the log any more, whose first segment this is. */
 bool runs_is_over(const char *path);
-/* How every run ended that has. */
+/* How every run ended that has; but for those whose launcher lives, of which it will tell itself, unless this session
+   is about them or looks at all. */
 void runs_settle(struct session *session);
 /* A run that did not start. */
 void runs_refuse(struct session *session, const struct run *run, const char *reason);

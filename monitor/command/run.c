@@ -247,7 +247,7 @@ static int run(const char *path, const struct policy *policy, const struct host 
 	vm.vsock = (struct vsock_host)VSOCK_HOST_NONE;
 	vm.raw_escapes = options->raw;
 	vm.is_detached = options->detach;
-	vm.supervisor = vm.auditor = vm.mark = -1;
+	vm.supervisor = vm.auditor = vm.mark = vm.marks = -1;
 	struct vm_end end = {0};
 	bool gone = false; /* the guest was let go, so there is a run */
 	if (start(&vm, end.reason) != 0) {
@@ -263,6 +263,7 @@ static int run(const char *path, const struct policy *policy, const struct host 
 			close_descriptor(&vm.mark);
 		}
 		vm_wait(&vm, &end, started, options);
+		close_descriptor(&vm.marks); /* where that is not written, who comes next is to look */
 		if (gone)
 			log_in_host(&vm, &end);
 		if (gone && !log_is_there(&vm))

@@ -77,6 +77,7 @@ struct vm {
 	int supervisor;          /* the launcher's end of the channel */
 	int auditor;             /* the same */
 	int mark;                /* of the run, beside the logs; held until the guest was let go */
+	int marks;               /* their folder, with the run's byte; held until this is to say how the run ended */
 	int host_auditor;        /* the channel to it; not above 0: there is none */
 	bool host_auditor_asked; /* it was asked, and has not answered */
 	pid_t host_auditor_pid;

@@ -3,11 +3,14 @@
  *
  * It is the parent of all processes of the VM, so it knows for a fact how each ended. When the supervisor does not end
  * the VM in time, the launcher kills it: the owner of a user namespace may signal what runs in it.
+ *
+ * Nothing ticks: what has a time is something that was begun, and for which a VM that is idle gives no cause.
  */
 #include "monitor/command/wait.h"
 #include "monitor/command/command.h"
 
 #include "monitor/channel.h"
+#include "monitor/command/activity.h"
 #include "monitor/command/caller.h"
 #include "monitor/command/change.h"
 #include "monitor/command/deeds.h"
@@ -35,9 +38,8 @@ enum {
 	START_MS = 30000,      /* the guest runs by then */
 	SHRINK_MS = 20,        /* the guest's first steps have the processors to themselves */
 	REAP_MS = 10000,
-	ROOM_MS = 100,             /* for the supervisor to read what is on its way */
-	LOOK_MS = 10000,           /* how exactly it is known when the kernel held the VM to a cap … */
-	LOOK_MOST_MS = 15 * 60000, /* … and how rarely it is asked of a VM that it does not hold back */
+	ROOM_MS = 100,   /* for the supervisor to read what is on its way */
+	LOOK_MS = 10000, /* how exactly it is known when the kernel held a VM that works to a cap */
 	NEVER = -1,
 };
 
@@ -79,11 +81,11 @@ struct wait {
 	bool locked[VM_PROGRAMS_MAX]; /* said so already: once is a fact, again is noise for the log */
 	int64_t force_at;             /* when to kill the supervisor, NEVER */
 	int64_t start_by;             /* when it has taken too long, NEVER: it runs */
-	int64_t shrink_at;            /* when to let go of what is not needed while the guest runs, NEVER */
+	int64_t shrink_at;            /* when to settle down, and let go of what the wait does not need, NEVER */
 	int64_t log_by;               /* when the host's log has the run, or the VM ends, NEVER: it has */
-	int64_t look_at;              /* when to look at the kernel's counts, NEVER: there are none */
-	int64_t look_ms;              /* how long after the look before */
-	int64_t tell_at;              /* when to say what has become of the log, NEVER: it was said */
+	int64_t look_at;              /* when to look at the kernel's counts, NEVER: when the VM has done something */
+	struct activity activity;
+	int64_t tell_at; /* when to say what has become of the log, NEVER: it was said */
 	vm_started *started;
 	void *context;
 };
@@ -235,6 +237,33 @@ static void give_up(struct wait *wait)
 	force_within(wait, 0);
 }
 
+/* The VM does something: its counts are as they were before, or nearly so, and soon they may not be. */
+static void begin_to_look(struct wait *wait)
+{
+	if (!activity_take(&wait->activity))
+		return;
+	ending_look(wait->vm, wait->end);
+	wait->look_at = monotonic_ms() + LOOK_MS;
+}
+
+/* What is left is to wait. */
+static void settle_down(struct wait *wait)
+{
+	wait->shrink_at = NEVER;
+	activity_begin(&wait->activity, wait->vm);
+	activity_await(&wait->activity, wait->vm->caps.cpu_percent);
+	shrink();
+}
+
+/* Again and again while the kernel holds it back. */
+static void look(struct wait *wait)
+{
+	bool is_held = ending_look(wait->vm, wait->end);
+	wait->look_at = is_held ? monotonic_ms() + LOOK_MS : NEVER;
+	if (!is_held)
+		activity_await(&wait->activity, wait->vm->caps.cpu_percent);
+}
+
 static int64_t earlier(int64_t a, int64_t b)
 {
 	return a == NEVER || (b != NEVER && b < a) ? b : a;
@@ -248,7 +277,7 @@ static int time_left(int64_t deadline)
 
 static void serve(struct wait *wait, int signals)
 {
-	enum { PASSTS = 6 };
+	enum { PASSTS = 7 };
 	/* Closed: it was never told to go, or must end. */
 	for (bool alive = true; alive && wait->vm->supervisor >= 0;) {
 		struct pollfd polled[PASSTS + PLAN_NETWORKS_MAX] = {
@@ -258,6 +287,7 @@ static void serve(struct wait *wait, int signals)
 		    {.fd = wait->vm->vsock.socket, .events = POLLIN},
 		    {.fd = wait->vm->vsock.channel, .events = POLLIN},
 		    {.fd = wait->vm->host_auditor_asked ? wait->vm->host_auditor : -1, .events = POLLIN},
+		    {.fd = wait->activity.signals, .events = POLLIN},
 		};
 		for (size_t i = 0; i < PLAN_NETWORKS_MAX; i++)
 			polled[PASSTS + i] = (struct pollfd){.fd = passt_gone(wait->vm, i), .events = POLLIN};
@@ -270,21 +300,14 @@ static void serve(struct wait *wait, int signals)
 			kill_program(&wait->vm->programs[VM_PROGRAM_SUPERVISOR]);
 			wait->force_at = monotonic_ms() + FORCE_AFTER_MS;
 		}
-		if (wait->shrink_at != NEVER && monotonic_ms() >= wait->shrink_at) {
-			wait->shrink_at = NEVER;
-			shrink();
-		}
+		if (wait->shrink_at != NEVER && monotonic_ms() >= wait->shrink_at)
+			settle_down(wait);
 		if (wait->log_by != NEVER && monotonic_ms() >= wait->log_by)
 			hold_to_host_log(wait);
 		if (wait->tell_at != NEVER && monotonic_ms() >= wait->tell_at)
 			tell_log(wait);
-		if (wait->look_at != NEVER && monotonic_ms() >= wait->look_at) {
-			bool is_held = ending_look(wait->vm, wait->end);
-			wait->look_ms = is_held                            ? LOOK_MS
-					: wait->look_ms < LOOK_MOST_MS / 2 ? 2 * wait->look_ms
-									   : LOOK_MOST_MS;
-			wait->look_at = monotonic_ms() + wait->look_ms;
-		}
+		if (wait->look_at != NEVER && monotonic_ms() >= wait->look_at)
+			look(wait);
 		if (ready <= 0 || wait->vm->supervisor < 0)
 			continue;
 		if (polled[0].revents != 0)
@@ -299,6 +322,8 @@ static void serve(struct wait *wait, int signals)
 			vsock_connect(&wait->vm->vsock, &wait->vm->policy->vsock);
 		if (polled[5].revents != 0)
 			hold_to_host_log(wait);
+		if (polled[6].revents != 0)
+			begin_to_look(wait);
 		for (size_t i = 0; i < PLAN_NETWORKS_MAX; i++)
 			if (polled[PASSTS + i].revents != 0)
 				passt_end(wait->vm, i);
@@ -382,8 +407,8 @@ void vm_wait(struct vm *vm, struct vm_end *end, vm_started *started, void *conte
 			    .shrink_at = monotonic_ms() + SHRINK_MS,
 			    .log_by = vm->host_auditor_asked ? monotonic_ms() + HOST_AUDITOR_MS : NEVER,
 			    .tell_at = NEVER,
-			    .look_ms = LOOK_MS,
-			    .look_at = vm->cgroup == NULL ? NEVER : monotonic_ms() + LOOK_MS,
+			    .look_at = NEVER,
+			    .activity = {.signals = -1},
 			    .started = started,
 			    .context = context};
 	sigset_t mask;
@@ -394,6 +419,7 @@ void vm_wait(struct vm *vm, struct vm_end *end, vm_started *started, void *conte
 	sigprocmask(SIG_BLOCK, &mask, NULL);
 	AUTO_CLOSE int signals = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
 	serve(&wait, signals);
+	activity_end(&wait.activity);
 	close_descriptor(&vm->supervisor);
 	close_descriptor(&vm->runtime.socket); /* nobody would answer, however long the rest takes */
 	reap_all(&wait);

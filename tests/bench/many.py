@@ -68,9 +68,10 @@ def look(rows, folder, count, free):
     time.sleep(SETTLE_S)
     families = [member for pid in launchers(folder) for member in memory.family(pid)]
     rows["available"].add((free - available_kib()) / count)
-    used = throughput.processor_ns(families)
+    used, woken = throughput.processor_ns(families), throughput.wakes(families)
     time.sleep(IDLE_S)
     rows["idle"].add((throughput.processor_ns(families) - used) / IDLE_S / 1e7)
+    rows["wakes"].add((throughput.wakes(families) - woken) / IDLE_S)
     own, ram = memory.pss(families)
     rows["pss"].add(own / 1024)
     rows["ram"].add(ram / 1024)
@@ -85,7 +86,8 @@ def measure(subject, count, folder):
         ("last", f"the last {edge} launches", "ms"), ("processes", "processes of all", ""),
         ("pss", "PSS of all, without guest RAM", "MiB"), ("ram", "guest RAM of all in use", "MiB"),
         ("available", "memory taken from the host's, guest RAM included, each", "KiB"),
-        ("idle", "processor time of all when idle, of one core", "%"), ("end", "end of each", "ms"))}
+        ("idle", "processor time of all when idle, of one core", "%"),
+        ("wakes", "times that a thread of any wakes when idle", "/s"), ("end", "end of each", "ms"))}
     times, free = [], available_kib()
     try:
         for index in range(count):

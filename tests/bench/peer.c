@@ -3,6 +3,7 @@
  *   peer udp PORT     answers short datagrams with themselves, and takes long ones; one that begins with "send" and a
  *                     byte is answered with so many long ones
  *   peer unix PATH    takes all that connections send, one connection at a time
+ *   peer source PATH  sends them as much as they take
  *
  * Says `ready` on standard output, and works until its parent ends.
  */
@@ -57,7 +58,17 @@ static _Noreturn void serve_udp(const char *port)
 	}
 }
 
-static _Noreturn void serve_unix(const char *path)
+static ssize_t take(int stream)
+{
+	return read(stream, bytes, sizeof(bytes));
+}
+
+static ssize_t give(int stream)
+{
+	return send(stream, bytes, sizeof(bytes), MSG_NOSIGNAL);
+}
+
+static _Noreturn void serve_unix(const char *path, ssize_t (*serve)(int stream))
 {
 	struct sockaddr_un own = {.sun_family = AF_UNIX};
 	int listener = socket(AF_UNIX, SOCK_STREAM, 0);
@@ -65,12 +76,13 @@ static _Noreturn void serve_unix(const char *path)
 	if (strlen(path) >= sizeof(own.sun_path))
 		die("path");
 	strcpy(own.sun_path, path);
+	unlink(path); /* of the test before */
 	if (listener < 0 || bind(listener, (struct sockaddr *)&own, sizeof(own)) != 0 || listen(listener, 1) != 0)
 		die(path);
 	ready();
 	for (;;) {
 		int stream = accept(listener, NULL, NULL);
-		while (stream >= 0 && read(stream, bytes, sizeof(bytes)) > 0)
+		while (stream >= 0 && serve(stream) > 0)
 			;
 		close(stream);
 	}
@@ -82,7 +94,9 @@ int main(int argc, char **argv)
 	if (argc == 3 && strcmp(argv[1], "udp") == 0)
 		serve_udp(argv[2]);
 	if (argc == 3 && strcmp(argv[1], "unix") == 0)
-		serve_unix(argv[2]);
-	fputs("usage: peer udp PORT | peer unix PATH\n", stderr);
+		serve_unix(argv[2], take);
+	if (argc == 3 && strcmp(argv[1], "source") == 0)
+		serve_unix(argv[2], give);
+	fputs("usage: peer udp PORT | peer unix PATH | peer source PATH\n", stderr);
 	return 2;
 }

@@ -14,7 +14,7 @@ IMAGES = {"scratch": "scratch.img", "disk": "disk.img", "cold": "cold.img"}  # Q
 SCRATCH_MIB = 1
 TAP, GUEST_IP, PEER_IP = "cfbench0", "10.7.0.7", "10.7.0.1"
 GUEST_MAC, PEER_MAC = "02:00:00:00:00:07", "02:00:00:00:00:01"
-VSOCK_SINK = "vsock_5001"
+VSOCK_SINK, VSOCK_SOURCE = "vsock_5001", "vsock_5002"
 
 POLICY = """cofferdam: 1
 name: {name}
@@ -31,7 +31,7 @@ DEVICES = {
     "network": f'networks: [{{name: eth0, tap: {TAP}, mac: "{GUEST_MAC}", addresses: [{GUEST_IP}], '
                f"egress: [{{to: {PEER_IP}/32, udp: [7]}}], limits: {{bandwidth: 100Gbit/s, packets: 1000000/s}}}}]"
                "\nlimits: {cpu: CPU%}",
-    "vsock": "vsock: {cid: 7, path: vsock, guest_may_connect: [5001]}\nlimits: {cpu: CPU%}",
+    "vsock": "vsock: {cid: 7, path: vsock, guest_may_connect: [5001, 5002]}\nlimits: {cpu: CPU%}",
 }
 DEVICES["cold"] = DEVICES["disk"].replace(IMAGES["disk"], IMAGES["cold"])
 DEVICES["all"] = "\n".join((DEVICES["scratch"], DEVICES["network"].partition("\n")[0], DEVICES["vsock"].partition("\n")[0],

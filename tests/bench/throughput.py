@@ -29,6 +29,7 @@ TESTS = (  # key, title, unit, command line, what the machine has
     ("receive", "network: frames of 1514 bytes from a tap", OPERATIONS, "bench=receive:60000", "network"),
     ("answers", "network: UDP, one question at a time", OPERATIONS, "bench=udp:6000", "network"),
     ("vsock", "vsock: one stream to the host", MIB, "bench=vsock:20000", "vsock"),
+    ("vsock-receive", "vsock: one stream from the host", MIB, "bench=vsock-receive:20000", "vsock"),
 )
 
 
@@ -56,6 +57,17 @@ def measure_once(subject, cmdline, has):
             raise machine.Failed("no such line")
         times, size, rate = (int(number) for number in found.groups())
         return rate, size, used / times / 1000
+
+
+def wakes(pids):
+    """How often a thread of these processes has given up the processor of its own accord."""
+    total = 0
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            for task in os.listdir(f"/proc/{pid}/task"):
+                with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{task}/status", encoding="utf-8") as file:
+                    total += sum(int(line.split()[1]) for line in file if line.startswith("voluntary_ctxt_switches:"))
+    return total
 
 
 @contextlib.contextmanager
@@ -97,6 +109,7 @@ def place(has, tools, work):
             stack.enter_context(peer(tools, "udp", "7"))
         if has == "vsock":
             stack.enter_context(peer(tools, "unix", str(work / subjects.VSOCK_SINK)))
+            stack.enter_context(peer(tools, "source", str(work / subjects.VSOCK_SOURCE)))
         yield
 
 

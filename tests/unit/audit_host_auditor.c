@@ -113,6 +113,21 @@ START_TEST(an_end_waits_for_the_start_to_be_written)
 }
 END_TEST
 
+START_TEST(a_run_whose_launcher_lives_is_left_alone)
+{
+	struct vm other = vm;
+	other.plan.run_id[0] = 9;
+	strcpy(other.plan.name, "other");
+	ck_assert_msg(host_log_announce(&other, why) == 0, "%s", why);
+	close_descriptor(&other.mark);
+	ck_assert_msg(started() == 0, "%s", why);
+	ck_assert_uint_eq(count("\"vm\":\"other\""), 0);
+	close_descriptor(&other.marks);
+	ck_assert_msg(host_auditor_ended(&vm, why) == 0, "%s", why);
+	ck_assert_uint_gt(count("\"vm\":\"other\""), 0);
+}
+END_TEST
+
 START_TEST(a_run_that_was_started_was_not_refused)
 {
 	ck_assert_msg(started() == 0, "%s", why);
@@ -354,6 +369,7 @@ static const struct tried {
     {SYS_fcntl, {-1, F_DUPFD}, false},
     {SYS_fcntl, {-1, F_SETOWN}, false},
     {SYS_fcntl, {-1, F_GETFL}, true},
+    {SYS_fcntl, {-1, F_OFD_GETLK}, true},
     {SYS_fcntl, {-1, F_OFD_SETLK}, true},
     {SYS_fchown, {-1, 4294967040, 0}, false},
     {SYS_fchown, {-1, 12345, -1}, false},
@@ -378,6 +394,7 @@ int main(void)
 	tcase_add_checked_fixture(tests, setup, teardown);
 	tcase_add_test(tests, what_the_launcher_asks_is_written);
 	tcase_add_test(tests, an_end_waits_for_the_start_to_be_written);
+	tcase_add_test(tests, a_run_whose_launcher_lives_is_left_alone);
 	tcase_add_test(tests, a_run_that_was_started_was_not_refused);
 	tcase_add_test(tests, a_run_whose_log_is_written_was_not_refused);
 	tcase_add_test(tests, the_key_is_the_first_one);

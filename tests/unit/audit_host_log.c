@@ -606,6 +606,31 @@ START_TEST(no_session_tells_of_a_run_that_its_launcher_is_to_refuse)
 }
 END_TEST
 
+/* Another VM's start does not look at its log, over as that is. 0: its launcher is lost; 1: says so; 2: whoever looks
+   after the log believes no launcher. */
+START_TEST(a_start_leaves_runs_alone_whose_launcher_lives)
+{
+	struct vm other = vm;
+	ck_assert_msg(host_log_announce(&vm, why) == 0, "%s", why);
+	close_descriptor(&vm.mark);
+	start_run();
+	close_descriptor(&writer);
+	other.plan.run_id[0] = 2;
+	strcpy(other.plan.name, "other");
+	ck_assert_msg(host_log_started(&other, why) == 0, "%s", why);
+	ck_assert_uint_eq(count("\"event_code\":\"run_started\""), 2);
+	ck_assert_uint_eq(count("\"event_code\":\"run_sealed\""), 0);
+	if (_i == 0) {
+		close_descriptor(&vm.marks);
+		ck_assert_msg(host_log_started(&other, why) == 0, "%s", why);
+	} else {
+		ck_assert_msg((_i == 1 ? host_log_ended(&vm, why) : host_log_settle(&host, why)) == 0, "%s", why);
+	}
+	ck_assert_uint_eq(count("\"event_code\":\"run_sealed\""), 1);
+	close_descriptor(&vm.marks);
+}
+END_TEST
+
 START_TEST(a_host_log_without_its_key_takes_nothing_more)
 {
 	start_run();
@@ -804,6 +829,7 @@ int main(void)
 	tcase_add_loop_test(tests, a_start_whose_session_was_lost_is_told_by_the_next, 0, 2);
 	tcase_add_test(tests, a_run_that_is_over_when_it_is_told_of);
 	tcase_add_loop_test(tests, no_session_tells_of_a_run_that_its_launcher_is_to_refuse, 0, 2);
+	tcase_add_loop_test(tests, a_start_leaves_runs_alone_whose_launcher_lives, 0, 3);
 	tcase_add_test(tests, a_host_log_without_its_key_takes_nothing_more);
 	tcase_add_loop_test(tests, the_policy_of_the_run_before_is_known, 0, 2);
 	tcase_add_test(tests, a_record_names_the_vm_and_the_policy_that_it_is_about);

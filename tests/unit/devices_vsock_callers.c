@@ -98,8 +98,13 @@ START_TEST(one_caller_too_many_is_turned_away)
 {
 	int callers[CONNECTIONS + 1];
 
-	for (unsigned i = 0; i <= CONNECTIONS; i++)
+	vsock_offer(8);
+	for (unsigned i = 0; i <= CONNECTIONS; i++) {
 		callers[i] = vsock_hand_over(0);
+		if (i < CONNECTIONS)
+			send(callers[i], "CONNECT 80\n", 11, 0);
+		vsock_settle();
+	}
 	ck_assert(vsock_is_ended(callers[CONNECTIONS]));
 	ck_assert(!vsock_is_ended(callers[0]));
 	close(callers[0]);
@@ -108,6 +113,52 @@ START_TEST(one_caller_too_many_is_turned_away)
 	ck_assert(!vsock_is_ended(next));
 	close(next);
 	for (unsigned i = 1; i <= CONNECTIONS; i++)
+		close(callers[i]);
+}
+END_TEST
+
+/* However many callers say nothing, they keep neither another out nor the guest in. */
+START_TEST(who_says_nothing_makes_room)
+{
+	struct vsock_header header = vsock_packet(ALLOWED, REQUEST, 0);
+	struct message message;
+	int silent[CONNECTIONS], spoken;
+
+	vsock_offer(8);
+	for (unsigned i = 0; i < CONNECTIONS; i++)
+		silent[i] = vsock_hand_over(0);
+	ck_assert(!vsock_is_ended(silent[0]));
+	spoken = vsock_hand_over(0);
+	ck_assert(vsock_is_ended(silent[0]) && !vsock_is_ended(silent[1]) && !vsock_is_ended(spoken));
+	ck_assert(fake_vsock.told == 1 && fake_vsock.messages[0].code == CAP_CONNECTIONS);
+	send(spoken, "CONNECT 80\n", 11, 0);
+	vsock_settle();
+	const struct vsock_header *request = vsock_heard();
+	ck_assert(request != NULL && request->operation == REQUEST);
+	for (unsigned i = 1; i <= CONNECTIONS; i++, header.source_port++) { /* those of the guest stay, too */
+		vsock_send_header(&header, NULL, 0);
+		ck_assert_uint_eq(vsock_asked(&message), i < CONNECTIONS ? ALLOWED : 0);
+		ck_assert(i == CONNECTIONS || vsock_is_ended(silent[i]));
+	}
+	ck_assert(!vsock_is_ended(spoken));
+	for (unsigned i = 0; i < CONNECTIONS; i++)
+		close(silent[i]);
+	close(spoken);
+}
+END_TEST
+
+/* Below the cap that was lowered nobody's place is another's. */
+START_TEST(who_says_nothing_stays_where_a_cap_was_lowered)
+{
+	int callers[3];
+
+	for (unsigned i = 0; i < 3; i++)
+		callers[i] = vsock_hand_over(0);
+	ck_assert(device_limit(&fake_vsock.device, CAP_CONNECTIONS, 2));
+	int next = vsock_hand_over(0);
+	ck_assert(vsock_is_ended(next) && !vsock_is_ended(callers[0]));
+	close(next);
+	for (unsigned i = 0; i < 3; i++)
 		close(callers[i]);
 }
 END_TEST
@@ -127,6 +178,8 @@ int main(void)
 	tcase_add_test(tests, a_caller_of_a_port_that_is_not_listed_is_told_of);
 	tcase_add_test(tests, a_caller_that_goes_before_the_answer_is_forgotten);
 	tcase_add_test(tests, one_caller_too_many_is_turned_away);
+	tcase_add_test(tests, who_says_nothing_makes_room);
+	tcase_add_test(tests, who_says_nothing_stays_where_a_cap_was_lowered);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);
 }
