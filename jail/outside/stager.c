@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/ioprio.h>
 #include <sched.h>
 #include <signal.h>
 #include <stddef.h>
@@ -19,6 +20,7 @@
 #include <sys/mount.h>
 #include <sys/personality.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -92,6 +94,23 @@ static void be_spared_no_more(struct staging *staging)
 	file = open(path, O_WRONLY | O_CLOEXEC);
 	need(staging, file >= 0 && write(file, "0", 1) == 1, STEP_SPARED);
 	close(file);
+}
+
+static bool is_first_at_disks(void)
+{
+	return IOPRIO_PRIO_CLASS(syscall(SYS_ioprio_get, IOPRIO_WHO_PROCESS, 0)) == IOPRIO_CLASS_RT;
+}
+
+/* exec keeps both. What the operator's own work is put before (`nice -n -5`, `ionice -c 1`) no guest's is; what it is
+   put behind, a guest's is as well. */
+static void wait_in_line(struct staging *staging)
+{
+	if (getpriority(PRIO_PROCESS, 0) < 0)
+		need(staging, setpriority(PRIO_PROCESS, 0, 0) == 0, STEP_PRIORITY);
+	if (is_first_at_disks())
+		need(staging, syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, 0) == 0, STEP_PRIORITY);
+	errno = 0;
+	need(staging, getpriority(PRIO_PROCESS, 0) >= 0 && !is_first_at_disks(), STEP_PRIORITY);
 }
 
 /* Where the kernel has no such namespace, unshare says so. */
@@ -235,6 +254,7 @@ _Noreturn void stager_run(struct staging *staging)
 	note_namespaces(launchers);
 	make_namespaces(staging, launchers);
 	join_cgroups(staging, launchers);
+	wait_in_line(staging);
 	take_core_cookie(staging);
 	forbid_user_namespaces(staging);
 	need(staging, sethostname("cofferdam", sizeof("cofferdam") - 1) == 0, STEP_HOST_NAME);

@@ -27,6 +27,7 @@ static const char *const step_texts[] = {
     [STEP_PARENT] = "tie the start to the launcher's life",
     [STEP_ADDRESSES] = "give the VM's processes random addresses",
     [STEP_SPARED] = "let the VM's processes be killed when memory is short",
+    [STEP_PRIORITY] = "let the VM's processes wait in line for processors and disks",
     [STEP_GROUPS] = "drop the supplementary groups",
     [STEP_STAGE_IDS] = "take the VM's first id",
     [STEP_BOUNDING] = "drop the capability bounding set",

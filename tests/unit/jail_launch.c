@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/ioprio.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -15,12 +16,16 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/personality.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define BIT(number) (UINT64_C(1) << ((number)-1))
+
+enum { MERGE_ALL = 67, FIRST = IOPRIO_PRIO_VALUE(IOPRIO_CLASS_RT, 0) }; /* PR_SET_MEMORY_MERGE, Linux 6.4 */
 
 static struct fake_vm vm;
 
@@ -29,6 +34,14 @@ static void score_write(const char *score)
 	int file = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
 	(void)!write(file, score, strlen(score)); /* takes a right */
 	close(file);
+}
+
+/* Each as far as this kernel, and what rights we have, let us. */
+static void come_first(void)
+{
+	(void)setpriority(PRIO_PROCESS, 0, -5);
+	(void)syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, FIRST);
+	(void)prctl(MERGE_ALL, 1, 0, 0, 0);
 }
 
 /* A launcher that hands on what it should not. */
@@ -44,6 +57,7 @@ static void burden(void)
 	ck_assert_int_eq(setenv("SECRET", "of the operator", 1), 0);
 	ck_assert_int_ge(personality(ADDR_NO_RANDOMIZE), 0);
 	score_write("-500");
+	come_first();
 }
 
 static void start(void)
@@ -112,6 +126,20 @@ static ssize_t environment_size(pid_t pid)
 	return size;
 }
 
+/* "mg" among the flags of a mapping. */
+static bool merges_pages(pid_t pid)
+{
+	char path[64], line[512];
+	bool merges = false;
+	snprintf(path, sizeof(path), "/proc/%d/smaps", (int)pid);
+	FILE *stream = fopen(path, "re");
+	ck_assert_ptr_nonnull(stream);
+	while (fgets(line, sizeof(line), stream) != NULL)
+		merges |= strncmp(line, "VmFlags:", 8) == 0 && strstr(line, " mg ") != NULL;
+	fclose(stream);
+	return merges;
+}
+
 START_TEST(each_has_its_id_and_nothing_else)
 {
 	if (!fake_may_jail())
@@ -139,6 +167,9 @@ START_TEST(each_has_its_id_and_nothing_else)
 		ck_assert_int_eq(getsid(pid), pid);
 		ck_assert_str_eq(line_of(pid, "personality"), "00000000\n");
 		ck_assert_int_ge(atoi(line_of(pid, "oom_score_adj")), 0);
+		ck_assert_int_ge(getpriority(PRIO_PROCESS, (id_t)pid), 0);
+		ck_assert_int_ne(IOPRIO_PRIO_CLASS(syscall(SYS_ioprio_get, IOPRIO_WHO_PROCESS, pid)), IOPRIO_CLASS_RT);
+		ck_assert(!merges_pages(pid));
 	}
 	ck_assert_str_ne(line_of(getpid(), "personality"), "00000000\n");
 	fake_vm_end(&vm);
@@ -216,6 +247,24 @@ START_TEST(the_supervisors_end_is_the_vms)
 }
 END_TEST
 
+/* What is put behind others stays there. */
+START_TEST(who_is_to_wait_waits)
+{
+	const int last = IOPRIO_PRIO_VALUE(IOPRIO_CLASS_IDLE, 0);
+	if (!fake_may_jail())
+		return;
+	ck_assert_int_eq(setpriority(PRIO_PROCESS, 0, 19), 0);
+	ck_assert_int_eq(syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, last), 0);
+	fake_vm_make(&vm);
+	ck_assert_msg(fake_vm_start(&vm, NULL) == 0, "%s", vm.why);
+	for (int i = 0; i < FAKE_PROGRAMS; i++) {
+		ck_assert_int_eq(getpriority(PRIO_PROCESS, (id_t)vm.programs[i].pid), 19);
+		ck_assert_int_eq(syscall(SYS_ioprio_get, IOPRIO_WHO_PROCESS, vm.programs[i].pid), last);
+	}
+	fake_vm_end(&vm);
+}
+END_TEST
+
 /* The launcher's own numbers may lie anywhere, those that the program shall have among them. */
 START_TEST(descriptors_that_overlap_find_their_places)
 {
@@ -261,6 +310,7 @@ int main(void)
 	tcase_add_test(jail, the_root_is_empty);
 	tcase_add_test(jail, the_namespaces_are_the_vms);
 	tcase_add_test(jail, the_supervisors_end_is_the_vms);
+	tcase_add_test(jail, who_is_to_wait_waits);
 	tcase_add_test(jail, descriptors_that_overlap_find_their_places);
 	Suite *suite = suite_create("jail/outside: launch");
 	suite_add_tcase(suite, jail);
