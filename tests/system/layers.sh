@@ -52,7 +52,9 @@ done <<-END
 	capset drop the capabilities
 	not-dumpable \(dumpable\)
 	seccomp \(seccomp\)
+	room-for-keys leave the launcher.s keyring: .*too many keys
 END
+expect_status "no keys at all" 0 'all well' without keyrings run "$place/usual.yaml"
 if unshare -m true 2>/dev/null; then
 	expect_status "no user.max_user_namespaces: refused" 125 'forbid further user namespaces in the VM.s: .*the kernel lacks' \
 		over "${no_more%/*}" '-t tmpfs none' run "$place/usual.yaml"
@@ -121,6 +123,7 @@ done <<-END
 	seccomp \(seccomp\)
 	speculation \(speculation\)
 	close-range descriptor
+	keyrings leave the launcher.s keyring
 	capset cannot give up capabilities|\(capabilities\)
 	user-namespace leave the launcher.s user namespace: the kernel says
 	mount-namespace leave the launcher.s mount namespace: the kernel says

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/ioprio.h>
+#include <linux/keyctl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -247,6 +248,41 @@ START_TEST(the_supervisors_end_is_the_vms)
 }
 END_TEST
 
+/* Holders of a key, as /proc/keys has them; -1: no such key. */
+static int holders_of(long key)
+{
+	char line[256];
+	int holders = -1;
+	FILE *stream = fopen("/proc/keys", "re");
+	ck_assert_ptr_nonnull(stream);
+	while (fgets(line, sizeof(line), stream) != NULL)
+		if (strtol(line, NULL, 16) == key)
+			sscanf(line, "%*s %*s %d", &holders);
+	fclose(stream);
+	return holders;
+}
+
+/* Each process that has a keyring holds it; those that have ended let go of it a moment later. */
+START_TEST(the_launchers_keyring_is_its_own)
+{
+	enum { TRIES = 500, TRY_MS = 10 };
+	if (!fake_may_jail())
+		return;
+	long keyring = syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL);
+	if (keyring < 0 || access("/proc/keys", R_OK) != 0) {
+		cannot_run("this kernel has no keyrings");
+		return;
+	}
+	int before = holders_of(keyring);
+	ck_assert_int_gt(before, 0);
+	start();
+	for (int i = 0; i < TRIES && holders_of(keyring) > before; i++)
+		poll(NULL, 0, TRY_MS);
+	ck_assert_int_le(holders_of(keyring), before);
+	fake_vm_end(&vm);
+}
+END_TEST
+
 /* What is put behind others stays there. */
 START_TEST(who_is_to_wait_waits)
 {
@@ -310,6 +346,7 @@ int main(void)
 	tcase_add_test(jail, the_root_is_empty);
 	tcase_add_test(jail, the_namespaces_are_the_vms);
 	tcase_add_test(jail, the_supervisors_end_is_the_vms);
+	tcase_add_test(jail, the_launchers_keyring_is_its_own);
 	tcase_add_test(jail, who_is_to_wait_waits);
 	tcase_add_test(jail, descriptors_that_overlap_find_their_places);
 	Suite *suite = suite_create("jail/outside: launch");
