@@ -167,7 +167,7 @@ def limits(name, pid, case):
     size = {"auditor": "unlimited", "scratch": str(1 << 20), "console": str(CONSOLE + (16 << 20) + before)}.get(name, "0")
     table = {re.split(r"\s{2,}", line)[0]: re.split(r"\s{2,}", line)[1:3] for line in read(pid, "limits").splitlines()}
     for key, wanted in {"open files": str(files), "processes": str(tasks), "file size": size, "core file size": "0",
-                        "locked memory": "0", "file locks": "0", "msgqueue size": "0", "realtime priority": "0",
+                        "locked memory": "0", "file locks": "0", "msgqueue size": "0", "realtime priority": "0", "nice priority": "0",
                         "stack size": str(1 << 20)}.items():
         check(f"{name}: limit on {key}", table["Max " + key], [wanted, wanted])
 
