@@ -288,7 +288,10 @@ def inspected(case, pids):
     asked = subprocess.run(owner + [COFFERDAM, "--host", case["place"] + "/host.yaml", "inspect", "--json", "seen"],
                            stdout=subprocess.PIPE, check=False)
     check("inspect", asked.returncode, 0)
-    answer = {process.get("device", process["process"]): process for process in json.loads(asked.stdout)["processes"]}
+    facts = json.loads(asked.stdout)
+    answer = {process.get("device", process["process"]): process for process in facts["processes"]}
+    check("inspect has the control group's name", facts.get("control_group"),
+          os.path.basename(case["group"]) if case["cgroup"] else None)
     check("inspect has every process", {name: process["pid"] for name, process in answer.items()}, pids)
     for name, process in answer.items():
         layers = {layer["layer"]: layer for layer in process["jail"]}

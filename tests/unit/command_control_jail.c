@@ -5,14 +5,25 @@
 
 static FILE *fake_open(const char *path, const char *mode);
 #define fopen fake_open
+#define jail_cgroup_of fake_cgroup_of
 #include "monitor/command/control_jail.c"
 #undef fopen
 
 #include "tests/unit/run_suite.h"
 
+#include <limits.h>
+
 enum { LAUNCHER = 999999999 }; /* whom nobody has for a parent, but whom these files say so of: ourselves */
 
 static const char *limits; /* what /proc says of ours, NULL: the process has ended by now */
+static int limits_last;    /* how often, before it has */
+static const char *places; /* where its control group is */
+
+void fake_cgroup_of(pid_t pid, char text[static JAIL_CGROUP_TEXT_SIZE])
+{
+	(void)pid;
+	snprintf(text, JAIL_CGROUP_TEXT_SIZE, "%s", places);
+}
 
 #define LIMIT(key) key "  7  7  units\n"
 static const char all_limits[] = LIMIT("Max open files") LIMIT("Max processes") LIMIT("Max file size")
@@ -39,7 +50,7 @@ static FILE *fake_open(const char *path, const char *mode)
 	char text[64];
 	int size = 0;
 	if (is_ours(path, "limits"))
-		return limits == NULL ? NULL : file_of(limits, strlen(limits));
+		return limits == NULL || limits_last-- <= 0 ? NULL : file_of(limits, strlen(limits));
 	if (is_ours(path, "status"))
 		size = snprintf(text, sizeof(text), "PPid:\t%d\n", LAUNCHER);
 	else if (is_ours(path, "cmdline"))
@@ -59,10 +70,46 @@ static const struct {
 START_TEST(a_process_that_ends_meanwhile_contradicts_nothing)
 {
 	limits = cases[_i].limits;
+	limits_last = INT_MAX;
+	places = "";
 	json_t *processes = json_pack("[{s:s, s:b, s:i, s:i}]", "process", "supervisor", "locked", 1, "layers",
 				      (int)LAYER_RLIMITS, "absent", 0);
-	ck_assert(jail_summarise(processes, LAUNCHER) == cases[_i].agrees);
+	ck_assert(jail_summarise(processes, LAUNCHER, NULL) == cases[_i].agrees);
 	ck_assert((json_object_get(json_array_get(processes, 0), "pid") != NULL) == cases[_i].has_pid);
+	json_decref(processes);
+}
+END_TEST
+
+static const struct {
+	const char *places, *group;
+	int limits_last;
+	bool agrees;
+	const char *state;
+} groups[] = {
+    {"v2:/cofferdam/web.1-2", "web.1-2", INT_MAX, true, "in force"},
+    {"v2:/../user/cofferdam/web.1-2", "web.1-2", INT_MAX, true, "in force"},
+    {"cpu,cpuacct:/cofferdam/web.1-2, pids:/cofferdam/web.1-2", "web.1-2", INT_MAX, true, "in force"},
+    {"cpu,cpuacct:/cofferdam/web.1-2, pids:/cofferdam/new.1-2", "web.1-2", INT_MAX, false, "differs"},
+    {"pids:/cofferdam/new.1-2, cpu,cpuacct:/cofferdam/web.1-2", "web.1-2", INT_MAX, false, "differs"},
+    {"v2:/cofferdam/new-web.1-2", "web.1-2", INT_MAX, false, "differs"},
+    {"web.1-2", "web.1-2", INT_MAX, false, "differs"},
+    {"", "web.1-2", INT_MAX, false, "differs"},
+    {"", "web.1-2", 1, true, "missing"}, /* it has ended since it was found */
+    {"", NULL, INT_MAX, true, "missing"},
+    {"v2:/cofferdam/web.1-2", NULL, INT_MAX, true, "in force"},
+};
+
+START_TEST(a_process_out_of_its_control_group_differs)
+{
+	limits = all_limits;
+	limits_last = groups[_i].limits_last;
+	places = groups[_i].places;
+	json_t *processes =
+	    json_pack("[{s:s, s:b, s:i, s:i}]", "process", "supervisor", "locked", 1, "layers", 0, "absent", 0);
+	ck_assert(jail_summarise(processes, LAUNCHER, groups[_i].group) == groups[_i].agrees);
+	const json_t *layer = json_array_get(json_object_get(json_array_get(processes, 0), "jail"), 0);
+	ck_assert_str_eq(json_string_value(json_object_get(layer, "layer")), "cgroup");
+	ck_assert_str_eq(json_string_value(json_object_get(layer, "state")), groups[_i].state);
 	json_decref(processes);
 }
 END_TEST
@@ -73,6 +120,7 @@ int main(void)
 	TCase *tests = tcase_create("jails");
 	tcase_add_loop_test(tests, a_process_that_ends_meanwhile_contradicts_nothing, 0,
 			    sizeof(cases) / sizeof(cases[0]));
+	tcase_add_loop_test(tests, a_process_out_of_its_control_group_differs, 0, sizeof(groups) / sizeof(groups[0]));
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);
 }
