@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/user.h>
@@ -81,6 +82,8 @@ static const struct answer {
     {"true-host-name", SCMP_SYS(sethostname), EVERY, 0, 0, LIE},
     {"true-seccomp", SCMP_SYS(seccomp), EQUAL, 0, SET_MODE_FILTER, LIE},
     {"true-close-range", SCMP_SYS(close_range), EVERY, 0, 0, LIE},
+    {"true-addresses", SCMP_SYS(personality), EQUAL, 0, PER_LINUX, LIE},
+    {"true-priority", SCMP_SYS(setpriority), EVERY, 0, 0, LIE},
     {"true-keyrings", SCMP_SYS(keyctl), EVERY, 0, 0, LIE},
 
     {"true-user-namespace", SCMP_SYS(unshare), SET, 0, CLONE_NEWUSER, FORGET},

@@ -18,6 +18,7 @@ enum { LAUNCHER = 999999999 }; /* whom nobody has for a parent, but whom these f
 static const char *limits; /* what /proc says of ours, NULL: the process has ended by now */
 static int limits_last;    /* how often, before it has */
 static const char *places; /* where its control group is */
+static const char *status; /* the rest of what /proc says of its state */
 
 void fake_cgroup_of(pid_t pid, char text[static JAIL_CGROUP_TEXT_SIZE])
 {
@@ -47,12 +48,12 @@ static FILE *file_of(const char *text, size_t size)
 
 static FILE *fake_open(const char *path, const char *mode)
 {
-	char text[64];
+	char text[512];
 	int size = 0;
 	if (is_ours(path, "limits"))
 		return limits == NULL || limits_last-- <= 0 ? NULL : file_of(limits, strlen(limits));
 	if (is_ours(path, "status"))
-		size = snprintf(text, sizeof(text), "PPid:\t%d\n", LAUNCHER);
+		size = snprintf(text, sizeof(text), "PPid:\t%d\n%s", LAUNCHER, status != NULL ? status : "");
 	else if (is_ours(path, "cmdline"))
 		size = snprintf(text, sizeof(text), "cofferdam-supervisor%c%d", 0, ROLE_SUPERVISOR);
 	return size == 0 ? fopen(path, mode) : file_of(text, (size_t)size);
@@ -114,6 +115,54 @@ START_TEST(a_process_out_of_its_control_group_differs)
 }
 END_TEST
 
+#define IDS(uid, gid) "Uid:\t" uid "\nGid:\t" gid "\nGroups:\t \n"
+#define SETS(inheritable, permitted, effective, bounding, ambient)                                                     \
+	"CapInh:\t000000000000000" #inheritable "\nCapPrm:\t000000000000000" #permitted                                \
+	"\nCapEff:\t000000000000000" #effective "\nCapBnd:\t000000000000000" #bounding                                 \
+	"\nCapAmb:\t000000000000000" #ambient "\n"
+
+static const struct {
+	enum lockdown_layer layer;
+	const char *status;
+	bool agrees;
+} states[] = {
+    {LAYER_IDS, IDS("5\t5\t5\t5", "5\t5\t5\t5"), true},
+    {LAYER_IDS, IDS("5\t0\t5\t5", "5\t5\t5\t5"), false},
+    {LAYER_IDS, IDS("5\t5\t0\t5", "5\t5\t5\t5"), false},
+    {LAYER_IDS, IDS("5\t5\t5\t0", "5\t5\t5\t5"), false},
+    {LAYER_IDS, IDS("5\t5\t5\t5", "5\t0\t5\t5"), false},
+    {LAYER_IDS, IDS("5\t5\t5\t5", "5\t5\t0\t5"), false},
+    {LAYER_IDS, IDS("5\t5\t5\t5", "5\t5\t5\t0"), false},
+    {LAYER_IDS, IDS("0\t0\t0\t0", "5\t5\t5\t5"), false},
+    {LAYER_IDS, "", false},
+    {LAYER_CAPABILITIES, SETS(0, 0, 0, 0, 0), true},
+    {LAYER_CAPABILITIES, SETS(1, 0, 0, 0, 0), false},
+    {LAYER_CAPABILITIES, SETS(0, 1, 0, 0, 0), false},
+    {LAYER_CAPABILITIES, SETS(0, 0, 1, 0, 0), false},
+    {LAYER_CAPABILITIES, SETS(0, 0, 0, 1, 0), false},
+    {LAYER_CAPABILITIES, SETS(0, 0, 0, 0, 1), false},
+    {LAYER_NO_NEW_PRIVS, "NoNewPrivs:\t1\n", true},
+    {LAYER_NO_NEW_PRIVS, "NoNewPrivs:\t0\n", false},
+    {LAYER_SECCOMP, "Seccomp:\t2\n", true},
+    {LAYER_SECCOMP, "Seccomp:\t0\n", false},
+};
+
+START_TEST(what_the_kernel_says_otherwise_differs)
+{
+	limits = all_limits;
+	limits_last = INT_MAX;
+	places = "";
+	status = states[_i].status;
+	json_t *processes = json_pack("[{s:s, s:b, s:i, s:i}]", "process", "supervisor", "locked", 1, "layers",
+				      (int)states[_i].layer, "absent", 0);
+	ck_assert(jail_summarise(processes, LAUNCHER, NULL) == states[_i].agrees);
+	const json_t *layer = json_array_get(json_object_get(json_array_get(processes, 0), "jail"), 0);
+	ck_assert_str_eq(json_string_value(json_object_get(layer, "state")),
+			 states[_i].agrees ? "verified" : "differs");
+	json_decref(processes);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("inspect's jails");
@@ -121,6 +170,7 @@ int main(void)
 	tcase_add_loop_test(tests, a_process_that_ends_meanwhile_contradicts_nothing, 0,
 			    sizeof(cases) / sizeof(cases[0]));
 	tcase_add_loop_test(tests, a_process_out_of_its_control_group_differs, 0, sizeof(groups) / sizeof(groups[0]));
+	tcase_add_loop_test(tests, what_the_kernel_says_otherwise_differs, 0, sizeof(states) / sizeof(states[0]));
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);
 }
