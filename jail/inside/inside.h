@@ -13,6 +13,8 @@ enum {
 	SET_MDWE = 65,   /* PR_SET_MDWE, Linux 6.3 */
 	SCHED_CORE = 62, /* PR_SCHED_CORE, Linux 5.14 */
 	SCHED_CORE_GET = 0,
+	SET_MERGE_ALL = 67, /* PR_SET_MEMORY_MERGE and PR_GET_MEMORY_MERGE, Linux 6.4 */
+	GET_MERGE_ALL = 68,
 	SEAL_EXEC = 0x20, /* F_SEAL_EXEC, Linux 6.3 */
 };
 
@@ -27,6 +29,7 @@ void limits_verify(unsigned role, const struct plan *plan);
 
 /* layers.c. The optional ones answer whether the host has them. */
 void layer_not_dumpable(void);
+void layer_own_pages(void);
 void layer_signals(void);
 void layer_no_new_privs(void);
 long layer_landlock(bool may_lack); /* the kernel's version, 0: none */

@@ -19,6 +19,15 @@ void layer_not_dumpable(void)
 	inside_require(prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0, LAYER_DUMPABLE);
 }
 
+/* exec keeps it, where a service manager lets the host merge the launcher's pages (MemoryKSM=) with those that are
+   alike: who has such a page can feel that. A kernel that merges no process as a whole knows neither call. */
+void layer_own_pages(void)
+{
+	prctl(SET_MERGE_ALL, 0, 0, 0, 0);
+	errno = 0;
+	inside_require(prctl(GET_MERGE_ALL, 0, 0, 0, 0) <= 0, LAYER_DUMPABLE);
+}
+
 /* What a terminal or a service manager sends to the whole group is the launcher's business; write errors come as
    errors. */
 void layer_signals(void)

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 enum {
-	LIMITS_MAX = 9,
+	LIMITS_MAX = 10,
 	CONSOLE_NOTE = 16 << 20, /* what others may write to the same file meanwhile */
 	STACK_MAX = 1 << 20, /* the deepest is the supervisor's: 2,048 brackets within each other, which take 160 KiB */
 };
@@ -67,6 +67,7 @@ static void limits_of(unsigned role, const struct plan *plan, struct limit limit
 	    {RLIMIT_LOCKS, 0},
 	    {RLIMIT_MEMLOCK, 0},
 	    {RLIMIT_MSGQUEUE, 0},
+	    {RLIMIT_NICE, 0},
 	    {RLIMIT_NOFILE, descriptors_limit(role, plan)},
 	    {RLIMIT_NPROC, tasks(role, plan)},
 	    {RLIMIT_RTPRIO, 0},

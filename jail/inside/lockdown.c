@@ -149,6 +149,7 @@ const struct plan *lockdown_begin(unsigned role)
 	own_role = role;
 	own_index = role == ROLE_SUPERVISOR ? MEMBER_SUPERVISOR : role == ROLE_AUDITOR ? MEMBER_AUDITOR : 0;
 	layer_not_dumpable();
+	layer_own_pages();
 	layer_signals();
 	name_process(role);
 	had(verify_exec_seals(), LAYER_MEMORY_FILES);

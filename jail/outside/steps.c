@@ -27,8 +27,10 @@ static const char *const step_texts[] = {
     [STEP_PARENT] = "tie the start to the launcher's life",
     [STEP_ADDRESSES] = "give the VM's processes random addresses",
     [STEP_SPARED] = "let the VM's processes be killed when memory is short",
+    [STEP_PRIORITY] = "let the VM's processes wait in line for processors and disks",
     [STEP_GROUPS] = "drop the supplementary groups",
     [STEP_STAGE_IDS] = "take the VM's first id",
+    [STEP_KEYRING] = "leave the launcher's keyring",
     [STEP_BOUNDING] = "drop the capability bounding set",
     [STEP_PID_NAMESPACE] = "make the VM's pid namespace",
     [STEP_CLONE] = "make a process",
@@ -72,6 +74,7 @@ static const struct {
      "that"},
     {STEP_SPARED, ENOENT, "/proc is not mounted, or is another pid namespace's"},
     {STEP_GROUPS, EPERM, "setgroups is denied in this user namespace: the user needs a range in /etc/subgid"},
+    {STEP_KEYRING, EDQUOT, "this user has too many keys: see /proc/key-users and sysctl kernel.keys.maxkeys"},
     {STEP_CLONE, EAGAIN, "limits: tasks is too small for the VM's processes, or the host's limit is reached"},
     {STEP_CLONE, EBUSY, "the control group has children with controllers, or is being removed"},
     {STEP_CLONE, EACCES, "the control group does not belong to this user"},
@@ -97,9 +100,7 @@ static const char *reason_of(enum step step, int error)
 {
 	if (error != 0)
 		return strerror(error);
-	if (step >= STEP_LEAVE_USER && step <= STEP_LEAVE_CGROUP)
-		return "the kernel says that this is done, and it is not";
-	return "it ended unexpectedly";
+	return step == STEP_NONE ? "it ended unexpectedly" : "the kernel says that this is done, and it is not";
 }
 
 int step_why(enum step step, int error, const char *program, char why[static JAIL_WHY_SIZE])

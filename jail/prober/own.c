@@ -273,6 +273,7 @@ static const struct attempt list[] = {
     RAISE("locked memory", RLIMIT_MEMLOCK, MUST),
     RAISE("message queues", RLIMIT_MSGQUEUE, MUST),
     CALL("limits", "raise stack size", MUST, __NR_prlimit64, 0, RLIMIT_STACK, P(&deep), 0),
+    RAISE("priority", RLIMIT_NICE, WITH_RESOURCE),
     RAISE("real-time priority", RLIMIT_RTPRIO, WITH_RESOURCE),
     CALL("limits", "setrlimit", WITH_RESOURCE, __NR_setrlimit, RLIMIT_NOFILE, P(&plenty)),
     CALL("limits", "setpriority", MUST, __NR_setpriority, PRIO_PROCESS, 0, -20),

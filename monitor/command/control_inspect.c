@@ -194,7 +194,8 @@ int command_inspect(int argc, char **argv, const struct control_folders *folders
 		return EXIT_NOT_DONE;
 	}
 	json_object_del(answer, "ok");
-	bool agrees = jail_summarise(json_object_get(answer, "processes"), launcher);
+	bool agrees = jail_summarise(json_object_get(answer, "processes"), launcher,
+				     json_string_value(json_object_get(answer, "control_group")));
 	if (json)
 		control_print_json(answer);
 	else

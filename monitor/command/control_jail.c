@@ -136,6 +136,7 @@ static bool see_root(const struct seen *seen, char *detail)
 	return one && strcmp(point, "/") == 0 && strncmp(options, wanted, strlen(wanted)) == 0;
 }
 
+/* Root's is nobody's here, whoever started the VM. */
 static bool see_ids(const struct seen *seen, char *detail)
 {
 	char uid[DETAIL_SIZE], gid[DETAIL_SIZE], groups[DETAIL_SIZE];
@@ -152,7 +153,7 @@ static bool see_ids(const struct seen *seen, char *detail)
 	for (int i = 1; i < 8; i++)
 		if (ids[i] != ids[i < 4 ? 0 : 4])
 			return false;
-	return true;
+	return ids[0] != 0;
 }
 
 static bool see_capabilities(const struct seen *seen, char *detail)
@@ -248,15 +249,36 @@ static bool add_layer(json_t *jail, const json_t *process, unsigned bit, const s
 	return agrees;
 }
 
-/* Where the VM's group is what the launcher made. */
-static void add_cgroup(json_t *jail, const struct seen *seen)
+/* Each of the places, as jail_cgroup_of has them. */
+static bool are_in_group(const char *places, const char *group)
 {
-	char detail[JAIL_CGROUP_TEXT_SIZE];
-	jail_cgroup_of(seen->pid, detail);
-	add(jail, "cgroup", detail[0] != 0 ? "in force" : "missing", detail[0] != 0 ? detail : "none of the VM's own");
+	const size_t length = strlen(group);
+	for (const char *place = places, *next; place != NULL; place = next == NULL ? NULL : next + 2) {
+		next = strstr(place, ", ");
+		size_t size = next == NULL ? strlen(place) : (size_t)(next - place);
+		if (size <= length || place[size - length - 1] != '/' ||
+		    memcmp(place + size - length, group, length) != 0)
+			return false;
+	}
+	return true;
 }
 
-static bool summarise(json_t *process, const struct seen *seen)
+/* The launcher says what the VM's group is called; NULL: nothing, for there may be none where the policy says so. */
+static bool add_cgroup(json_t *jail, const struct seen *seen, const char *group)
+{
+	char detail[JAIL_CGROUP_TEXT_SIZE], limits[FILE_SIZE];
+	jail_cgroup_of(seen->pid, detail);
+	bool has_ended = !read_proc(seen->pid, "limits", limits); /* since: it contradicts nothing */
+	bool agrees = group == NULL || are_in_group(detail, group) || has_ended;
+	add(jail, "cgroup",
+	    !agrees          ? "differs"
+	    : detail[0] != 0 ? "in force"
+			     : "missing",
+	    detail[0] != 0 ? detail : "none of the VM's own");
+	return agrees;
+}
+
+static bool summarise(json_t *process, const struct seen *seen, const char *group)
 {
 	uint64_t layers = (uint64_t)control_number(process, "layers"),
 		 absent = (uint64_t)control_number(process, "absent");
@@ -270,7 +292,7 @@ static bool summarise(json_t *process, const struct seen *seen)
 	}
 	if (seen->pid > 0) {
 		json_object_set_new(process, "pid", json_integer(seen->pid));
-		add_cgroup(jail, seen);
+		agrees = add_cgroup(jail, seen, group) && agrees;
 	}
 	json_object_del(process, "layers");
 	json_object_del(process, "absent");
@@ -278,7 +300,7 @@ static bool summarise(json_t *process, const struct seen *seen)
 	return agrees;
 }
 
-bool jail_summarise(json_t *processes, pid_t launcher)
+bool jail_summarise(json_t *processes, pid_t launcher, const char *group)
 {
 	static struct seen seen;
 	unsigned device = ROLE_DEVICE;
@@ -294,7 +316,7 @@ bool jail_summarise(json_t *processes, pid_t launcher)
 								  : device++;
 		find(launcher, role, &seen);
 		if (json_is_true(json_object_get(process, "locked")))
-			agrees = summarise(process, &seen) && agrees;
+			agrees = summarise(process, &seen, group) && agrees;
 	}
 	return agrees;
 }

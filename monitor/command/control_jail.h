@@ -10,8 +10,8 @@
 /* Adds to each entry of an answer's `processes` the list "jail": {"layer", "state", "detail"}, and "pid", taking
    "layers" and "absent" away. States: "verified", "missing" (this host has it not), "differs" (the kernel says
    otherwise), "in force" (the kernel alone says so). False when one differs. `launcher` 0: unknown, nothing of the
-   kernel's. */
-bool jail_summarise(json_t *processes, pid_t launcher);
+   kernel's. `group`: what the VM's control group is called, NULL: unknown, or there is none. */
+bool jail_summarise(json_t *processes, pid_t launcher, const char *group);
 /* Prints one entry. */
 void jail_print(const json_t *process);
 

@@ -191,6 +191,8 @@ static void do_drift(struct vm *vm, const struct message *message, int connectio
 	if (drift < 0)
 		json_object_set_new(facts, "drift_error", json_stringn(why, strnlen(why, sizeof(why))));
 	json_object_set_new(facts, "log_file", json_string(vm->log_path));
+	if (vm->cgroup != NULL)
+		json_object_set_new(facts, "control_group", json_string(vm->runtime.group));
 	add_processors(vm, facts);
 	answer(connection, facts);
 }

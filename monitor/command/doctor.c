@@ -144,6 +144,21 @@ static void check_swap(struct finding *finding)
 		found(finding, GOOD, "guest memory stays in RAM", "none");
 }
 
+/* What `setarch -R` does to one process, which the launcher undoes, for all of the host, which it cannot. */
+static void check_addresses(struct finding *finding)
+{
+	char line[32];
+	if (!first_line("/proc/sys/kernel/randomize_va_space", line, sizeof(line)))
+		found(finding, NOTE, "cannot be told on this host", "unknown");
+	else if (strcmp(line, "2") == 0)
+		found(finding, GOOD, "who attacks a process has to guess where its code and data are", "random");
+	else
+		found(finding, NOTE,
+		      "who attacks a process need not guess where all of its code and data are: sysctl "
+		      "kernel.randomize_va_space=2",
+		      "%s", strcmp(line, "0") == 0 ? "the same in every process" : "random in part");
+}
+
 static const struct check {
 	const char *name;
 	void (*look)(struct finding *finding);
@@ -155,6 +170,7 @@ static const struct check {
     {"smt", check_smt},
     {"ksm", check_ksm},
     {"swap", check_swap},
+    {"addresses", check_addresses},
 };
 
 struct report {

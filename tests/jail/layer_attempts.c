@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/keyctl.h>
 #include <mqueue.h>
 #include <sched.h>
 #include <signal.h>
@@ -209,6 +210,26 @@ static long root_by_program(const struct prober *prober)
 	return execute(AT_FDCWD, "/setuid", "root");
 }
 
+/* ---- keys ---- */
+
+static long key;
+
+void before_key(struct prober *prober)
+{
+	(void)prober;
+	if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) < 0)
+		place_lacks();
+	key = syscall(SYS_add_key, "user", "of who started it", "x", 1L, KEY_SPEC_SESSION_KEYRING);
+	must(key > 0, "key");
+}
+
+static long read_key(const struct prober *prober)
+{
+	char byte;
+	(void)prober;
+	return TRY(SYS_keyctl, KEYCTL_READ, key, AS_LONG(&byte), 1);
+}
+
 /* ---- others ---- */
 
 static long clone_user_namespace(const struct prober *prober)
@@ -255,6 +276,7 @@ static const struct attempt list[] = {
     {.class = "own", .name = "the cgroup's place on the host", .deed = read_own_cgroup},
     {.class = "own", .name = "capabilities by a program", .deed = capabilities_by_program},
     {.class = "own", .name = "root by a program", .deed = root_by_program},
+    {.class = "own", .name = "a key of who started it", .deed = read_key},
     {.class = "own", .name = "clone into a user namespace", .deed = clone_user_namespace},
     {.class = "own", .name = "a file that grows", .deed = grow_file},
     {.class = "own", .name = "another's memory file", .deed = open_victims_memory},

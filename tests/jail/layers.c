@@ -121,6 +121,7 @@ static const struct layer_case {
       "memory: memory at address 0",
       "limits: setpriority"}},
     {"bounding set", {.layer = layer_bounding_set, .after = without_capabilities}, {"own: capabilities by a program"}},
+    {"keyring", {.before = before_key, .layer = layer_empty_keyring}, {"own: a key of who started it"}},
     {"no_new_privs",
      {.before = before_setuid_program, .layer = layer_without_new_privileges},
      {"own: root by a program"}},

@@ -16,6 +16,7 @@ void layer_empty_root(struct prober *prober);
 void layer_ids(struct prober *prober);
 void without_capabilities(struct prober *prober);
 void layer_bounding_set(struct prober *prober);
+void layer_empty_keyring(struct prober *prober);
 void layer_without_new_privileges(struct prober *prober);
 void layer_no_files(struct prober *prober);
 void layer_limits(struct prober *prober);
@@ -31,6 +32,7 @@ void layer_filter(struct prober *prober);
 void before_observed(struct prober *prober); /* a process beside the attempt's, which says what it sees */
 void before_ipc(struct prober *prober);
 void before_cgroup(struct prober *prober);
+void before_key(struct prober *prober); /* in a keyring of the test's own */
 void before_setuid_program(struct prober *prober);
 void before_landlock_3(struct prober *prober);
 void before_landlock_4(struct prober *prober);

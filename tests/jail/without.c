@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/user.h>
@@ -62,6 +63,8 @@ static const struct answer {
     {"capset", SCMP_SYS(capset), EVERY, 0, 0, ENOSYS},
     {"not-dumpable", SCMP_SYS(prctl), EQUAL, 0, PR_SET_DUMPABLE, EINVAL},
     {"seccomp", SCMP_SYS(seccomp), EQUAL, 0, SET_MODE_FILTER, ENOSYS},
+    {"keyrings", SCMP_SYS(keyctl), EVERY, 0, 0, ENOSYS},
+    {"room-for-keys", SCMP_SYS(keyctl), EVERY, 0, 0, EDQUOT},
 
     {"true-landlock", SCMP_SYS(landlock_restrict_self), EVERY, 0, 0, LIE},
     {"true-mdwe", SCMP_SYS(prctl), EQUAL, 0, SET_MDWE, LIE},
@@ -79,6 +82,9 @@ static const struct answer {
     {"true-host-name", SCMP_SYS(sethostname), EVERY, 0, 0, LIE},
     {"true-seccomp", SCMP_SYS(seccomp), EQUAL, 0, SET_MODE_FILTER, LIE},
     {"true-close-range", SCMP_SYS(close_range), EVERY, 0, 0, LIE},
+    {"true-addresses", SCMP_SYS(personality), EQUAL, 0, PER_LINUX, LIE},
+    {"true-priority", SCMP_SYS(setpriority), EVERY, 0, 0, LIE},
+    {"true-keyrings", SCMP_SYS(keyctl), EVERY, 0, 0, LIE},
 
     {"true-user-namespace", SCMP_SYS(unshare), SET, 0, CLONE_NEWUSER, FORGET},
     {"true-mount-namespace", SCMP_SYS(unshare), SET, 0, CLONE_NEWNS, FORGET},

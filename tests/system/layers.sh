@@ -52,7 +52,9 @@ done <<-END
 	capset drop the capabilities
 	not-dumpable \(dumpable\)
 	seccomp \(seccomp\)
+	room-for-keys leave the launcher.s keyring: .*too many keys
 END
+expect_status "no keys at all" 0 'all well' without keyrings run "$place/usual.yaml"
 if unshare -m true 2>/dev/null; then
 	expect_status "no user.max_user_namespaces: refused" 125 'forbid further user namespaces in the VM.s: .*the kernel lacks' \
 		over "${no_more%/*}" '-t tmpfs none' run "$place/usual.yaml"
@@ -121,6 +123,7 @@ done <<-END
 	seccomp \(seccomp\)
 	speculation \(speculation\)
 	close-range descriptor
+	keyrings leave the launcher.s keyring
 	capset cannot give up capabilities|\(capabilities\)
 	user-namespace leave the launcher.s user namespace: the kernel says
 	mount-namespace leave the launcher.s mount namespace: the kernel says
@@ -136,6 +139,12 @@ done <<-END
 	noexec-root \(root\)
 END
 grouped() { setpriv --groups 7 timeout -k 2 8 "$B/without" "$1" "$cofferdam" --host "$place/host.yaml" "${@:2}"; }
+expect_status "addresses, of a launcher that has fixed ones" 125 'random addresses: the kernel says' setarch -R "$B/without" true-addresses "$cofferdam" --host "$place/host.yaml" run "$place/usual.yaml"
+if [ "$(nice -n -40 nice 2>/dev/null)" = -20 ]; then
+	expect_status "priority, of a launcher that has one" 125 'wait in line .*: the kernel says' nice -n -40 "$B/without" true-priority "$cofferdam" --host "$place/host.yaml" run "$place/usual.yaml"
+else
+	skip "priority, of a launcher that has one: needs the right"
+fi
 expect_status "groups, of a launcher that has one" 125 '\(ids\)' grouped true-groups run "$place/usual.yaml"
 unlocked() { timeout -k 2 8 "$B/without" landlock "$B/without" "$1" "$cofferdam" --host "$place/host.yaml" "${@:2}"; }
 expect_status "no-new-privs, without Landlock" 125 '\(no_new_privs\)' unlocked true-no-new-privs run "$place/allowed-landlock.yaml"

@@ -167,7 +167,7 @@ def limits(name, pid, case):
     size = {"auditor": "unlimited", "scratch": str(1 << 20), "console": str(CONSOLE + (16 << 20) + before)}.get(name, "0")
     table = {re.split(r"\s{2,}", line)[0]: re.split(r"\s{2,}", line)[1:3] for line in read(pid, "limits").splitlines()}
     for key, wanted in {"open files": str(files), "processes": str(tasks), "file size": size, "core file size": "0",
-                        "locked memory": "0", "file locks": "0", "msgqueue size": "0", "realtime priority": "0",
+                        "locked memory": "0", "file locks": "0", "msgqueue size": "0", "realtime priority": "0", "nice priority": "0",
                         "stack size": str(1 << 20)}.items():
         check(f"{name}: limit on {key}", table["Max " + key], [wanted, wanted])
 
@@ -288,7 +288,10 @@ def inspected(case, pids):
     asked = subprocess.run(owner + [COFFERDAM, "--host", case["place"] + "/host.yaml", "inspect", "--json", "seen"],
                            stdout=subprocess.PIPE, check=False)
     check("inspect", asked.returncode, 0)
-    answer = {process.get("device", process["process"]): process for process in json.loads(asked.stdout)["processes"]}
+    facts = json.loads(asked.stdout)
+    answer = {process.get("device", process["process"]): process for process in facts["processes"]}
+    check("inspect has the control group's name", facts.get("control_group"),
+          os.path.basename(case["group"]) if case["cgroup"] else None)
     check("inspect has every process", {name: process["pid"] for name, process in answer.items()}, pids)
     for name, process in answer.items():
         layers = {layer["layer"]: layer for layer in process["jail"]}

@@ -59,6 +59,11 @@ for name in sys+kernel+mm+ksm+run:0:1:ksm:off:on sys+devices+system+cpu+smt+cont
 	expect_status "doctor: $check $good" 0 "^good +$check +$good " other_host "$place/one" "$cofferdam" doctor
 	expect_status "doctor: $check $note" 0 "^note +$check +$note " other_host "$place/two" "$cofferdam" doctor
 done
+for finding in 2:good:random 1:note:'random in part' 0:note:'the same in every process'; do
+	IFS=: read -r value verdict text <<<"$finding"
+	echo "$value" >"$place/one/proc+sys+kernel+randomize_va_space"
+	expect_status "doctor: addresses, $value" 0 "^$verdict +addresses +$text  +who" other_host "$place/one" "$cofferdam" doctor
+done
 # Ids of a user's that VMs of root's would have as well, at either end; what touches them, or is root's, is no hindrance.
 given() { # FILE LINE COMMAND...: on a host whose FILE has that line
 	rm -rf "$place/given" && mkdir "$place/given" && echo "$2" >"$place/given/etc+$1"

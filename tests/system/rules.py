@@ -33,7 +33,8 @@ SLOW_WAIT_S = 120  # where there is no clock that the vDSO can read, the machine
 ANSWER_S = 60  # LINK_ANSWER_S
 TRIES = 10
 no_events = []  # what tests/ocsf has said of the logs of those trials of which not every line is an event
-CLONE_NEWNET = 0x40000000
+CLONE_NEWNET, PR_SET_PDEATHSIG = 0x40000000, 1
+libc = ctypes.CDLL(None)
 SUPERVISOR, MONITOR, AUDITOR, CONSOLE, DISK, KEPT, NETWORK, ENTROPY, BALLOON, VSOCK = range(1, 11)
 NAMES = {SUPERVISOR: "supervisor", MONITOR: "monitor", AUDITOR: "auditor",
          CONSOLE: "device 'console'", DISK: "device 'scratch'", KEPT: "device 'kept'", NETWORK: "device 'eth0'", ENTROPY: "device 'entropy'",
@@ -64,6 +65,13 @@ def not_tried(call):
 def vdso_has_the_clock():
     with open(CLOCK_SOURCE, encoding="ascii") as file:
         return file.read().strip() in ("tsc", "kvm-clock", "hyperv_clocksource_tsc_page")
+
+
+def in_the_child(terminal):
+    """A test that is killed takes its VMs along: each ends as when it is told to, and leaves nothing."""
+    libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if terminal is not None:
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
 class Run:
@@ -117,7 +125,7 @@ class Run:
             words, env=environment, start_new_session=True, stdin=subprocess.PIPE if terminal is None else terminal,
             stdout=subprocess.PIPE if terminal is None else terminal,
             stderr=subprocess.STDOUT if terminal is None else terminal,
-            preexec_fn=None if terminal is None else lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
+            preexec_fn=lambda: in_the_child(terminal))
         self.reader = self.process.stdout.fileno() if terminal is None else None
 
     def read_until(self, text):
@@ -384,7 +392,7 @@ def main():
     if not os.access("/dev/kvm", os.W_OK) or os.geteuid() != 0:
         print("  skipped: needs a usable /dev/kvm and root\n0 passed, 0 failed, 1 skipped")
         return 0
-    if ctypes.CDLL(None).unshare(CLONE_NEWNET) != 0:
+    if libc.unshare(CLONE_NEWNET) != 0:
         print("  FAILED: no network namespace of its own\n0 passed, 1 failed, 0 skipped")
         return 1
     passed = failed = skipped = 0

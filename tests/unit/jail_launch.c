@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/ioprio.h>
+#include <linux/keyctl.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -16,12 +18,16 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/personality.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define BIT(number) (UINT64_C(1) << ((number)-1))
+
+enum { MERGE_ALL = 67, FIRST = IOPRIO_PRIO_VALUE(IOPRIO_CLASS_RT, 0) }; /* PR_SET_MEMORY_MERGE, Linux 6.4 */
 
 static struct fake_vm vm;
 
@@ -30,6 +36,14 @@ static void score_write(const char *score)
 	int file = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
 	(void)!write(file, score, strlen(score)); /* takes a right */
 	close(file);
+}
+
+/* Each as far as this kernel, and what rights we have, let us. */
+static void come_first(void)
+{
+	(void)setpriority(PRIO_PROCESS, 0, -5);
+	(void)syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, FIRST);
+	(void)prctl(MERGE_ALL, 1, 0, 0, 0);
 }
 
 /* A launcher that hands on what it should not. */
@@ -45,6 +59,7 @@ static void burden(void)
 	ck_assert_int_eq(setenv("SECRET", "of the operator", 1), 0);
 	ck_assert_int_ge(personality(ADDR_NO_RANDOMIZE), 0);
 	score_write("-500");
+	come_first();
 }
 
 static void start(void)
@@ -113,6 +128,20 @@ static ssize_t environment_size(pid_t pid)
 	return size;
 }
 
+/* "mg" among the flags of a mapping. */
+static bool merges_pages(pid_t pid)
+{
+	char path[64], line[512];
+	bool merges = false;
+	snprintf(path, sizeof(path), "/proc/%d/smaps", (int)pid);
+	FILE *stream = fopen(path, "re");
+	ck_assert_ptr_nonnull(stream);
+	while (fgets(line, sizeof(line), stream) != NULL)
+		merges |= strncmp(line, "VmFlags:", 8) == 0 && strstr(line, " mg ") != NULL;
+	fclose(stream);
+	return merges;
+}
+
 START_TEST(each_has_its_id_and_nothing_else)
 {
 	if (!fake_may_jail())
@@ -140,6 +169,9 @@ START_TEST(each_has_its_id_and_nothing_else)
 		ck_assert_int_eq(getsid(pid), pid);
 		ck_assert_str_eq(line_of(pid, "personality"), "00000000\n");
 		ck_assert_int_ge(atoi(line_of(pid, "oom_score_adj")), 0);
+		ck_assert_int_ge(getpriority(PRIO_PROCESS, (id_t)pid), 0);
+		ck_assert_int_ne(IOPRIO_PRIO_CLASS(syscall(SYS_ioprio_get, IOPRIO_WHO_PROCESS, pid)), IOPRIO_CLASS_RT);
+		ck_assert(!merges_pages(pid));
 	}
 	ck_assert_str_ne(line_of(getpid(), "personality"), "00000000\n");
 	fake_vm_end(&vm);
@@ -217,11 +249,65 @@ START_TEST(the_supervisors_end_is_the_vms)
 }
 END_TEST
 
-/* The launcher's own numbers may lie anywhere, those that the program shall have among them. */
+/* Holders of a key, as /proc/keys has them; -1: no such key. */
+static int holders_of(long key)
+{
+	char line[256];
+	int holders = -1;
+	FILE *stream = fopen("/proc/keys", "re");
+	ck_assert_ptr_nonnull(stream);
+	while (fgets(line, sizeof(line), stream) != NULL)
+		if (strtol(line, NULL, 16) == key)
+			sscanf(line, "%*s %*s %d", &holders);
+	fclose(stream);
+	return holders;
+}
+
+/* Each process that has a keyring holds it; those that have ended let go of it a moment later. */
+START_TEST(the_launchers_keyring_is_its_own)
+{
+	enum { TRIES = 500, TRY_MS = 10 };
+	if (!fake_may_jail())
+		return;
+	long keyring = syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL);
+	if (keyring < 0 || access("/proc/keys", R_OK) != 0) {
+		cannot_run("this kernel has no keyrings");
+		return;
+	}
+	int before = holders_of(keyring);
+	ck_assert_int_gt(before, 0);
+	start();
+	for (int i = 0; i < TRIES && holders_of(keyring) > before; i++)
+		poll(NULL, 0, TRY_MS);
+	ck_assert_int_le(holders_of(keyring), before);
+	fake_vm_end(&vm);
+}
+END_TEST
+
+/* What is put behind others stays there. */
+START_TEST(who_is_to_wait_waits)
+{
+	const int last = IOPRIO_PRIO_VALUE(IOPRIO_CLASS_IDLE, 0);
+	if (!fake_may_jail())
+		return;
+	ck_assert_int_eq(setpriority(PRIO_PROCESS, 0, 19), 0);
+	ck_assert_int_eq(syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, last), 0);
+	fake_vm_make(&vm);
+	ck_assert_msg(fake_vm_start(&vm, NULL) == 0, "%s", vm.why);
+	for (int i = 0; i < FAKE_PROGRAMS; i++) {
+		ck_assert_int_eq(getpriority(PRIO_PROCESS, (id_t)vm.programs[i].pid), 19);
+		ck_assert_int_eq(syscall(SYS_ioprio_get, IOPRIO_WHO_PROCESS, vm.programs[i].pid), last);
+	}
+	fake_vm_end(&vm);
+}
+END_TEST
+
 /* The launcher goes to another of its processors for a moment. */
 START_TEST(all_keep_the_launchers_processors)
 {
 	cpu_set_t before, after;
+	if (!fake_may_jail())
+		return;
 	ck_assert_int_eq(sched_getaffinity(0, sizeof(before), &before), 0);
 	start();
 	ck_assert_int_eq(sched_getaffinity(0, sizeof(after), &after), 0);
@@ -230,9 +316,11 @@ START_TEST(all_keep_the_launchers_processors)
 		ck_assert_int_eq(sched_getaffinity(vm.programs[i].pid, sizeof(after), &after), 0);
 		ck_assert(CPU_EQUAL(&before, &after));
 	}
+	fake_vm_end(&vm);
 }
 END_TEST
 
+/* The launcher's own numbers may lie anywhere, those that the program shall have among them. */
 START_TEST(descriptors_that_overlap_find_their_places)
 {
 	if (!fake_may_jail())
@@ -278,6 +366,8 @@ int main(void)
 	tcase_add_test(jail, the_namespaces_are_the_vms);
 	tcase_add_test(jail, the_supervisors_end_is_the_vms);
 	tcase_add_test(jail, all_keep_the_launchers_processors);
+	tcase_add_test(jail, the_launchers_keyring_is_its_own);
+	tcase_add_test(jail, who_is_to_wait_waits);
 	tcase_add_test(jail, descriptors_that_overlap_find_their_places);
 	Suite *suite = suite_create("jail/outside: launch");
 	suite_add_tcase(suite, jail);

@@ -51,8 +51,10 @@ static struct rlimit limit_of(int program, int resource)
 
 START_TEST(limits_are_what_the_role_needs)
 {
+	const struct rlimit plenty = {30, 30};
 	if (!fake_may_jail())
 		return;
+	(void)setrlimit(RLIMIT_NICE, &plenty); /* takes a right */
 	fake_vm_make(&vm);
 	ck_assert_msg(fake_vm_start(&vm, NULL) == 0, "%s", vm.why);
 	for (int i = 0; i < FAKE_PROGRAMS; i++) {
@@ -62,6 +64,7 @@ START_TEST(limits_are_what_the_role_needs)
 		ck_assert_uint_eq(limit_of(i, RLIMIT_NPROC).rlim_max, i == FAKE_MONITOR ? 1 + 2 + 1 : 1);
 		ck_assert_uint_eq(limit_of(i, RLIMIT_CORE).rlim_max, 0);
 		ck_assert_uint_eq(limit_of(i, RLIMIT_MEMLOCK).rlim_max, 0);
+		ck_assert_uint_eq(limit_of(i, RLIMIT_NICE).rlim_max, 0);
 		ck_assert_uint_eq(limit_of(i, RLIMIT_STACK).rlim_max, 1 << 20);
 	}
 	ck_assert_uint_eq(limit_of(FAKE_DISK, RLIMIT_FSIZE).rlim_max, 8 * 512);
