@@ -133,8 +133,8 @@ def check(path, run, host, pinned, anchor):  # a run's log, against what the hos
     return "replaced" if STATUS[verdict] < 20 and is_other else "self-signed" if verdict == "sealed" and not pinned else verdict
 def verdicts(path, host_log, pinned, anchor):  # of each file: of those of all runs, when none is named
     if not host_log: return [(path, judge(*read(path), pinned, anchor=anchor))]
-    lines, torn = read(host_log)
-    if STATUS[bad := judge(lines, torn, pinned)] > 19: return [(host_log, bad)]
+    if STATUS[bad := judge(*(host := read(host_log)), pinned)] > 19: return [(host_log, bad)]
+    lines = host[0][:max(i for i, line in enumerate(host[0]) if line.code in (None, "checkpoint")) + 1]  # the rest nobody signed
     runs = {line.details["run"]: line.details["log"] for line in lines if line.code in STARTS and "key" in line.details}
     each = [(os.path.join(os.path.dirname(host_log), log), run) for run, log in runs.items()] if not path else [(path, None)]
     return [(log, check(log, run, lines, pinned, anchor)) for log, run in each]

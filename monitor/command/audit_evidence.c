@@ -254,18 +254,39 @@ static void expect_run(const struct known_run *run, struct verify *verify)
 	memcpy(final->root, run->root, sizeof(run->root));
 }
 
-/* The host's log must itself be whole. 0; 1: it is not, and *result says why; -1 with why. */
-static int read_host_log(const struct audit_evidence *evidence, audit_line *each, void *context,
-			 struct verify_result *result, char *why)
+static int judge_host_log(const struct audit_evidence *evidence, audit_line *each, void *context,
+			  struct verify_result *result, char *why)
 {
 	static struct verify host;
 	verify_begin(&host);
 	if (evidence->public_key != NULL && audit_take_key(evidence->public_key, &host, why) != 0)
 		return -1;
-	if (read_through(evidence->host_log, -1, &host, each, context, result, why) != 0)
+	return read_through(evidence->host_log, -1, &host, each, context, result, why);
+}
+
+struct first_lines {
+	audit_line *each;
+	void *context;
+	uint64_t count;
+};
+
+static bool is_among_the_first(const json_t *record, const char *line, size_t size, uint64_t number, void *context)
+{
+	const struct first_lines *first = context;
+	return number <= first->count && first->each(record, line, size, number, first->context);
+}
+
+/* The host's log must itself be whole, and what nobody signed at its end is not heard: anybody who could write the file
+   may have added it. 0; 1: it is not whole, and *result says why; -1 with why. */
+static int read_host_log(const struct audit_evidence *evidence, audit_line *each, void *context,
+			 struct verify_result *result, char *why)
+{
+	struct verify_result again;
+	if (judge_host_log(evidence, NULL, NULL, result, why) != 0)
 		return -1;
 	result->of_host_log = result->verdict > VERDICT_TORN;
-	return result->of_host_log;
+	struct first_lines all_signed = {.each = each, .context = context, .count = result->signed_to};
+	return result->of_host_log ? 1 : judge_host_log(evidence, is_among_the_first, &all_signed, &again, why);
 }
 
 /* Takes the run's key and end from the host's log. 0; 1: there is nothing to read, and *result says why; 2: the host

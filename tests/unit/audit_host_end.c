@@ -221,6 +221,35 @@ START_TEST(so_is_one_of_a_run_that_was_refused)
 }
 END_TEST
 
+/* ---- what nobody signed ---- */
+
+/* Without the signature of its last session the host's log has that session's records, and anybody may have added them.
+   0: of the run's start, 1: of its end. */
+START_TEST(what_nobody_signed_in_the_host_s_log_is_not_heard)
+{
+	struct verify verify;
+	struct verify_result result;
+	char shorter[128];
+	sealed();
+	start_run();
+	ck_assert_int_eq(host_log_key(&host, key, why), 0);
+	if (_i == 1)
+		end_run();
+	snprintf(shorter, sizeof(shorter), "cd %s && sed '$d' host.jsonl >shorter.jsonl", folder);
+	ck_assert_int_eq(system(shorter), 0);
+	snprintf(shorter, sizeof(shorter), "%s/shorter.jsonl", folder);
+	snprintf(path, sizeof(path), "%.60s", log_path);
+	if (_i == 1)
+		write_lines(log_path, 0, SIGNED, "");
+	const struct audit_evidence evidence = {.host_log = shorter, .public_key = key};
+	const char *const options[] = {"--host-log", shorter, "--pubkey", key, NULL};
+	ck_assert_int_eq(audit_judge(log_path, &evidence, NULL, NULL, &verify, &result, why), 0);
+	ck_assert_msg(result.verdict == (_i == 0 ? VERDICT_UNKNOWN_KEY : VERDICT_UNSEALED), "%s",
+		      verdict_word(result.verdict));
+	ck_assert_int_eq(script(options), verdict_status(result.verdict));
+}
+END_TEST
+
 /* ---- in segments ---- */
 
 enum { FIRST = 6, SECOND = 11, MIDST_OF_SECOND = 9 };
@@ -278,6 +307,7 @@ int main(void)
 	tcase_add_loop_test(tests, a_log_that_goes_on_after_its_end_is_found, 0, sizeof(rows) / sizeof(rows[0]));
 	tcase_add_test(tests, how_long_it_was_is_said);
 	tcase_add_test(tests, so_is_one_of_a_run_that_was_refused);
+	tcase_add_loop_test(tests, what_nobody_signed_in_the_host_s_log_is_not_heard, 0, 2);
 	tcase_add_test(tests, a_log_whose_later_files_were_away_is_not_accused);
 	tcase_add_test(tests, so_is_one_that_goes_on_in_segments_alone_or_not);
 	suite_add_tcase(suite, tests);
