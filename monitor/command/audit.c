@@ -1,5 +1,5 @@
-/* `cofferdam audit`: finds the subcommand and its options. Prints nothing of a log unescaped: a log may hold what a
- * guest or an attacker chose. */
+/* `cofferdam audit`: finds the subcommand and its options. Prints nothing of a log unescaped, but what `forward` hands
+ * on: a log may hold what a guest or an attacker chose. */
 #include "monitor/command/audit.h"
 
 #include "monitor/command/audit_commands.h"

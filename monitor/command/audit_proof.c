@@ -3,7 +3,11 @@
  * A proof is text, as C2SP tlog-proof has it: the record itself is its extra data, then its index, the path to the
  * root, and the checkpoint. When the checkpoint's key is not the log's first, the notes that handed the key on follow,
  * oldest first; they name no record.
+ *
+ * The checkpoint is of the record's own epoch. One of a later epoch is not believed, though it covers the record as
+ * well: whoever steals a key could prove with it what was never written before his time.
  */
+#include "monitor/audit/text.h"
 #include "monitor/command/audit_commands.h"
 #include "monitor/command/audit_log.h"
 #include "monitor/command/command.h"
@@ -33,7 +37,8 @@ struct proof {
 	struct {
 		char note[NOTE_MAX];
 		size_t size;
-	} * turns; /* the last checkpoint of each epoch but the present one */
+		uint64_t records; /* that it covers */
+	} * turns;                /* the last checkpoint of each epoch but the present one */
 	size_t turn_count;
 	bool failed;
 };
@@ -50,6 +55,7 @@ static void keep_turn(struct proof *proof, const struct verify_line *claim)
 		return;
 	}
 	memcpy(proof->turns[proof->turn_count].note, claim->note, claim->note_size);
+	proof->turns[proof->turn_count].records = checkpoint.size;
 	proof->turns[proof->turn_count++].size = claim->note_size;
 }
 
@@ -138,16 +144,25 @@ static void print_proof(const struct proof *proof, const struct verify *verify)
 {
 	uint8_t path[PATH_MAX_LENGTH][TREE_HASH_SIZE];
 	struct checkpoint last;
+	const char *note = verify->last_note;
+	size_t note_size = verify->last_note_size, turn = 0;
 	/* The last good note's tree is the one it signs: without its own record. */
-	note_open(verify->last_note, verify->last_note_size, verify->key, &last);
+	note_open(note, note_size, verify->key, &last);
+	while (turn < proof->turn_count && proof->turns[turn].records < proof->wanted)
+		turn++;
+	if (turn < proof->turn_count) {
+		note = proof->turns[turn].note;
+		note_size = proof->turns[turn].size;
+		last.size = proof->turns[turn].records;
+	}
 	size_t length = make_path(proof->leaves, proof->wanted - 1, last.size, path);
 	printf("%sextra ", proof_header);
 	print_base64(proof->record, proof->record_size);
 	printf("index %" PRIu64 "\n", proof->wanted - 1);
 	for (size_t i = 0; i < length; i++)
 		print_base64(path[i], TREE_HASH_SIZE);
-	printf("\n%.*s", (int)verify->last_note_size, verify->last_note);
-	for (size_t i = 0; i < proof->turn_count && i < last.epoch; i++)
+	printf("\n%.*s", (int)note_size, note);
+	for (size_t i = 0; i < turn; i++)
 		printf("\n%.*s", (int)proof->turns[i].size, proof->turns[i].note);
 }
 
@@ -247,8 +262,9 @@ static size_t note_length(const char *at)
 	return end == NULL ? 0 : (size_t)(end + 1 - at);
 }
 
-/* Follows the key from the first epoch's to the checkpoint's. */
-static enum note_verdict follow(const char *notes, uint8_t key[static NOTE_KEY_SIZE], struct checkpoint *checkpoint)
+/* Follows the key from the first epoch's to the checkpoint's. *before: how many records earlier epochs have signed. */
+static enum note_verdict follow(const char *notes, uint8_t key[static NOTE_KEY_SIZE], struct checkpoint *checkpoint,
+				uint64_t *before)
 {
 	size_t size = note_length(notes);
 	uint64_t epoch = 0;
@@ -261,10 +277,20 @@ static enum note_verdict follow(const char *notes, uint8_t key[static NOTE_KEY_S
 		if (!turn.has_next || turn.epoch != epoch)
 			return NOTE_MALFORMED;
 		memcpy(key, turn.next, NOTE_KEY_SIZE);
+		*before = turn.size > *before ? turn.size : *before;
 		at += turn_size;
 	}
 	enum note_verdict verdict = size == 0 ? NOTE_MALFORMED : note_open(notes, size, key, checkpoint);
 	return verdict == NOTE_GOOD && checkpoint->epoch != epoch ? NOTE_MALFORMED : verdict;
+}
+
+/* A log that an attacker wrote may hold what a terminal obeys. What cofferdam writes comes out as it is. */
+static void print_record(const struct read_proof *proof)
+{
+	static char escaped[TEXT_EXPANSION * RECORD_MAX];
+	struct text text = {.bytes = escaped, .size = sizeof(escaped)};
+	text_plain(&text, proof->record, (size_t)proof->record_size);
+	printf("%.*s\n", (int)text.used, escaped);
 }
 
 int audit_check_proof(char **operands, const struct audit_options *options)
@@ -275,6 +301,7 @@ int audit_check_proof(char **operands, const struct audit_options *options)
 	struct verify verify;
 	struct checkpoint checkpoint = {0};
 	uint8_t leaf[TREE_HASH_SIZE];
+	uint64_t before = 0;
 	proof = (struct read_proof){0};
 	if (audit_log_text(operands[0], text, sizeof(text), why) < 0 ||
 	    audit_take_key(options->evidence.public_key, &verify, why) != 0) {
@@ -285,10 +312,15 @@ int audit_check_proof(char **operands, const struct audit_options *options)
 		say("%s is not a proof as `cofferdam audit prove` prints it", operands[0]);
 		return verdict_status(VERDICT_NOT_A_LOG);
 	}
-	enum note_verdict verdict = follow(proof.notes, verify.key, &checkpoint);
+	enum note_verdict verdict = follow(proof.notes, verify.key, &checkpoint, &before);
 	if (verdict != NOTE_GOOD) {
 		say("%s: its checkpoint is not signed by the log's key", operands[0]);
 		return verdict_status(verdict == NOTE_OTHER_KEY ? VERDICT_UNKNOWN_KEY : VERDICT_REWRITTEN);
+	}
+	if (proof.index < before) {
+		say("%s: record %" PRIu64 " is of an epoch before this checkpoint's, whose key does not speak for it",
+		    operands[0], proof.index + 1);
+		return verdict_status(VERDICT_REWRITTEN);
 	}
 	tree_leaf(proof.record, (size_t)proof.record_size, leaf);
 	if (!tree_includes(leaf, proof.index, checkpoint.size, proof.path, proof.length, checkpoint.root)) {
@@ -299,6 +331,6 @@ int audit_check_proof(char **operands, const struct audit_options *options)
 		printf("{\"verdict\":\"included\",\"record\":%" PRIu64 ",\"of\":%" PRIu64 "}\n", proof.index + 1,
 		       checkpoint.size);
 	else
-		printf("%.*s\n", (int)proof.record_size, proof.record);
+		print_record(&proof);
 	return 0;
 }

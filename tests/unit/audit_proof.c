@@ -8,6 +8,7 @@
 
 #include <fcntl.h>
 #include <getopt.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -16,6 +17,7 @@ static const struct host no_host; /* its folder of logs is nowhere */
 
 enum { RECORDS = 12, SIGNED = 10 };
 static char proof_path[80], key_text[NOTE_KEY_TEXT_SIZE];
+static struct fake_writer first, second; /* with the keys of the first and the second epoch */
 
 /* Two epochs and a bit of a third; the last two records are not signed. */
 static void setup(void)
@@ -25,11 +27,14 @@ static void setup(void)
 	fake_log_free(&log_);
 	fake_writer_begin(&writer, &log_, 1, 1);
 	note_key_text(key_text, writer.signer.log, writer.signer.key.public_key);
-	for (uint8_t count = 2; count <= RECORDS; count++)
+	first = writer;
+	for (uint8_t count = 2; count <= RECORDS; count++) {
+		second = count == 5 ? writer : second;
 		if (count == 4 || count == 7 || count == SIGNED)
 			fake_writer_sign(&writer, count == SIGNED ? 0 : count);
 		else
 			fake_writer_add(&writer, AUDIT_VM_RUNNING);
+	}
 	write_log(&log_);
 	snprintf(proof_path, sizeof(proof_path), "%s.proof", path);
 }
@@ -169,6 +174,59 @@ START_TEST(a_refusal_says_what_is_wrong)
 }
 END_TEST
 
+/* A proof of one record of a log that is no longer than that, signed by whoever has the key. */
+static void forge_proof(const char *record, uint64_t epoch, const struct note_key *signer, const char *turn)
+{
+	struct checkpoint checkpoint = {.size = 1, .epoch = epoch};
+	char note[NOTE_MAX], base64[4096];
+	tree_leaf(record, strlen(record), checkpoint.root); /* of a tree of one leaf */
+	memcpy(checkpoint.log, first.signer.log, sizeof(checkpoint.log));
+	size_t size = note_sign(note, &checkpoint, signer);
+	sodium_bin2base64(base64, sizeof(base64), (const uint8_t *)record, strlen(record),
+			  sodium_base64_VARIANT_ORIGINAL);
+	FILE *out = fopen(proof_path, "w");
+	ck_assert_ptr_nonnull(out);
+	fprintf(out, "c2sp.org/tlog-proof@v1\nextra %s\nindex 0\n\n%.*s%s", base64, (int)size, note, turn);
+	fclose(out);
+}
+
+/* The note that handed the first key on, with the line before it, as a proof has it. */
+static const char *first_turn(void)
+{
+	static char proof[1 << 16];
+	ck_assert_int_eq(prove(5), 0); /* of the second epoch */
+	FILE *in = fopen(proof_path, "r");
+	proof[fread(proof, 1, sizeof(proof) - 1, in)] = 0;
+	fclose(in);
+	char *at = strstr(proof, "\n\ncofferdam/"); /* the checkpoint; its own empty line has a dash after it */
+	ck_assert_ptr_nonnull(at);
+	at = strstr(at + 2, "\n\ncofferdam/");
+	ck_assert_ptr_nonnull(at);
+	return at + 1;
+}
+
+/* Who steals the present key proves nothing of what was signed before his time. */
+START_TEST(a_record_is_proved_by_its_own_epoch)
+{
+	const char *record = "{\"message\":\"nothing happened\"}", *turn = first_turn();
+	forge_proof(record, 0, &first.signer.key, "");
+	ck_assert_int_eq(check(key_text), 0); /* of its own epoch it would be one */
+	forge_proof(record, 1, &second.signer.key, turn);
+	ck_assert_int_eq(check(key_text), verdict_status(VERDICT_REWRITTEN));
+	ck_assert_str_eq(output, "");
+}
+END_TEST
+
+START_TEST(what_a_terminal_obeys_is_escaped)
+{
+	forge_proof("{\"message\":\"\xc2\x9b"
+		    "2J\"}",
+		    0, &first.signer.key, "");
+	ck_assert_int_eq(check(key_text), 0);
+	ck_assert_str_eq(output, "{\"message\":\"\\u009b2J\"}\n");
+}
+END_TEST
+
 START_TEST(another_key_is_refused)
 {
 	struct note_key key;
@@ -192,6 +250,8 @@ int main(void)
 	tcase_add_test(tests, a_proof_shows_no_other_record);
 	tcase_add_loop_test(tests, a_spoilt_proof_is_refused, 0, 16);
 	tcase_add_loop_test(tests, a_refusal_says_what_is_wrong, 0, sizeof(spoilt) / sizeof(spoilt[0]));
+	tcase_add_test(tests, a_record_is_proved_by_its_own_epoch);
+	tcase_add_test(tests, what_a_terminal_obeys_is_escaped);
 	tcase_add_test(tests, another_key_is_refused);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);
