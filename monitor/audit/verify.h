@@ -117,7 +117,8 @@ struct verify_result {
 	uint64_t good;      /* lines in an unbroken chain from the first */
 	uint64_t signed_to; /* of them */
 	uint64_t before;    /* records in segments that were not given */
-	bool of_host_log;   /* set by who reads the host's log for evidence: the verdict is on that */
+	bool of_host_log;   /* set by who reads the host's log for evidence: the verdict is on that … */
+	bool of_no_run;     /* … or that has no such run: nothing says whose the key is */
 	uint64_t signed_ms;
 };
 

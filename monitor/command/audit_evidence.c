@@ -324,6 +324,7 @@ static void weigh(const struct audit_evidence *evidence, int host, struct verify
 {
 	if (result->verdict == VERDICT_UNKNOWN_KEY && result->line == 1 && host == 0)
 		result->verdict = VERDICT_REPLACED;
+	result->of_no_run = result->verdict == VERDICT_UNKNOWN_KEY && result->line == 1 && host == 2;
 	if (result->verdict <= VERDICT_TORN && host == 3)
 		result->verdict = VERDICT_REPLACED;
 	if (result->verdict == VERDICT_SEALED &&

@@ -28,7 +28,8 @@ static const char *const texts[VERDICTS] = {
     [VERDICT_CONTINUED] = "signed to record %2 at %3, where it goes on in another segment, which is not here",
     [VERDICT_UNSIGNED] =
 	"signed to record %2 at %3; records %6 to %5 are not: a crash before that, or somebody added them",
-    [VERDICT_TORN] = "signed to record %2 at %3; the last line is not whole: a crash, a full disk, or a cut",
+    [VERDICT_TORN] =
+	"signed to record %2 at %3; the last line is not whole: a crash, a full disk, a cut, or somebody added it",
     [VERDICT_EDITED] = "line %1 is not as it was written",
     [VERDICT_MISSING] = "records are missing before line %1: %4",
     [VERDICT_INSERTED] = "line %1 was added",
@@ -45,17 +46,26 @@ static const char *const texts[VERDICTS] = {
     [VERDICT_NOT_A_LOG] = "this is not an audit log of cofferdam",
 };
 
+/* Of VERDICT_REPLACED, where the log goes on after its end; of VERDICT_UNKNOWN_KEY, where the run is unknown. */
 static const char goes_on[] = "the host's log has the run's end, with records 1 to %4; this log has records up to %5";
+static const char of_no_run[] = "the host's log has no run whose log begins with the key of line %1: it is not its "
+				"host's log, or an older copy, or the run was never there, or has just begun";
+
+static const char *text_of(const struct verify_result *result)
+{
+	if (result->verdict == VERDICT_REPLACED && result->count > 0)
+		return goes_on;
+	return result->of_no_run ? of_no_run : texts[result->verdict];
+}
 
 void audit_describe(const struct verify_result *result, char text[static AUDIT_TEXT_SIZE])
 {
 	const uint64_t signed_to = result->before + result->signed_to, all = result->before + result->lines;
 	const uint64_t numbers[] = {0, result->line, signed_to, 0, result->count, all, signed_to + 1};
-	const bool longer = result->verdict == VERDICT_REPLACED && result->count > 0;
 	char when[AUDIT_TIME_SIZE];
 	size_t used = 0;
 	audit_time(result->signed_ms, when);
-	for (const char *at = longer ? goes_on : texts[result->verdict]; *at != 0 && used < AUDIT_TEXT_SIZE - 1; at++) {
+	for (const char *at = text_of(result); *at != 0 && used < AUDIT_TEXT_SIZE - 1; at++) {
 		if (*at != '%') {
 			text[used++] = *at;
 			continue;

@@ -297,12 +297,20 @@ END_TEST
 
 START_TEST(a_run_that_the_host_does_not_know_is_found)
 {
+	struct verify verify;
+	struct verify_result result;
+	char text[AUDIT_TEXT_SIZE];
 	start_run();
 	end_run();
 	fake_log_free(&run_log);
 	fake_log_make(&run_log, 8, true, 2);
 	write_run();
 	ck_assert_int_eq(judge(true), VERDICT_UNKNOWN_KEY);
+	const struct audit_evidence evidence = {.host_log = host_path, .public_key = key};
+	ck_assert_int_eq(audit_judge(log_path, &evidence, NULL, NULL, &verify, &result, why), 0);
+	audit_describe(&result, text);
+	ck_assert_msg(strstr(text, "the host's log has no run whose log begins with the key of line 1") != NULL, "%s",
+		      text);
 }
 END_TEST
 
