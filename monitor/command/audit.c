@@ -68,9 +68,9 @@ static const char help[] =
     "   2 wrong usage, 125 a file cannot be read\n"
     "show, report and forward exit 0 where nothing contradicts the log: up to 14.\n"
     "\n"
-    "The host's log has who verified or read (show, report, forward, anchor, prove; `cofferdam logs --audit`\n"
-    "once the VM has ended) a log in this user's own folder of logs; where that cannot be written it is said,\n"
-    "and changes no verdict.\n"
+    "The host's log has who verified or read (show, report, forward, anchor, prove; `cofferdam logs` of a\n"
+    "VM that ended) a log in this user's own folder of logs; where that cannot be written it is said, and\n"
+    "changes no verdict.\n"
     "\n"
     "What was anchored elsewhere cannot be changed unnoticed. What was not can be lost to whoever\n"
     "owns the host: he can cut a log that still grows, or make another one from its first line.\n";

@@ -1,5 +1,5 @@
-/* Promises of the host's log: it names each run's first key before the run's end and where each log ended, survives a
- * crash at any point of a session, and with it a cut, a replaced and a forged log are found.
+/* Promises of the host's log, as a file: it survives a crash at any point of a session, and a write or a sync that
+ * fails; each session has a key of its own. What it says of runs is tests/unit/audit_host_runs.c's.
  */
 #include <sys/timex.h>
 #include <unistd.h>
@@ -12,11 +12,9 @@ static ssize_t fake_write(int descriptor, const void *bytes, size_t size);
 #undef write
 #undef fdatasync
 
-#include "monitor/command/audit_evidence.h"
 #include "monitor/command/command.h"
 #include "monitor/command/host_log.h"
-#include "monitor/command/segment.h"
-#include "tests/unit/fake_log_file.h"
+#include "tests/unit/fake_host.h"
 #include "tests/unit/run_suite.h"
 
 #include <fcntl.h>
@@ -27,13 +25,7 @@ static ssize_t fake_write(int descriptor, const void *bytes, size_t size);
 #include <sys/wait.h>
 #include <unistd.h>
 
-static struct host host;
-static struct policy policy;
-static struct vm vm;
-static struct fake_log run_log;
-static char folder[64], log_path[128], host_path[128], key_path[128], key[NOTE_KEY_TEXT_SIZE];
-static char why[WHY_SIZE];
-static int writer = -1; /* the run's log, locked as its auditor has it */
+static char key_path[128];
 
 static int syncs_left = -1; /* how many more work, -1: all do */
 
@@ -73,107 +65,11 @@ int adjtimex(struct timex *clock) /* in libc's place */
 	return clock_answer;
 }
 
-static void write_run(void)
-{
-	FILE *file = fopen(log_path, "w");
-	for (size_t i = 0; i < run_log.count; i++)
-		fprintf(file, "%s\n", run_log.lines[i]);
-	fclose(file);
-}
-
 static void setup(void)
 {
-	strcpy(folder, "/tmp/cofferdam-host-XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(folder));
-	snprintf(log_path, sizeof(log_path), "%s/run.jsonl", folder);
-	snprintf(host_path, sizeof(host_path), "%s/" HOST_LOG_FILE, folder);
+	host_setup();
 	snprintf(key_path, sizeof(key_path), "%s/host.key", folder);
-	snprintf(host.folders.audit.text, sizeof(host.folders.audit.text), "%s", folder);
-	fake_log_make(&run_log, 8, true, 1);
-	write_run();
-	vm = (struct vm){.host = &host, .policy = &policy};
-	struct record_context context;
-	fake_context(&context);
-	context.run[0] = 1;
-	memcpy(vm.plan.run_id, context.run, sizeof(vm.plan.run_id));
-	strcpy(vm.plan.name, "web");
-	strcpy(vm.log_path, log_path);
 }
-
-static void teardown(void)
-{
-	char command[128];
-	fake_log_free(&run_log);
-	close_descriptor(&writer);
-	snprintf(command, sizeof(command), "rm -rf %s", folder);
-	ck_assert_int_eq(system(command), 0);
-}
-
-static void start_run(void)
-{
-	writer = open(log_path, O_WRONLY | O_APPEND | O_CLOEXEC);
-	ck_assert(segment_hold(writer));
-	ck_assert_msg(host_log_started(&vm, why) == 0, "%s", why);
-}
-
-static void end_run(void)
-{
-	close_descriptor(&writer);
-	ck_assert_msg(host_log_settle(&host, why) == 0, "%s", why);
-}
-
-static unsigned count(const char *text)
-{
-	static char whole[1 << 20];
-	FILE *file = fopen(host_path, "r");
-	unsigned found = 0;
-	ck_assert_ptr_nonnull(file);
-	whole[fread(whole, 1, sizeof(whole) - 1, file)] = 0;
-	fclose(file);
-	for (const char *at = whole; (at = strstr(at, text)) != NULL; at++)
-		found++;
-	return found;
-}
-
-/* The run's log, with the host's log and its key. */
-static enum verdict judge(bool with_key)
-{
-	struct verify verify;
-	struct verify_result result;
-	ck_assert_int_eq(host_log_key(&host, key, why), 0);
-	const struct audit_evidence evidence = {.host_log = host_path, .public_key = with_key ? key : NULL};
-	ck_assert_msg(audit_judge(log_path, &evidence, NULL, NULL, &verify, &result, why) == 0, "%s", why);
-	const char *const options[] = {"--host-log", host_path, with_key ? "--pubkey" : NULL, key, NULL};
-	snprintf(path, sizeof(path), "%.60s", log_path);
-	ck_assert_int_eq(script(options), verdict_status(result.verdict)); /* docs/verify.py */
-	return result.verdict;
-}
-
-static enum verdict judge_host(void)
-{
-	struct verify verify;
-	struct verify_result result;
-	const struct audit_evidence evidence = {.public_key = key};
-	ck_assert_int_eq(host_log_key(&host, key, why), 0);
-	ck_assert_int_eq(audit_judge(host_path, &evidence, NULL, NULL, &verify, &result, why), 0);
-	return result.verdict;
-}
-
-START_TEST(a_run_is_begun_and_sealed)
-{
-	start_run();
-	ck_assert_uint_eq(count("\"event_code\":\"run_started\""), 1);
-	ck_assert_uint_eq(count("\"event_code\":\"run_sealed\""), 0);
-	ck_assert_int_eq(host_log_settle(&host, why), 0); /* while it runs: nothing */
-	ck_assert_uint_eq(count("\"event_code\":\"run_"), 1);
-	end_run();
-	end_run();
-	ck_assert_uint_eq(count("\"event_code\":\"run_sealed\""), 1);
-	ck_assert_int_eq(judge(true), VERDICT_SEALED);
-	ck_assert_int_eq(judge(false), VERDICT_SELF_SIGNED); /* whose host log that is nobody said */
-	ck_assert_int_eq(judge_host(), VERDICT_UNSEALED);
-}
-END_TEST
 
 START_TEST(each_record_says_what_the_kernel_calls_the_clock_then)
 {
@@ -187,139 +83,6 @@ START_TEST(each_record_says_what_the_kernel_calls_the_clock_then)
 	ck_assert_uint_eq(count("\"clock\":\"free-running\""), 2); /* the run's end, and its checkpoint */
 }
 END_TEST
-
-/* With no more than its start known: who cuts behind the first signature is found while the VM runs, and afterwards. */
-START_TEST(a_log_that_lost_its_first_signature_is_found_while_it_runs)
-{
-	start_run();
-	ck_assert_int_eq(judge(true), VERDICT_SEALED); /* its bytes are whole, whoever holds it */
-	ck_assert_uint_eq(count("\"count\":8"), 1);
-	for (size_t left = run_log.count - 1; left > 0; left--) {
-		fake_log_remove(&run_log, left);
-		write_run();
-		ck_assert_int_eq(judge(true), VERDICT_CUT);
-	}
-	ck_assert_uint_eq(count("\"event_code\":\"run_unsealed\""), 0);
-	end_run();
-	ck_assert_uint_eq(count("\"event_code\":\"run_unsealed\""), 1);
-	ck_assert_int_eq(judge(true), VERDICT_CUT);
-}
-END_TEST
-
-START_TEST(a_run_that_died_is_marked)
-{
-	fake_log_remove(&run_log, 7);
-	write_run();
-	start_run();
-	end_run();
-	ck_assert_uint_eq(count("\"event_code\":\"run_unsealed\""), 1);
-	ck_assert_uint_eq(count("unsigned-tail"), 3); /* the reason: in message, status_detail and details */
-	ck_assert_int_eq(judge(true), VERDICT_UNSIGNED);
-	fake_log_remove(&run_log, 6);
-	write_run();
-	ck_assert_int_eq(judge(true), VERDICT_CUT);
-}
-END_TEST
-
-/* Who was given the log to read cannot seem to write it, whatever lock he takes: its end is told all the same. */
-START_TEST(a_reader_does_not_hide_the_end)
-{
-	struct flock whole = {.l_type = _i == 0 ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET};
-	AUTO_CLOSE int reader = open(log_path, O_RDONLY | O_CLOEXEC);
-	start_run();
-	int locked = _i == 2 ? flock(reader, LOCK_EX) : fcntl(reader, F_OFD_SETLK, &whole);
-	close_descriptor(&writer);
-	if (locked != 0 && _i == 0)
-		locked = fcntl(reader, F_OFD_SETLK, &whole);
-	ck_assert_int_eq(locked, _i == 1 ? -1 : 0);
-	end_run();
-	ck_assert_uint_eq(count("\"event_code\":\"run_sealed\""), 1);
-}
-END_TEST
-
-START_TEST(a_log_that_is_gone_is_marked)
-{
-	start_run();
-	unlink(log_path);
-	end_run();
-	ck_assert_uint_eq(count("\"event_code\":\"run_unsealed\""), 1);
-	ck_assert_int_eq(judge(true), VERDICT_RUN_MISSING);
-}
-END_TEST
-
-/* Of a rotated log the files before the one that is written to may have been taken away: the run goes on. */
-START_TEST(a_log_whose_first_files_are_gone_goes_on)
-{
-	char later[SEGMENT_PATH_SIZE];
-	start_run();
-	segment_path(log_path, (unsigned)_i, later);
-	int next = open(later, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
-	ck_assert(segment_hold(next));
-	close_descriptor(&writer);
-	unlink(log_path);
-	ck_assert_msg(host_log_settle(&host, why) == 0, "%s", why);
-	ck_assert_uint_eq(count("\"event_code\":\"run_unsealed\""), 0);
-	close_descriptor(&next);
-	end_run();
-	ck_assert_uint_eq(count("\"event_code\":\"run_unsealed\""), 1);
-}
-END_TEST
-
-START_TEST(a_cut_of_a_sealed_log_is_found)
-{
-	start_run();
-	end_run();
-	for (size_t left = run_log.count - 1; left > 0; left--) {
-		fake_log_remove(&run_log, left);
-		write_run();
-		ck_assert_int_eq(judge(true), VERDICT_CUT);
-	}
-}
-END_TEST
-
-START_TEST(another_log_of_the_run_is_found)
-{
-	struct fake_writer forger;
-	start_run();
-	end_run();
-	fake_log_free(&run_log);
-	fake_writer_begin(&forger, &run_log, 1,
-			  _i == 0 ? 1 : 9); /* with the stolen key of the run, or one of his own */
-	fake_writer_add(&forger, AUDIT_VM_STOPPED);
-	while (run_log.count < 6)
-		fake_writer_add(&forger, AUDIT_VM_RUNNING);
-	fake_writer_add(&forger, AUDIT_LOG_CLOSED);
-	fake_writer_sign(&forger, 0);
-	write_run();
-	ck_assert_int_eq(judge(true), VERDICT_REPLACED);
-}
-END_TEST
-
-START_TEST(a_run_that_the_host_does_not_know_is_found)
-{
-	struct verify verify;
-	struct verify_result result;
-	char text[AUDIT_TEXT_SIZE];
-	start_run();
-	end_run();
-	fake_log_free(&run_log);
-	fake_log_make(&run_log, 8, true, 2);
-	write_run();
-	ck_assert_int_eq(judge(true), VERDICT_UNKNOWN_KEY);
-	const struct audit_evidence evidence = {.host_log = host_path, .public_key = key};
-	ck_assert_int_eq(audit_judge(log_path, &evidence, NULL, NULL, &verify, &result, why), 0);
-	audit_describe(&result, text);
-	ck_assert_msg(strstr(text, "the host's log has no run whose log begins with the key of line 1") != NULL, "%s",
-		      text);
-}
-END_TEST
-
-static void keep_file(const char *name, const char *as)
-{
-	char command[300];
-	snprintf(command, sizeof(command), "cd %s && cp -p %s %s", folder, name, as);
-	ck_assert_int_eq(system(command), 0);
-}
 
 /* A rotation that crashed between the old file's end and the new state is finished by the next session, whatever moment
    it was; the log's files are one log. */
@@ -575,62 +338,6 @@ START_TEST(a_start_whose_session_was_lost_is_told_by_the_next)
 }
 END_TEST
 
-START_TEST(a_run_that_is_over_when_it_is_told_of)
-{
-	ck_assert_msg(host_log_announce(&vm, why) == 0, "%s", why);
-	ck_assert_msg(host_log_started(&vm, why) == 0, "%s", why);
-	ck_assert_msg(host_log_settle(&host, why) == 0, "%s", why);
-	ck_assert_uint_eq(count("\"event_code\":\"run_started\""), 1);
-	ck_assert_uint_eq(count("\"event_code\":\"run_sealed\""), 1);
-	ck_assert_int_eq(judge(true), VERDICT_SEALED);
-}
-END_TEST
-
-/* 0: its launcher has let go of the log, and is about to say that it did not start the run; 1: it was lost then. */
-START_TEST(no_session_tells_of_a_run_that_its_launcher_is_to_refuse)
-{
-	ck_assert_msg(host_log_announce(&vm, why) == 0, "%s", why);
-	ck_assert_int_ge(vm.mark, 0);
-	if (_i == 1)
-		close_descriptor(&vm.mark);
-	ck_assert_msg(host_log_settle(&host, why) == 0, "%s", why);
-	ck_assert_uint_eq(count("\"event_code\":\"run_started\""), _i);
-	ck_assert_uint_eq(count("\"event_code\":\"run_sealed\""), _i);
-	if (_i == 1)
-		return;
-	ck_assert_msg(host_log_refused(&vm, "no such luck", why) == 0, "%s", why);
-	close_descriptor(&vm.mark);
-	ck_assert_msg(host_log_settle(&host, why) == 0, "%s", why);
-	ck_assert_uint_eq(count("\"event_code\":\"run_refused\""), 1);
-	ck_assert_uint_eq(count("\"event_code\":\"run_"), 1);
-}
-END_TEST
-
-/* Another VM's start does not look at its log, over as that is. 0: its launcher is lost; 1: says so; 2: whoever looks
-   after the log believes no launcher. */
-START_TEST(a_start_leaves_runs_alone_whose_launcher_lives)
-{
-	struct vm other = vm;
-	ck_assert_msg(host_log_announce(&vm, why) == 0, "%s", why);
-	close_descriptor(&vm.mark);
-	start_run();
-	close_descriptor(&writer);
-	other.plan.run_id[0] = 2;
-	strcpy(other.plan.name, "other");
-	ck_assert_msg(host_log_started(&other, why) == 0, "%s", why);
-	ck_assert_uint_eq(count("\"event_code\":\"run_started\""), 2);
-	ck_assert_uint_eq(count("\"event_code\":\"run_sealed\""), 0);
-	if (_i == 0) {
-		close_descriptor(&vm.marks);
-		ck_assert_msg(host_log_started(&other, why) == 0, "%s", why);
-	} else {
-		ck_assert_msg((_i == 1 ? host_log_ended(&vm, why) : host_log_settle(&host, why)) == 0, "%s", why);
-	}
-	ck_assert_uint_eq(count("\"event_code\":\"run_sealed\""), 1);
-	close_descriptor(&vm.marks);
-}
-END_TEST
-
 START_TEST(a_host_log_without_its_key_takes_nothing_more)
 {
 	start_run();
@@ -670,40 +377,6 @@ START_TEST(the_policy_of_the_run_before_is_known)
 }
 END_TEST
 
-static bool is_of(const char *line, const char *event)
-{
-	return strstr(line, event) != NULL;
-}
-
-/* And about nothing else: a signature is nobody's, and no VM's is the one after it. */
-START_TEST(a_record_names_the_vm_and_the_policy_that_it_is_about)
-{
-	static char line[RECORD_MAX];
-	unsigned lines = 0, named = 0;
-	policy.hash[0] = 7;
-	start_run();
-	end_run();
-	ck_assert_msg(host_log_reset(&host, "other", 3, why) == 0, "%s", why);
-	ck_assert_msg(host_log_rotate(&host, why) == 0, "%s", why);
-	FILE *file = fopen(host_path, "r");
-	for (; fgets(line, sizeof(line), file) != NULL; lines++) {
-		const char *own = strstr(line, "\"sender\":\"host\"");
-		bool starts = is_of(line, "\"run_started\""), resets = is_of(line, "\"revision_reset\"");
-		ck_assert_ptr_nonnull(own);
-		line[own - line] = 0; /* the record's context, before its details */
-		bool web = is_of(line, "\"vm\":\"web\""), other = is_of(line, "\"vm\":\"other\"");
-		ck_assert_msg(web == (starts || is_of(line, "\"run_sealed\"")), "%s", line);
-		ck_assert_msg(other == resets, "%s", line);
-		ck_assert_msg(is_of(line, "\"policy\":\"0700") == starts, "%s", line);
-		named += web + other;
-	}
-	fclose(file);
-	ck_assert_uint_eq(named, 3);
-	ck_assert_uint_eq(lines, 9); /* opened, rotated, and a signature a session */
-	policy.hash[0] = 0;
-}
-END_TEST
-
 /* Ten at once: a lock, not luck. */
 START_TEST(sessions_take_turns)
 {
@@ -724,102 +397,19 @@ START_TEST(sessions_take_turns)
 }
 END_TEST
 
-/* The first starts of all on a host, at once: each has the folder of the marks, which is the owner's, and its mark
- * stays. */
-START_TEST(first_starts_find_one_folder_of_marks)
-{
-	char name[16];
-	struct stat status;
-	pid_t children[4];
-	for (int round = 0; round < 50; round++) {
-		teardown();
-		setup();
-		for (int i = 0; i < 4; i++)
-			if ((children[i] = fork()) == 0) {
-				int marks = host_store_marks(folder, false, why);
-				snprintf(name, sizeof(name), "%d", i);
-				int mark = marks < 0 ? -1 : openat(marks, name, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
-				_exit(mark < 0 ? 1 : 0);
-			}
-		for (int i = 0; i < 4; i++) {
-			int result;
-			ck_assert_int_eq(waitpid(children[i], &result, 0), children[i]);
-			ck_assert_int_eq(result, 0);
-		}
-		int marks = host_store_marks(folder, false, why);
-		ck_assert_msg(marks >= 0, "%s", why);
-		ck_assert_int_eq(fstat(marks, &status), 0);
-		ck_assert_uint_eq(status.st_uid, geteuid() == 0 ? HOST_KEY_OWNER : geteuid());
-		for (int i = 0; i < 4; i++) {
-			snprintf(name, sizeof(name), "%d", i);
-			ck_assert_int_eq(faccessat(marks, name, F_OK, 0), 0);
-		}
-		close(marks);
-	}
-}
-END_TEST
-
-/* What was put there before it was given away would be believed. 0: in the folder, 1: in the one to come. */
-START_TEST(a_folder_of_marks_that_was_another_s_is_not_taken)
-{
-	static const char *const names[] = {"running", "running.new"};
-	char marks_path[128];
-	if (geteuid() != 0)
-		return;
-	teardown();
-	setup();
-	snprintf(marks_path, sizeof(marks_path), "%s/%s", folder, names[_i]);
-	ck_assert_int_eq(mkdir(marks_path, 0700), 0);
-	int marks = host_store_marks(folder, false, why);
-	ck_assert_msg(marks >= 0, "empty: %s", why);
-	close(marks);
-	snprintf(marks_path, sizeof(marks_path), "%s/running", folder);
-	ck_assert_int_eq(rmdir(marks_path), 0);
-	snprintf(marks_path, sizeof(marks_path), "%s/%s", folder, names[_i]);
-	ck_assert_int_eq(mkdir(marks_path, 0700), 0);
-	snprintf(marks_path, sizeof(marks_path), "%s/%s/mark", folder, names[_i]);
-	ck_assert_int_eq(mkdir(marks_path, 0700), 0);
-	ck_assert_int_eq(host_store_marks(folder, false, why), -1);
-	ck_assert_int_eq(host_store_marks(folder, false, why), -1); /* nor at the second try */
-	ck_assert_ptr_nonnull(strstr(why, "remove both"));
-	ck_assert_int_eq(rmdir(marks_path), 0);
-}
-END_TEST
-
-START_TEST(a_folder_of_marks_that_is_open_to_others_is_not_taken)
-{
-	char marks_path[128];
-	snprintf(marks_path, sizeof(marks_path), "%s/running.new", folder);
-	ck_assert_int_eq(mkdir(marks_path, 0700), 0);
-	ck_assert_int_eq(chmod(marks_path, 0722), 0);
-	ck_assert_int_eq(host_store_marks(folder, false, why), -1);
-	ck_assert_int_eq(host_store_marks(folder, false, why), -1);
-	ck_assert_int_eq(rmdir(marks_path), 0);
-}
-END_TEST
-
 int main(void)
 {
 	Suite *suite = suite_create("audit host log");
 	TCase *tests = tcase_create("host log");
 	tcase_set_timeout(tests, 60);
-	tcase_add_checked_fixture(tests, setup, teardown);
-	tcase_add_test(tests, a_run_is_begun_and_sealed);
+	tcase_add_checked_fixture(tests, setup, host_teardown);
 	tcase_add_test(tests, each_record_says_what_the_kernel_calls_the_clock_then);
-	tcase_add_test(tests, a_log_that_lost_its_first_signature_is_found_while_it_runs);
-	tcase_add_test(tests, a_run_that_died_is_marked);
-	tcase_add_loop_test(tests, a_reader_does_not_hide_the_end, 0, 3);
-	tcase_add_loop_test(tests, a_log_whose_first_files_are_gone_goes_on, 2, 4);
-	tcase_add_test(tests, a_log_that_is_gone_is_marked);
-	tcase_add_test(tests, a_cut_of_a_sealed_log_is_found);
-	tcase_add_loop_test(tests, another_log_of_the_run_is_found, 0, 2);
-	tcase_add_test(tests, a_run_that_the_host_does_not_know_is_found);
 	tcase_add_loop_test(tests, a_host_log_goes_on_in_other_files, 0, 2);
 	tcase_add_loop_test(tests, a_first_rotation_that_crashed_never_was_or_is_finished, 0, 3);
 	tcase_add_test(tests, the_key_on_disk_signed_nothing);
-	tcase_add_test(tests, each_record_has_a_salt_of_its_own);
 	tcase_add_test(tests, the_old_key_is_overwritten);
 	tcase_add_loop_test(tests, a_session_whose_old_key_may_stay_says_so, 2, 4);
+	tcase_add_test(tests, each_record_has_a_salt_of_its_own);
 	tcase_add_loop_test(tests, a_session_that_crashed_is_cut_off_or_finished, 0, 3);
 	tcase_add_loop_test(tests, a_host_log_that_was_changed_takes_nothing_more, 0, 4);
 	tcase_add_loop_test(tests, a_session_whose_sync_fails_never_was, 0, 2);
@@ -827,16 +417,9 @@ int main(void)
 	tcase_add_test(tests, who_reads_or_verifies_is_noted);
 	tcase_add_test(tests, a_policy_that_is_not_taken_is_noted);
 	tcase_add_loop_test(tests, a_start_whose_session_was_lost_is_told_by_the_next, 0, 2);
-	tcase_add_test(tests, a_run_that_is_over_when_it_is_told_of);
-	tcase_add_loop_test(tests, no_session_tells_of_a_run_that_its_launcher_is_to_refuse, 0, 2);
-	tcase_add_loop_test(tests, a_start_leaves_runs_alone_whose_launcher_lives, 0, 3);
 	tcase_add_test(tests, a_host_log_without_its_key_takes_nothing_more);
 	tcase_add_loop_test(tests, the_policy_of_the_run_before_is_known, 0, 2);
-	tcase_add_test(tests, a_record_names_the_vm_and_the_policy_that_it_is_about);
 	tcase_add_test(tests, sessions_take_turns);
-	tcase_add_test(tests, first_starts_find_one_folder_of_marks);
-	tcase_add_loop_test(tests, a_folder_of_marks_that_was_another_s_is_not_taken, 0, 2);
-	tcase_add_test(tests, a_folder_of_marks_that_is_open_to_others_is_not_taken);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);
 }
