@@ -1,17 +1,20 @@
 /*
  * Goes through the tables: brings a device to where the case begins, attacks, judges, mends, asks all the others, and
  * says in a line what came of it. hostile.py reads these lines while they come, and looks at the processes outside:
- * what they used since the last line. After a case that keeps them busy that is the line `quiet`.
+ * what they used since the last line. After a case that keeps them busy that is the line `quiet`. It says that it has
+ * looked by a word in this guest's memory, or we would run ahead of it.
  *
  * Command line: case=N that one alone; from=N and to=N a part; fault=NAME: those whose device must report this kind of
  * fault (`-`: none), so that the log of such a run has that kind and no other; hammer: a second processor kicks all the
- * while; fatal=NAME: what ends the VM (fatal.c).
+ * while; heeded: wait for hostile.py; fatal=NAME: what ends the VM (fatal.c).
  */
 #include "hostile.h"
 
 enum {
 	QUIET_MS = 6,
-	SETTLED_MS = 8, /* after what keeps devices busy: who looks on hears of its begin, and may be late */
+	ALONE_MS = 100, /* of a case by itself, which then decides */
+	HEED_MS = 250,  /* for hostile.py to look, unless it has missed so many times: */
+	MISSED_MAX = 20,
 	DEVICES = 32,
 };
 
@@ -68,6 +71,26 @@ void wrong(const char *format, ...)
 	va_end(arguments);
 }
 
+/* ---- hostile.py ---- */
+
+static struct {
+	volatile uint32_t looked; /* how many times: written by the host */
+	uint32_t asked, missed;
+} heed __attribute__((aligned(4096)));
+
+/* It looks after each line that is for it. */
+static void await_look(void)
+{
+	uint64_t deadline = machine_deadline(HEED_MS);
+
+	heed.asked++;
+	if (!word("heeded") || heed.missed > MISSED_MAX)
+		return;
+	while (heed.looked < heed.asked && rdtsc() < deadline)
+		pause();
+	heed.missed += heed.looked < heed.asked;
+}
+
 /* ---- one case ---- */
 
 static void hammer(struct target *target, uint64_t argument)
@@ -77,9 +100,11 @@ static void hammer(struct target *target, uint64_t argument)
 		set(target, QUEUE_NOTIFY, target->kind->queue);
 }
 
-static void stay_quiet(uint64_t milliseconds)
+static void stay_quiet(void)
 {
-	for (uint64_t deadline = machine_deadline(milliseconds); rdtsc() < deadline;)
+	uint64_t deadline = machine_deadline(word_value("case=") ? ALONE_MS : QUIET_MS);
+
+	while (rdtsc() < deadline)
 		pause();
 }
 
@@ -88,7 +113,8 @@ static void settle(void)
 {
 	say("quiet\n");
 	console_drain();
-	stay_quiet(SETTLED_MS);
+	await_look();
+	stay_quiet();
 }
 
 /* Nobody may have written to the second page of data. */
@@ -205,7 +231,7 @@ static void try(const struct hostile *c, struct target *target)
 	c->attack(target, c->argument);
 	if (hammers)
 		second_stop();
-	stay_quiet(QUIET_MS);
+	stay_quiet();
 	if (settles && !has_console)
 		settle();
 	if (target) {
@@ -217,6 +243,7 @@ static void try(const struct hostile *c, struct target *target)
 	if (settles && has_console)
 		settle();
 	report(c, target, settles);
+	await_look();
 }
 
 static bool is_ring(const struct target *target, const char *name)
@@ -321,7 +348,8 @@ _Noreturn void guest_main(uint64_t start_info, uint64_t entry)
 	if (refused)
 		fail("console: %s", refused);
 	find_targets();
-	say("hostile guest: %u devices, %s processor\n", target_count, second_start() ? "a second" : "one");
+	say("hostile guest: %u devices, %s processor, looks at %lx\n", target_count,
+	    second_start() ? "a second" : "one", (uint64_t)(uintptr_t)&heed.looked);
 	if (word_value("fatal="))
 		fatal(word_value("fatal="));
 	first_case = numbered("case=", numbered("from=", 1));
