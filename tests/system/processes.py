@@ -8,6 +8,7 @@ import glob
 import json
 import os
 import re
+import resource
 import select
 import subprocess
 import sys
@@ -182,9 +183,11 @@ def rest(name, pid, case):
           [("/", "/", {"ro", "nosuid", "nodev", "noexec"}, "tmpfs")])
     check(f"{name}: root is empty", os.listdir(f"/proc/{pid}/root"), [])
     check(f"{name}: directory", os.readlink(f"/proc/{pid}/cwd"), "/")
-    if name == "auditor" and case["user"] is None:
-        may = int(status("self")["CapEff"][0], 16) >> 24 & 1  # CAP_SYS_RESOURCE
-        check("the auditor is spared when memory is short", read(pid, "oom_score_adj").strip(), "-1000" if may else "0")
+    may = int(status("self")["CapEff"][0], 16) >> 24 & 1  # CAP_SYS_RESOURCE
+    is_spared = name == "auditor" and case["user"] is None and may
+    check(f"{name}: spared when memory is short", int(read(pid, "oom_score_adj")),
+          -1000 if is_spared else max(0, int(read(case["launcher"], "oom_score_adj"))))
+    check(f"{name}: before others", os.getpriority(os.PRIO_PROCESS, pid), max(0, os.getpriority(os.PRIO_PROCESS, case["launcher"])))
     groups = dict(line.split(":", 2)[1:] for line in read(pid, "cgroup").splitlines())
     for controllers, path in groups.items():
         if set(controllers.split(",")) & {"memory", "pids", "cpu"} or case["unified"] and controllers == "":
@@ -318,10 +321,21 @@ def children(pid):
     return [pid for pid in all_ if pid not in passts + auditors], passts, auditors
 
 
+def come_first():
+    """What a launcher may have, as far as this process may give it, and a VM has not."""
+    try:
+        os.setpriority(os.PRIO_PROCESS, 0, -5)
+        resource.setrlimit(resource.RLIMIT_NICE, (30, 30))
+        with open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
+            file.write("-500")
+    except (OSError, ValueError):
+        pass
+
+
 def start(case, command):
     output = os.path.join(case["place"], "output")
     with open(output, "wb") as file:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=file, stderr=file)
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=file, stderr=file, preexec_fn=come_first)
     end = time.monotonic() + 60
     while time.monotonic() < end and process.poll() is None:
         with open(output, encoding="utf-8", errors="replace") as file:
@@ -357,6 +371,7 @@ def one(case):
     if launcher:
         ours, passts, auditors = children(launcher.pid)
         pids = dict(zip(ROLES, sorted(ours)))
+        case["launcher"] = launcher.pid
         runtime = os.stat(f"{place}/run")
         case["group"] = f"/cofferdam/seen.{runtime.st_dev:x}-{runtime.st_ino:x}"
         if not case["single"]:

@@ -246,29 +246,11 @@ enum wrong {
 	WRONGS,
 };
 
-static void spoil(enum wrong wrong)
+static void spoil_node(enum wrong wrong)
 {
 	struct yaml_node *nodes = form->nodes;
 
 	switch (wrong) {
-	case NOT_DONE:
-		form->is_done = 2;
-		break;
-	case COMPLETE:
-		form->is_complete = 2;
-		break;
-	case INCOMPLETE: /* and no reason given */
-		form->is_complete = 0;
-		break;
-	case NODES:
-		form->node_count = TREE_NODES_MAX + 1;
-		break;
-	case TEXTS:
-		form->texts_used = YAML_TEXTS_SIZE + 1;
-		break;
-	case TEXT_END:
-		form->texts[form->texts_used - 1] = 'x';
-		break;
 	case KIND:
 		nodes[1].kind = TREE_LIST + 1;
 		nodes[1].text = YAML_NONE;
@@ -309,6 +291,14 @@ static void spoil(enum wrong wrong)
 			    (struct yaml_node){.kind = TREE_LIST, .parent = i - 1, .key = YAML_NONE, .text = YAML_NONE};
 		form->node_count = 12;
 		break;
+	default:
+		break;
+	}
+}
+
+static void spoil_problem(enum wrong wrong)
+{
+	switch (wrong) {
 	case PROBLEMS:
 		form->problem_count = PROBLEMS_MAX + 1;
 		break;
@@ -329,6 +319,34 @@ static void spoil(enum wrong wrong)
 		strcpy(form->problems[0].hint, "a\nb");
 		break;
 	default:
+		break;
+	}
+}
+
+static void spoil(enum wrong wrong)
+{
+	switch (wrong) {
+	case NOT_DONE:
+		form->is_done = 2;
+		break;
+	case COMPLETE:
+		form->is_complete = 2;
+		break;
+	case INCOMPLETE: /* and no reason given */
+		form->is_complete = 0;
+		break;
+	case NODES:
+		form->node_count = TREE_NODES_MAX + 1;
+		break;
+	case TEXTS:
+		form->texts_used = YAML_TEXTS_SIZE + 1;
+		break;
+	case TEXT_END:
+		form->texts[form->texts_used - 1] = 'x';
+		break;
+	default:
+		spoil_node(wrong);
+		spoil_problem(wrong);
 		break;
 	}
 }
