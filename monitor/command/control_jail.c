@@ -10,6 +10,7 @@
 #include "jail/lockdown.h"
 #include "monitor/audit/record.h"
 #include "monitor/command/control_client.h"
+#include "monitor/large.h"
 
 #include <ctype.h>
 #include <dirent.h>
@@ -280,7 +281,7 @@ static bool summarise(json_t *process, const struct seen *seen)
 
 bool jail_summarise(json_t *processes, pid_t launcher)
 {
-	static struct seen seen;
+	static LARGE struct seen seen;
 	unsigned device = ROLE_DEVICE;
 	bool agrees = true;
 	size_t index;

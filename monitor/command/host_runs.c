@@ -14,6 +14,7 @@
 #include "monitor/command/host_log.h"
 #include "monitor/command/resources.h"
 #include "monitor/command/segment.h"
+#include "monitor/large.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -157,7 +158,7 @@ static bool read_mark(const struct session *session, const char *digits, struct 
 
 char *runs_first_line(const char *path, char *why)
 {
-	static struct audit_log log;
+	static LARGE struct audit_log log;
 	const char *line = NULL;
 	size_t size = 0;
 	if (audit_log_open(&log, path, why) != 0)
