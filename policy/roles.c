@@ -4,6 +4,7 @@
  * when it logged in: the supervisor refuses whoever calls as both all the same.
  */
 #include "policy/roles.h"
+#include "monitor/large.h"
 
 #include <grp.h>
 #include <pwd.h>
@@ -59,7 +60,7 @@ static void resolve_list(struct policy_principal *list, uint32_t count, struct p
 
 static bool user_is_in(uid_t uid, gid_t group)
 {
-	static gid_t groups[GROUPS_MAX];
+	static LARGE gid_t groups[GROUPS_MAX];
 	const struct passwd *user = getpwuid(uid);
 	int count = GROUPS_MAX;
 

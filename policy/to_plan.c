@@ -121,11 +121,20 @@ static void add_network(struct plan *plan, const struct policy_network *network)
 	add_rules(to, &ports, network->ingress, network->ingress_count, to->ingress);
 }
 
+/* What is zero stays as it is: the launcher's pages of it are not there yet, and most need never be. */
+static void clear(struct plan *plan)
+{
+	const uint8_t *bytes = (const uint8_t *)plan;
+
+	if (bytes[0] != 0 || memcmp(bytes, bytes + 1, sizeof(*plan) - 1) != 0)
+		memset(plan, 0, sizeof(*plan));
+}
+
 void policy_to_plan(const struct policy *policy, struct plan *plan)
 {
 	struct plan_device *console;
 
-	memset(plan, 0, sizeof(*plan));
+	clear(plan);
 	plan->magic = PLAN_MAGIC;
 	plan->version = plan_version();
 	plan->size = sizeof(*plan);

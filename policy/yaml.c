@@ -1,6 +1,7 @@
 /* Builds nodes from libyaml's events. The bytes are a stranger's; libyaml sees them only after tree_check_bytes, and in
  * a process that holds nothing (policy/reader.c). Converts no scalar and knows no key: that is the schema's. libyaml is
  * stopped at the first event past a limit. */
+#include "monitor/large.h"
 #include "policy/yaml_form.h"
 
 #include <string.h>
@@ -336,7 +337,7 @@ static bool build_nodes(struct builder *build, yaml_parser_t *parser)
 
 void yaml_build(struct yaml_form *form, const void *bytes, size_t size)
 {
-	static struct problems problems;
+	static LARGE struct problems problems;
 	struct builder build = {.form = form, .problems = &problems};
 	yaml_parser_t parser;
 

@@ -88,11 +88,8 @@ int child_run(void *argument)
 	const char *const arguments[] = {program->name, program->role_text, NULL};
 	const char *const environment[] = {NULL};
 
-	long result = call(SYS_setsid, 0, 0, 0, 0, 0);
-	if (result < 0)
-		give_up(child, STEP_SESSION, result);
 	place_descriptors(child, program);
 	drop_privileges(child, child->staging->single_id ? SINGLE_ID : program->role);
-	result = call(SYS_execveat, program->count, (long)"", (long)arguments, (long)environment, AT_EMPTY_PATH);
+	long result = call(SYS_execveat, program->count, (long)"", (long)arguments, (long)environment, AT_EMPTY_PATH);
 	give_up(child, STEP_EXEC, result);
 }

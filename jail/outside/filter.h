@@ -32,12 +32,14 @@ enum each {
 	EACH_VCPU,       /* monitor: the vCPUs, each thread's own alone */
 };
 
+/* Texts lie in the tables themselves: a pointer to each would be relocated at every launch, and the tables, which only
+   the start needs, be memory of the launcher's own. */
 struct condition {
 	enum comparison comparison;
 	unsigned argument;
-	const char *label;
+	char label[12];
 	uint64_t value;
-	const char *text; /* what the value is called, NULL: it speaks for itself */
+	char text[44]; /* what the value is called, "": it speaks for itself */
 	enum each each;
 };
 
@@ -64,9 +66,9 @@ enum when {
 
 struct rule {
 	int call;
-	const char *name;
+	char name[16];
 	struct condition conditions[CONDITIONS_MAX];
-	const char *reason;
+	char reason[88];
 	enum when when;
 };
 

@@ -1,6 +1,6 @@
-/* libseccomp's memory. To compile a filter takes thousands of small pieces. From the C library they would come out of the
- * launcher's heap, and what that keeps of them for next time lies in every page of it for as long as the VM runs. Here
- * no piece is given back by itself: all of them are, at once.
+/* libseccomp's memory. To compile a filter takes thousands of small pieces. From the C library they would come out of
+ * the launcher's heap, and what that keeps of them for next time lies in every page of it for as long as the VM runs.
+ * Here no piece is given back by itself: all of them are, at once.
  *
  * The build has libseccomp's archive call the functions below in place of malloc and its kind (Makefile). Where it is
  * linked as a shared library nobody calls them, and the rest does nothing. One thread, and one filter at a time.

@@ -46,13 +46,13 @@ static void put_condition(struct line *line, const struct condition *condition, 
 	    : condition->comparison == WITHIN ? "within"
 	    : is_each && count != 1           ? "in"
 					      : "=");
-	if (condition->text != NULL && !is_number) {
+	if (condition->text[0] != 0 && !is_number) {
 		put(line, " %s", condition->text);
 		return;
 	}
 	for (size_t i = 0; i < (is_each ? count : 1); i++)
 		put(line, " %" PRIu64, is_each ? values[i] : condition->value);
-	if (condition->text != NULL)
+	if (condition->text[0] != 0)
 		put(line, " (%s)", condition->text);
 }
 

@@ -82,6 +82,13 @@ static void take_random_addresses(struct staging *staging)
 	need(staging, personality(question) == PER_LINUX, STEP_ADDRESSES);
 }
 
+/* One for all of the VM, apart from the operator's terminal: the kernel keeps a group of the scheduler's for each. None
+   of the programs leads it, so none can take a terminal either. */
+static void begin_session(struct staging *staging)
+{
+	need(staging, setsid() > 0, STEP_SESSION);
+}
+
 /* A launcher that is spared when memory is short has no guest that is: or nobody could be killed at the VM's cap. */
 static void be_spared_no_more(struct staging *staging)
 {
@@ -259,6 +266,7 @@ _Noreturn void stager_run(struct staging *staging)
 	namespace_names launchers = {{0}};
 	die_with_launcher(staging);
 	reset_signals();
+	begin_session(staging);
 	take_random_addresses(staging);
 	be_spared_no_more(staging);
 	note_namespaces(launchers);

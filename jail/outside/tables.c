@@ -31,12 +31,12 @@
 #define CALL(call_name) .call = SCMP_SYS(call_name), .name = #call_name
 #define FD(number) {IS_32, 0, "fd", (number), #number, EACH_ONE}
 #define EACH_FD(kind, number, name) {IS_32, 0, "fd", (number), name, (kind)}
-#define NUMBER_IS(argument, label, number) {IS_32, (argument), (label), (number), NULL, EACH_ONE}
+#define NUMBER_IS(argument, label, number) {IS_32, (argument), (label), (number), "", EACH_ONE}
 #define NAME_IS(argument, label, number, name) {IS_32, (argument), (label), (number), (name), EACH_ONE}
-#define SIZE_IS(number) {IS_64, 2, "size", (number), NULL, EACH_ONE}
-#define SIZE_AT_MOST(number) {AT_MOST, 2, "size", (number), NULL, EACH_ONE}
-#define COUNT_AT_MOST(argument, number) {AT_MOST, (argument), "count", (number), NULL, EACH_ONE}
-#define NULL_IS(argument, label) {IS_64, (argument), (label), 0, NULL, EACH_ONE}
+#define SIZE_IS(number) {IS_64, 2, "size", (number), "", EACH_ONE}
+#define SIZE_AT_MOST(number) {AT_MOST, 2, "size", (number), "", EACH_ONE}
+#define COUNT_AT_MOST(argument, number) {AT_MOST, (argument), "count", (number), "", EACH_ONE}
+#define NULL_IS(argument, label) {IS_64, (argument), (label), 0, "", EACH_ONE}
 #define IF .when =
 
 #define AT_ONCE NAME_IS(3, "flags", MSG_DONTWAIT | MSG_TRUNC, "MSG_DONTWAIT|MSG_TRUNC")
@@ -69,7 +69,7 @@ enum {
 };
 
 /* Several rules share these. */
-#define LEAVE {CALL(exit_group), {{AT_MOST, 0, "status", EXIT_MAX, NULL, EACH_ONE}}, "ends"}
+#define LEAVE {CALL(exit_group), {{AT_MOST, 0, "status", EXIT_MAX, "", EACH_ONE}}, "ends"}
 #define CLOCK(id) {CALL(clock_gettime), {NAME_IS(0, "clock", (id), #id)}, "reads the time where the vDSO cannot"}
 #define TELL {CALL(sendto), {FD(FD_CHANNEL), SIZE_IS(MESSAGE_SIZE), PATIENT, NO_ADDRESS}, "lockdown_send: tells its state"}
 #define FUTEX(operation, why) {CALL(futex), {NAME_IS(1, "operation", operation, #operation), NULL_IS(3, "timeout")}, why}
@@ -98,7 +98,7 @@ static const struct rule device_main[] = {
      IF DISK_WRITABLE},
     {CALL(fdatasync), {FD(DEVICE_FD_BACKEND)}, "flushes the image", IF DISK_WRITABLE},
     {CALL(fallocate),
-     {FD(DEVICE_FD_BACKEND), PUNCH, {AT_MOST, 3, "size", DISK_PUNCH_MAX, NULL, EACH_ONE}},
+     {FD(DEVICE_FD_BACKEND), PUNCH, {AT_MOST, 3, "size", DISK_PUNCH_MAX, "", EACH_ONE}},
      "gives back what the guest discards",
      IF DISK_WRITABLE},
     {CALL(preadv2),
@@ -111,7 +111,7 @@ static const struct rule device_main[] = {
      IF DISK_OVERLAY},
     {CALL(fdatasync), {FD(DEVICE_FD_BACKEND_OUT)}, "flushes the overlay", IF DISK_KEEPS},
     {CALL(fallocate),
-     {FD(DEVICE_FD_BACKEND_OUT), PUNCH, {AT_MOST, 3, "size", DISK_PUNCH_MAX, NULL, EACH_ONE}},
+     {FD(DEVICE_FD_BACKEND_OUT), PUNCH, {AT_MOST, 3, "size", DISK_PUNCH_MAX, "", EACH_ONE}},
      "gives back what the guest discards",
      IF DISK_OVERLAY},
     {CALL(lseek),
@@ -128,11 +128,11 @@ static const struct rule device_main[] = {
     /* Of the pages it has, only the guest's RAM and its own two shared pages can be given back (others answer EINVAL):
        what it may overwrite anyway. */
     {CALL(madvise),
-     {{AT_MOST, 1, "size", BALLOON_PIECE, NULL, EACH_ONE}, NAME_IS(2, "advice", MADV_REMOVE, "MADV_REMOVE")},
+     {{AT_MOST, 1, "size", BALLOON_PIECE, "", EACH_ONE}, NAME_IS(2, "advice", MADV_REMOVE, "MADV_REMOVE")},
      "gives the guest's pages back to the host",
      IF BALLOON},
     {CALL(getrandom),
-     {{IS_64, 1, "size", ENTROPY_SIZE, NULL, EACH_ONE}, NUMBER_IS(2, "flags", 0)},
+     {{IS_64, 1, "size", ENTROPY_SIZE, "", EACH_ONE}, NUMBER_IS(2, "flags", 0)},
      "fetches random bytes for the guest",
      IF ENTROPY},
     {CALL(read), {FD(DEVICE_FD_BACKEND), SIZE_IS(NETWORK_OUT_MAX)}, "takes a frame for the guest", IF TAP},
@@ -140,7 +140,7 @@ static const struct rule device_main[] = {
     {CALL(ioctl),
      {FD(DEVICE_FD_BACKEND),
       NAME_IS(1, "request", TUNSETOFFLOAD, "TUNSETOFFLOAD"),
-      {AT_MOST, 2, "offloads", TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6, NULL, EACH_ONE}},
+      {AT_MOST, 2, "offloads", TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6, "", EACH_ONE}},
      "says what the guest's driver leaves to the kernel",
      IF TAP},
     {CALL(read), {FD(DEVICE_FD_BACKEND), SIZE_AT_MOST(NETWORK_IN_MAX)}, "takes frames for the guest", IF PASST},
@@ -190,14 +190,14 @@ static const struct rule auditor_main[] = {
     {CALL(fallocate),
      {FD(AUDITOR_FD_LOG),
       NAME_IS(1, "mode", FALLOC_FL_KEEP_SIZE, "FALLOC_FL_KEEP_SIZE"),
-      {IS_64, 3, "length", LOG_RESERVE, NULL, EACH_ONE}},
+      {IS_64, 3, "length", LOG_RESERVE, "", EACH_ONE}},
      "keeps room for the log's last records"},
     {CALL(recvfrom),
      {FD(AUDITOR_FD_SUPERVISOR), SIZE_IS(AUDIT_PACKET_MAX), AT_ONCE, NO_ADDRESS},
      "takes the supervisor's events"},
     {CALL(write), {FD(AUDITOR_FD_LOG), SIZE_AT_MOST(LOG_WRITE_MAX)}, "writes records"},
     {CALL(fdatasync), {FD(AUDITOR_FD_LOG)}, "puts them on disk"},
-    {CALL(getrandom), {{IS_64, 1, "size", SALT_SIZE, NULL, EACH_ONE}, NUMBER_IS(2, "flags", 0)}, "salts a record"},
+    {CALL(getrandom), {{IS_64, 1, "size", SALT_SIZE, "", EACH_ONE}, NUMBER_IS(2, "flags", 0)}, "salts a record"},
     /* What it would set is behind a pointer; without CAP_SYS_TIME over the host the kernel lets it read alone. */
     {CALL(adjtimex), {{0}}, "asks whether the host's clock is synchronised"},
     {CALL(sendto), {FD(FD_CHANNEL), SIZE_IS(MESSAGE_SIZE), IMPATIENT, NO_ADDRESS}, "answers the launcher"},

@@ -9,10 +9,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+enum { FIRST_PIECE = 4096 };
+
 int audit_log_open(struct audit_log *log, const char *path, char *why)
 {
 	log->descriptor = -1; /* not all of it at once: who reads a small log would hold all pages of the buffer */
-	log->torn = false;
+	log->torn = log->has_begun = false;
 	log->start = log->used = 0;
 	return audit_log_go_on(log, path, why);
 }
@@ -36,15 +38,18 @@ void audit_log_close(struct audit_log *log)
 	close_descriptor(&log->descriptor);
 }
 
-/* Reads more behind what is there. */
+/* Reads more behind what is there. The first time it is little: who wants the first line alone, and lives on, would
+   hold all pages of the buffer. */
 static int fill(struct audit_log *log, char *why)
 {
+	size_t room = log->has_begun ? sizeof(log->buffer) : FIRST_PIECE;
 	memmove(log->buffer, log->buffer + log->start, log->used - log->start);
 	log->used -= log->start;
 	log->start = 0;
+	log->has_begun = true;
 	ssize_t got;
 	do
-		got = read(log->descriptor, log->buffer + log->used, sizeof(log->buffer) - log->used);
+		got = read(log->descriptor, log->buffer + log->used, room - log->used);
 	while (got < 0 && errno == EINTR);
 	if (got < 0)
 		return because(why, errno, "cannot read the log");

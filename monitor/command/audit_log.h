@@ -11,7 +11,7 @@
 
 struct audit_log {
 	int descriptor;
-	bool ended, torn; /* torn: there were bytes after the last newline */
+	bool has_begun, ended, torn; /* torn: there were bytes after the last newline */
 	size_t start, used;
 	char buffer[2 * RECORD_MAX];
 };

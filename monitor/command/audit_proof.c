@@ -11,6 +11,7 @@
 #include "monitor/command/audit_commands.h"
 #include "monitor/command/audit_log.h"
 #include "monitor/command/command.h"
+#include "monitor/large.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -295,8 +296,8 @@ static void print_record(const struct read_proof *proof)
 
 int audit_check_proof(char **operands, const struct audit_options *options)
 {
-	static char text[PROOF_MAX];
-	static struct read_proof proof;
+	static LARGE char text[PROOF_MAX];
+	static LARGE struct read_proof proof;
 	char why[WHY_SIZE];
 	struct verify verify;
 	struct checkpoint checkpoint = {0};

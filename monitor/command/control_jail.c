@@ -10,6 +10,7 @@
 #include "jail/lockdown.h"
 #include "monitor/audit/record.h"
 #include "monitor/command/control_client.h"
+#include "monitor/large.h"
 
 #include <ctype.h>
 #include <dirent.h>
@@ -302,7 +303,7 @@ static bool summarise(json_t *process, const struct seen *seen, const char *grou
 
 bool jail_summarise(json_t *processes, pid_t launcher, const char *group)
 {
-	static struct seen seen;
+	static LARGE struct seen seen;
 	unsigned device = ROLE_DEVICE;
 	bool agrees = true;
 	size_t index;

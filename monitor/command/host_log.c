@@ -14,6 +14,7 @@
 #include "monitor/command/resources.h"
 #include "monitor/command/revision.h"
 #include "monitor/command/segment.h"
+#include "monitor/large.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -34,7 +35,8 @@ enum { SEAL_TRIES = 200 };
 
 /* What a session is for, beside settling what has ended. */
 struct errand {
-	const struct run *started; /* a run's log is open; NULL: none */
+	struct run *started;              /* a run's log is open; NULL: none */
+	const char *first_line, *of_path; /* of that log, which names the run's key */
 	const struct policy *policy;
 	bool is_signed;            /* the policy must be */
 	const struct run *refused; /* a run did not start; NULL: none */
@@ -137,7 +139,7 @@ static bool first_signature(const struct session *session, const struct run *run
 
 static void note_start(struct session *session, const struct errand *errand)
 {
-	static struct verify verify;
+	static LARGE struct verify verify;
 	struct audit_view view = {.event = AUDIT_RUN_STARTED};
 	char signer[SIGNER_SIZE];
 	uint8_t root[TREE_HASH_SIZE];
@@ -210,9 +212,11 @@ static void say_closed(const struct session *session, char *why)
 
 static int hold_session(const char *folder, const struct errand *errand, char *why)
 {
-	static struct session session;
+	static LARGE struct session session;
 	session = (struct session){.looks_at_all = errand->looks_after,
 				   .own = errand->started != NULL ? errand->started->id : errand->ended};
+	if (errand->started != NULL && runs_key_of(errand->first_line, errand->of_path, errand->started->key, why) != 0)
+		return -1;
 	int result = begin(&session, folder, why);
 	if (result == 0 && errand->started != NULL)
 		note_start(&session, errand);
@@ -280,7 +284,7 @@ static void run_of(const struct vm *vm, struct run *run)
 
 int host_log_announce(struct vm *vm, char *why)
 {
-	static struct session session; /* large, and most of it never touched */
+	static LARGE struct session session; /* large, and most of it never touched */
 	struct run run;
 	session.folder = vm->host->folders.audit.text;
 	run_of(vm, &run);
@@ -300,11 +304,12 @@ char *host_log_first_line(const struct vm *vm, char *why)
 int host_log_started_with(const struct vm *vm, const char *line, char *why)
 {
 	struct run run;
-	const struct errand errand = {
-	    .started = &run, .policy = vm->policy, .is_signed = vm->host->policies.require_signed.value == POLICY_ON};
+	const struct errand errand = {.started = &run,
+				      .first_line = line,
+				      .of_path = vm->log_path,
+				      .policy = vm->policy,
+				      .is_signed = vm->host->policies.require_signed.value == POLICY_ON};
 	run_of(vm, &run);
-	if (runs_key_of(line, vm->log_path, run.key, why) != 0)
-		return -1;
 	return hold_session_apart(vm->host->folders.audit.text, &errand, why);
 }
 
@@ -386,7 +391,7 @@ static void read_revision(const json_t *record, const char *vm, const char *sign
 /* One of the host log's files. False: it is not there. */
 static bool read_revisions(const char *path, const char *vm, const char *signer, uint64_t *highest)
 {
-	static struct audit_log log;
+	static LARGE struct audit_log log;
 	char why[WHY_SIZE];
 	const char *line;
 	size_t size;

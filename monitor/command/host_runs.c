@@ -17,6 +17,7 @@
 #include "monitor/command/host_log.h"
 #include "monitor/command/resources.h"
 #include "monitor/command/segment.h"
+#include "monitor/large.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -187,7 +188,7 @@ static bool read_mark(const struct session *session, const char *digits, struct 
 
 char *runs_first_line(const char *path, char *why)
 {
-	static struct audit_log log;
+	static LARGE struct audit_log log;
 	const char *line = NULL;
 	size_t size = 0;
 	if (audit_log_open(&log, path, why) != 0)

@@ -11,6 +11,7 @@
 #include "monitor/command/resources.h"
 #include "monitor/command/revision.h"
 #include "monitor/command/segment.h"
+#include "monitor/large.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -112,7 +113,7 @@ static int allow(const struct vm *vm, const char *reason)
 /* In as many records as they take: a reason has a greatest length. */
 static int list_groups(const struct vm *vm)
 {
-	static gid_t groups[NGROUPS_MAX];
+	static LARGE gid_t groups[NGROUPS_MAX];
 	char text[GROUPS_TEXT];
 	int count = getgroups(NGROUPS_MAX, groups), i = 0;
 	if (count < 0)

@@ -9,6 +9,7 @@
 #include "monitor/command/revision.h"
 #include "monitor/command/vm.h"
 #include "monitor/command/vsock.h"
+#include "monitor/large.h"
 #include "policy/open.h"
 #include "policy/schema.h"
 #include "policy/signature.h"
@@ -262,7 +263,7 @@ static void print(const json_t *plan, bool filters)
 
 static int make_plan(const struct policy *policy, const struct host *host, bool filters, bool json)
 {
-	static struct plan plan;
+	static LARGE struct plan plan;
 	int refused = 0;
 	policy_to_plan(policy, &plan);
 	struct values values = {policy, json_array()};

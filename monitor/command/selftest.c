@@ -5,6 +5,7 @@
 #include "monitor/command/command.h"
 #include "monitor/command/own_folder.h"
 #include "monitor/command/probe.h"
+#include "monitor/large.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -319,7 +320,7 @@ static int probe(const struct place *place, const struct host *host, struct prob
 /* The exit status of this part. */
 static int attack(const struct place *place, const struct host *host, bool each, json_t *report)
 {
-	static struct probe results;
+	static LARGE struct probe results;
 	char why[WHY_SIZE] = "";
 	if (probe(place, host, &results, why) != 0) {
 		if (report == NULL)
@@ -370,7 +371,7 @@ static int run_all(struct place *place, const struct host *host, bool each, json
 
 int command_selftest(int argc, char **argv, const struct host *host)
 {
-	static struct place place;
+	static LARGE struct place place;
 	bool json = false, each = false;
 	const struct command_option options[] = {
 	    {.name = "json", .flag = &json}, {.name = "verbose", .flag = &each}, {0}};

@@ -3,6 +3,7 @@
 #include "monitor/command/usage.h"
 #include "monitor/command/audit_log.h"
 #include "monitor/command/command.h"
+#include "monitor/large.h"
 
 #include <dirent.h>
 #include <limits.h>
@@ -38,7 +39,7 @@ static void take(const json_t *details, struct lint_usage *usage)
 /* The last record of an end; none in a log whose launcher was killed. */
 static void read_one(const char *path, struct lint_usage *usage)
 {
-	static struct audit_log log;
+	static LARGE struct audit_log log;
 	char why[WHY_SIZE];
 	const char *line;
 	size_t size;

@@ -88,7 +88,10 @@ static void no_page(void)
 /* The handler's frame does not fit where the stack pointer claims to be on the handler's stack already. */
 static void no_room(void)
 {
-	__asm__ volatile("mov %0, %%rsp\n\tmov $41, %%eax\n\tsyscall\n\tud2" : : "r"(stacks[own_number] + 1024) : "memory");
+	__asm__ volatile("mov %0, %%rsp\n\tmov $41, %%eax\n\tsyscall\n\tud2"
+			 :
+			 : "r"(stacks[own_number] + 1024)
+			 : "memory");
 }
 
 /* As if a call had been refused, with a frame of our own making, as another thread could make of the real one: the call

@@ -1,5 +1,6 @@
 /* Promises of what is told of the filters: the rules in words, each with a reason, as many as are compiled; hashes. */
 #include "jail/launch.h"
+#include "jail/outside/filter.h"
 #include "tests/unit/fake_rules.h"
 #include "tests/unit/run_suite.h"
 
@@ -40,6 +41,27 @@ START_TEST(each_printed_rule_has_a_reason)
 		printed += rules[i].thread == (thread->thread == THREAD_MAIN ? THREAD_MAIN : THREAD_VCPU);
 	}
 	ck_assert_uint_eq(printed, thread->count);
+}
+END_TEST
+
+#define ENDS(text) (memchr((text), 0, sizeof(text)) != NULL)
+
+/* A text that just fills its place in the table would go on into the next. */
+START_TEST(each_text_of_a_rule_ends_in_its_place)
+{
+	static struct fake_thread threads[FAKE_THREADS];
+	fake_rules_read(threads);
+	const struct fake_thread *thread = &threads[_i];
+	size_t count;
+	const struct rule *rules =
+	    filter_rules(thread->role, thread->thread == THREAD_MAIN ? THREAD_MAIN : THREAD_VCPU, &count);
+	ck_assert_uint_gt(count, 0);
+	for (size_t i = 0; i < count; i++) {
+		ck_assert(ENDS(rules[i].name) && rules[i].name[0] != 0);
+		ck_assert(ENDS(rules[i].reason));
+		for (size_t j = 0; j < CONDITIONS_MAX; j++)
+			ck_assert(ENDS(rules[i].conditions[j].label) && ENDS(rules[i].conditions[j].text));
+	}
 }
 END_TEST
 
@@ -111,6 +133,7 @@ int main(void)
 	TCase *cases = tcase_create("text");
 	tcase_add_test(cases, rules_are_printed_in_words);
 	tcase_add_loop_test(cases, each_printed_rule_has_a_reason, 0, FAKE_THREADS);
+	tcase_add_loop_test(cases, each_text_of_a_rule_ends_in_its_place, 0, FAKE_THREADS);
 	tcase_add_loop_test(cases, each_call_is_named_where_it_is_made, 0, FAKE_THREADS);
 	tcase_add_test(cases, a_hash_is_of_one_threads_instructions);
 	tcase_add_test(cases, system_calls_have_names);

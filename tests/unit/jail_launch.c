@@ -166,7 +166,9 @@ START_TEST(each_has_its_id_and_nothing_else)
 		ck_assert_uint_ne(strtoull(fake_status(pid, "SigIgn"), NULL, 16) & BIT(SIGTERM), 0);
 		ck_assert_uint_ne(strtoull(fake_status(pid, "SigCgt"), NULL, 16) & BIT(SIGSYS), 0);
 		ck_assert_int_eq(environment_size(pid), 0);
-		ck_assert_int_eq(getsid(pid), pid);
+		ck_assert_int_eq(getsid(pid), getsid(vm.programs[0].pid));
+		ck_assert_int_ne(getsid(pid), getsid(0));
+		ck_assert_int_ne(getsid(pid), pid);
 		ck_assert_str_eq(line_of(pid, "personality"), "00000000\n");
 		ck_assert_int_ge(atoi(line_of(pid, "oom_score_adj")), 0);
 		ck_assert_int_ge(getpriority(PRIO_PROCESS, (id_t)pid), 0);
