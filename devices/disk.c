@@ -230,7 +230,7 @@ bool disk_may_wait(struct device *device, int error)
 	struct disk *disk = device->state;
 	struct disk_request request = disk->request;
 	struct virtqueue queue = device->queues[0];
-	static LARGE struct chain chain;
+	static LARGE_MEMORY struct chain chain;
 	uint32_t budget = RUN_MAX;
 
 	disk->cannot_hurry |= error == EOPNOTSUPP;

@@ -89,7 +89,7 @@ bool image_write(struct device *device, uint64_t *offset, struct guest_buffers *
 bool image_write_zeros(struct device *device, uint64_t *offset, uint32_t most)
 {
 	enum { PIECE = 65536, PIECES = RUN_MAX / PIECE };
-	static LARGE uint8_t zeros[PIECE]; /* never written: takes no memory */
+	static LARGE_MEMORY uint8_t zeros[PIECE]; /* never written: takes no memory */
 	struct iovec iov[PIECES];
 
 	for (unsigned i = 0; i < PIECES; i++)

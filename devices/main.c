@@ -245,7 +245,8 @@ static void map(struct process *process, const struct plan *plan)
 
 int main(int argc, char **argv)
 {
-	static LARGE _Alignas(4096) struct process process; /* its first page, and those of queues that are used */
+	static LARGE_MEMORY _Alignas(
+	    4096) struct process process; /* its first page, and those of queues that are used */
 	struct device *device = &process.device;
 	unsigned role = argc == 2 ? (unsigned)atoi(argv[1]) : 0;
 	const struct plan *plan = lockdown_begin(role);

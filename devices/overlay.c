@@ -80,7 +80,7 @@ bool overlay_read(struct device *device, uint64_t *offset, struct guest_buffers 
 /* A cluster of which the driver writes a part: the rest is the image's. */
 static bool copy_up(struct device *device, uint64_t at)
 {
-	static LARGE uint8_t bytes[CLUSTER];
+	static LARGE_MEMORY uint8_t bytes[CLUSTER];
 	uint64_t left = device->plan->as.disk.sectors * 512 - at;
 	uint32_t size = left < CLUSTER ? (uint32_t)left : CLUSTER;
 

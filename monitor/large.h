@@ -7,9 +7,9 @@
 #define MONITOR_LARGE_H
 
 #ifdef __clang__ /* would write the zeros into the file */
-#define LARGE
+#define LARGE_MEMORY
 #else
-#define LARGE __attribute__((section(".lbss"))) /* linkers have it behind .bss */
+#define LARGE_MEMORY __attribute__((section(".lbss"))) /* linkers have it behind .bss */
 #endif
 
 #endif

@@ -60,7 +60,7 @@ static void resolve_list(struct policy_principal *list, uint32_t count, struct p
 
 static bool user_is_in(uid_t uid, gid_t group)
 {
-	static LARGE gid_t groups[GROUPS_MAX];
+	static LARGE_MEMORY gid_t groups[GROUPS_MAX];
 	const struct passwd *user = getpwuid(uid);
 	int count = GROUPS_MAX;
 

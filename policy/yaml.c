@@ -337,7 +337,7 @@ static bool build_nodes(struct builder *build, yaml_parser_t *parser)
 
 void yaml_build(struct yaml_form *form, const void *bytes, size_t size)
 {
-	static LARGE struct problems problems;
+	static LARGE_MEMORY struct problems problems;
 	struct builder build = {.form = form, .problems = &problems};
 	yaml_parser_t parser;
 

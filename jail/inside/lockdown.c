@@ -41,7 +41,7 @@ static uint32_t own_index; /* those who talk to the launcher say who they are; t
 
 /* Received by the first thread that locks itself. As large as they may be: what is not used is not there either. */
 static pthread_once_t filters_received = PTHREAD_ONCE_INIT;
-static LARGE _Alignas(4096) struct {
+static LARGE_MEMORY _Alignas(4096) struct {
 	struct filters_header header;
 	struct sock_filter instructions[THREADS_MAX * FILTER_MAX];
 } filters;

@@ -23,7 +23,7 @@ static _Thread_local unsigned own_number;
 
 /* Not the threads' own storage: what is larger than the C library has room for takes a mapping, and two pages of it are
    written at once. None of these is, unless its thread makes a forbidden call. */
-static LARGE _Alignas(64) unsigned char stacks[THREADS_MAX][STACK_SIZE];
+static LARGE_MEMORY _Alignas(64) unsigned char stacks[THREADS_MAX][STACK_SIZE];
 
 /* The number is an operand of the instruction. Where nothing refuses it (a signal that no filter sent), the next
    instruction is the end. */

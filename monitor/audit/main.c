@@ -67,7 +67,7 @@ struct ticket {
 	uint64_t sequence;
 };
 
-static LARGE struct auditor {
+static LARGE_MEMORY struct auditor {
 	struct sender launcher, supervisor;
 	bool opened;       /* AUDIT_LOG_OPENED came; context is valid */
 	bool told;         /* that the log cannot be written, for good … */

@@ -54,7 +54,7 @@ static int take_anchor(const char *path, struct verify *verify, char *why)
 
 /* ---- the log ---- */
 
-static LARGE struct audit_log reader;
+static LARGE_MEMORY struct audit_log reader;
 
 #define WATCHED (IN_MODIFY | IN_MOVE_SELF | IN_DELETE_SELF)
 struct follower {
@@ -258,7 +258,7 @@ static void expect_run(const struct known_run *run, struct verify *verify)
 static int judge_host_log(const struct audit_evidence *evidence, audit_line *each, void *context,
 			  struct verify_result *result, char *why)
 {
-	static LARGE struct verify host;
+	static LARGE_MEMORY struct verify host;
 	verify_begin(&host);
 	if (evidence->public_key != NULL && audit_take_key(evidence->public_key, &host, why) != 0)
 		return -1;
@@ -372,7 +372,7 @@ static bool collect_run(const json_t *record, const char *line, size_t size, uin
 static int judge_run(const struct audit_evidence *evidence, const struct known_run *run, audit_run *each, void *context,
 		     char *why)
 {
-	static LARGE struct verify verify;
+	static LARGE_MEMORY struct verify verify;
 	struct verify_result result = {.verdict = VERDICT_RUN_MISSING};
 	char path[PATH_MAX];
 	const char *slash = strrchr(evidence->host_log, '/');

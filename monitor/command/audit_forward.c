@@ -213,7 +213,7 @@ static void take_place(struct cursor *place, const struct verify_line *line)
 /* What was held goes out. */
 static bool let_go(struct forward *forward)
 {
-	static LARGE char message[FORWARD_MAX + 1];
+	static LARGE_MEMORY char message[FORWARD_MAX + 1];
 	json_t *record = forward->held_record;
 	bool wanted = forward->held.sequence > 0 && audit_filter_passes(&forward->options->filter, record);
 	size_t size = wanted ? forward->form(message, record, forward->held_line, forward->held_size) : 0;
@@ -298,7 +298,7 @@ static int forward_log(struct forward *forward, const char *path)
 
 int audit_forward(char **operands, const struct audit_options *options)
 {
-	static LARGE struct forward forward;
+	static LARGE_MEMORY struct forward forward;
 	forward = (struct forward){.options = options, .socket = -1};
 	char why[WHY_SIZE];
 	int worst = 0;

@@ -296,8 +296,8 @@ static void print_record(const struct read_proof *proof)
 
 int audit_check_proof(char **operands, const struct audit_options *options)
 {
-	static LARGE char text[PROOF_MAX];
-	static LARGE struct read_proof proof;
+	static LARGE_MEMORY char text[PROOF_MAX];
+	static LARGE_MEMORY struct read_proof proof;
 	char why[WHY_SIZE];
 	struct verify verify;
 	struct checkpoint checkpoint = {0};

@@ -81,7 +81,7 @@ static bool is_one_of(const struct identity *identity, const struct policy_princ
 /* The groups are those of the moment of connecting; SO_PEERGROUPS has the supplementary ones alone. */
 uint32_t caller_roles(int connection, uid_t owner, const struct policy_control *control)
 {
-	static LARGE gid_t groups[GROUPS_MAX + 1];
+	static LARGE_MEMORY gid_t groups[GROUPS_MAX + 1];
 	struct ucred credentials;
 	socklen_t size = sizeof(credentials);
 	if (getsockopt(connection, SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0)

@@ -125,7 +125,7 @@ static ssize_t receive_some(struct control_session *session, char *to, size_t si
 
 static json_t *receive_line(struct control_session *session, bool for_ever, char *why)
 {
-	static LARGE char line[ANSWER_MAX];
+	static LARGE_MEMORY char line[ANSWER_MAX];
 	size_t used = 0;
 	int64_t deadline = monotonic_ms() + ANSWER_MS;
 	while (used < sizeof(line) && memchr(line, '\n', used) == NULL) {

@@ -303,7 +303,7 @@ static bool summarise(json_t *process, const struct seen *seen, const char *grou
 
 bool jail_summarise(json_t *processes, pid_t launcher, const char *group)
 {
-	static LARGE struct seen seen;
+	static LARGE_MEMORY struct seen seen;
 	unsigned device = ROLE_DEVICE;
 	bool agrees = true;
 	size_t index;

@@ -139,7 +139,7 @@ static bool first_signature(const struct session *session, const struct run *run
 
 static void note_start(struct session *session, const struct errand *errand)
 {
-	static LARGE struct verify verify;
+	static LARGE_MEMORY struct verify verify;
 	struct audit_view view = {.event = AUDIT_RUN_STARTED};
 	char signer[SIGNER_SIZE];
 	uint8_t root[TREE_HASH_SIZE];
@@ -212,7 +212,7 @@ static void say_closed(const struct session *session, char *why)
 
 static int hold_session(const char *folder, const struct errand *errand, char *why)
 {
-	static LARGE struct session session;
+	static LARGE_MEMORY struct session session;
 	session = (struct session){.looks_at_all = errand->looks_after,
 				   .own = errand->started != NULL ? errand->started->id : errand->ended};
 	if (errand->started != NULL && runs_key_of(errand->first_line, errand->of_path, errand->started->key, why) != 0)
@@ -284,7 +284,7 @@ static void run_of(const struct vm *vm, struct run *run)
 
 int host_log_announce(struct vm *vm, char *why)
 {
-	static LARGE struct session session; /* large, and most of it never touched */
+	static LARGE_MEMORY struct session session; /* large, and most of it never touched */
 	struct run run;
 	session.folder = vm->host->folders.audit.text;
 	run_of(vm, &run);
@@ -391,7 +391,7 @@ static void read_revision(const json_t *record, const char *vm, const char *sign
 /* One of the host log's files. False: it is not there. */
 static bool read_revisions(const char *path, const char *vm, const char *signer, uint64_t *highest)
 {
-	static LARGE struct audit_log log;
+	static LARGE_MEMORY struct audit_log log;
 	char why[WHY_SIZE];
 	const char *line;
 	size_t size;

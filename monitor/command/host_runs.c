@@ -188,7 +188,7 @@ static bool read_mark(const struct session *session, const char *digits, struct 
 
 char *runs_first_line(const char *path, char *why)
 {
-	static LARGE struct audit_log log;
+	static LARGE_MEMORY struct audit_log log;
 	const char *line = NULL;
 	size_t size = 0;
 	if (audit_log_open(&log, path, why) != 0)

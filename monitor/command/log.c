@@ -113,7 +113,7 @@ static int allow(const struct vm *vm, const char *reason)
 /* In as many records as they take: a reason has a greatest length. */
 static int list_groups(const struct vm *vm)
 {
-	static LARGE gid_t groups[NGROUPS_MAX];
+	static LARGE_MEMORY gid_t groups[NGROUPS_MAX];
 	char text[GROUPS_TEXT];
 	int count = getgroups(NGROUPS_MAX, groups), i = 0;
 	if (count < 0)

@@ -263,7 +263,7 @@ static void print(const json_t *plan, bool filters)
 
 static int make_plan(const struct policy *policy, const struct host *host, bool filters, bool json)
 {
-	static LARGE struct plan plan;
+	static LARGE_MEMORY struct plan plan;
 	int refused = 0;
 	policy_to_plan(policy, &plan);
 	struct values values = {policy, json_array()};

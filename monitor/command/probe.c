@@ -264,7 +264,7 @@ static bool is_through(const struct probe *probe)
 int probe_run(struct probe *probe, const struct policy *policy, const char *policy_path, const struct host *host,
 	      char *why)
 {
-	static LARGE struct vm vm;
+	static LARGE_MEMORY struct vm vm;
 	AUTO_CLOSE int program = open_prober(host, why);
 	if (program < 0 || (probe->count == 0 && list_attempts(probe, program, why) != 0))
 		return -1;

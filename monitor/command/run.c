@@ -240,7 +240,7 @@ static void note_refusal(struct vm *vm, const char *reason)
 
 static int run(const char *path, const struct policy *policy, const struct host *host, struct run_options *options)
 {
-	static LARGE struct vm vm; /* large: most of its pages are never touched */
+	static LARGE_MEMORY struct vm vm; /* large: most of its pages are never touched */
 	vm.policy = policy;
 	vm.policy_path = path;
 	vm.host = host;
@@ -368,7 +368,7 @@ static void refuse_policy(const char *path, const struct host *host, const struc
 static int load_and_run(const char *path, const char *host_file, struct run_options *options)
 {
 	char whole[PATH_MAX];
-	static LARGE struct problems problems, of_host;
+	static LARGE_MEMORY struct problems problems, of_host;
 	int status = EXIT_OURS;
 	problems_init(&of_host);
 	problems_init(&problems);

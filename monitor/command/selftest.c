@@ -320,7 +320,7 @@ static int probe(const struct place *place, const struct host *host, struct prob
 /* The exit status of this part. */
 static int attack(const struct place *place, const struct host *host, bool each, json_t *report)
 {
-	static LARGE struct probe results;
+	static LARGE_MEMORY struct probe results;
 	char why[WHY_SIZE] = "";
 	if (probe(place, host, &results, why) != 0) {
 		if (report == NULL)
@@ -371,7 +371,7 @@ static int run_all(struct place *place, const struct host *host, bool each, json
 
 int command_selftest(int argc, char **argv, const struct host *host)
 {
-	static LARGE struct place place;
+	static LARGE_MEMORY struct place place;
 	bool json = false, each = false;
 	const struct command_option options[] = {
 	    {.name = "json", .flag = &json}, {.name = "verbose", .flag = &each}, {0}};

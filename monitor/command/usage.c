@@ -39,7 +39,7 @@ static void take(const json_t *details, struct lint_usage *usage)
 /* The last record of an end; none in a log whose launcher was killed. */
 static void read_one(const char *path, struct lint_usage *usage)
 {
-	static LARGE struct audit_log log;
+	static LARGE_MEMORY struct audit_log log;
 	char why[WHY_SIZE];
 	const char *line;
 	size_t size;

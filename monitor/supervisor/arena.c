@@ -10,7 +10,7 @@
 
 enum { ARENA_SIZE = 512 * 1024 };
 
-static LARGE alignas(max_align_t) unsigned char memory[ARENA_SIZE];
+static LARGE_MEMORY alignas(max_align_t) unsigned char memory[ARENA_SIZE];
 static size_t used;
 
 static void *take(size_t size)

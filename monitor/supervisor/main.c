@@ -41,7 +41,7 @@
 enum { TURN_MAX = 16, EXIT_OURS = 125 };
 
 static struct supervisor vm;
-static LARGE struct control control;
+static LARGE_MEMORY struct control control;
 static struct termios terminal;
 static bool has_terminal;
 

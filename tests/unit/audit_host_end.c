@@ -235,9 +235,9 @@ START_TEST(what_nobody_signed_in_the_host_s_log_is_not_heard)
 	ck_assert_int_eq(host_log_key(&host, key, why), 0);
 	if (_i == 1)
 		end_run();
-	snprintf(shorter, sizeof(shorter), "cd %s && sed '$d' host.jsonl >shorter.jsonl", folder);
+	snprintf(shorter, sizeof(shorter), "cd %s && sed '$d' host.jsonl >shorter.jsonl", host_folder);
 	ck_assert_int_eq(system(shorter), 0);
-	snprintf(shorter, sizeof(shorter), "%s/shorter.jsonl", folder);
+	snprintf(shorter, sizeof(shorter), "%s/shorter.jsonl", host_folder);
 	snprintf(path, sizeof(path), "%.60s", log_path);
 	if (_i == 1)
 		write_lines(log_path, 0, SIGNED, "");

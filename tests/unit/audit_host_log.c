@@ -68,7 +68,7 @@ int adjtimex(struct timex *clock) /* in libc's place */
 static void setup(void)
 {
 	host_setup();
-	snprintf(key_path, sizeof(key_path), "%s/host.key", folder);
+	snprintf(key_path, sizeof(key_path), "%s/host.key", host_folder);
 }
 
 START_TEST(each_record_says_what_the_kernel_calls_the_clock_then)
@@ -97,7 +97,7 @@ START_TEST(a_host_log_goes_on_in_other_files)
 		keep_file("old.key", "host.key");
 	}
 	end_run();
-	snprintf(second, sizeof(second), "%s/host.2.jsonl", folder);
+	snprintf(second, sizeof(second), "%s/host.2.jsonl", host_folder);
 	struct stat status;
 	ck_assert_int_eq(stat(second, &status), 0);
 	ck_assert_int_gt(status.st_size, 0);
@@ -368,7 +368,7 @@ START_TEST(the_policy_of_the_run_before_is_known)
 	ck_assert_int_eq(host_log_started(&vm, why), 0);
 	ck_assert(host_log_policy_before(&host, "web", hash));
 	ck_assert_uint_eq(hash[0], 8);
-	snprintf(note, sizeof(note), "%s/policies/web", folder);
+	snprintf(note, sizeof(note), "%s/policies/web", host_folder);
 	FILE *file = fopen(note, _i == 0 ? "w" : "r+");
 	fputs(_i == 0 ? "08" : "x", file);
 	fclose(file);

@@ -24,7 +24,7 @@ START_TEST(first_starts_find_one_folder_of_marks)
 		host_setup();
 		for (int i = 0; i < 4; i++)
 			if ((children[i] = fork()) == 0) {
-				int marks = host_store_marks(folder, false, why);
+				int marks = host_store_marks(host_folder, false, why);
 				snprintf(name, sizeof(name), "%d", i);
 				int mark = marks < 0 ? -1 : openat(marks, name, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
 				_exit(mark < 0 ? 1 : 0);
@@ -34,7 +34,7 @@ START_TEST(first_starts_find_one_folder_of_marks)
 			ck_assert_int_eq(waitpid(children[i], &result, 0), children[i]);
 			ck_assert_int_eq(result, 0);
 		}
-		int marks = host_store_marks(folder, false, why);
+		int marks = host_store_marks(host_folder, false, why);
 		ck_assert_msg(marks >= 0, "%s", why);
 		ck_assert_int_eq(fstat(marks, &status), 0);
 		ck_assert_uint_eq(status.st_uid, geteuid() == 0 ? HOST_KEY_OWNER : geteuid());
@@ -56,19 +56,19 @@ START_TEST(a_folder_of_marks_that_was_another_s_is_not_taken)
 		return;
 	host_teardown();
 	host_setup();
-	snprintf(marks_path, sizeof(marks_path), "%s/%s", folder, names[_i]);
+	snprintf(marks_path, sizeof(marks_path), "%s/%s", host_folder, names[_i]);
 	ck_assert_int_eq(mkdir(marks_path, 0700), 0);
-	int marks = host_store_marks(folder, false, why);
+	int marks = host_store_marks(host_folder, false, why);
 	ck_assert_msg(marks >= 0, "empty: %s", why);
 	close(marks);
-	snprintf(marks_path, sizeof(marks_path), "%s/running", folder);
+	snprintf(marks_path, sizeof(marks_path), "%s/running", host_folder);
 	ck_assert_int_eq(rmdir(marks_path), 0);
-	snprintf(marks_path, sizeof(marks_path), "%s/%s", folder, names[_i]);
+	snprintf(marks_path, sizeof(marks_path), "%s/%s", host_folder, names[_i]);
 	ck_assert_int_eq(mkdir(marks_path, 0700), 0);
-	snprintf(marks_path, sizeof(marks_path), "%s/%s/mark", folder, names[_i]);
+	snprintf(marks_path, sizeof(marks_path), "%s/%s/mark", host_folder, names[_i]);
 	ck_assert_int_eq(mkdir(marks_path, 0700), 0);
-	ck_assert_int_eq(host_store_marks(folder, false, why), -1);
-	ck_assert_int_eq(host_store_marks(folder, false, why), -1); /* nor at the second try */
+	ck_assert_int_eq(host_store_marks(host_folder, false, why), -1);
+	ck_assert_int_eq(host_store_marks(host_folder, false, why), -1); /* nor at the second try */
 	ck_assert_ptr_nonnull(strstr(why, "remove both"));
 	ck_assert_int_eq(rmdir(marks_path), 0);
 }
@@ -77,11 +77,11 @@ END_TEST
 START_TEST(a_folder_of_marks_that_is_open_to_others_is_not_taken)
 {
 	char marks_path[128];
-	snprintf(marks_path, sizeof(marks_path), "%s/running.new", folder);
+	snprintf(marks_path, sizeof(marks_path), "%s/running.new", host_folder);
 	ck_assert_int_eq(mkdir(marks_path, 0700), 0);
 	ck_assert_int_eq(chmod(marks_path, 0722), 0);
-	ck_assert_int_eq(host_store_marks(folder, false, why), -1);
-	ck_assert_int_eq(host_store_marks(folder, false, why), -1);
+	ck_assert_int_eq(host_store_marks(host_folder, false, why), -1);
+	ck_assert_int_eq(host_store_marks(host_folder, false, why), -1);
 	ck_assert_int_eq(rmdir(marks_path), 0);
 }
 END_TEST

@@ -17,7 +17,7 @@ struct host host;
 struct policy policy;
 struct vm vm;
 struct fake_log run_log;
-char folder[64], log_path[128], host_path[128], key[NOTE_KEY_TEXT_SIZE], why[WHY_SIZE];
+char host_folder[64], log_path[128], host_path[128], key[NOTE_KEY_TEXT_SIZE], why[WHY_SIZE];
 int writer = -1;
 
 void write_run(void)
@@ -31,11 +31,11 @@ void write_run(void)
 
 void host_setup(void)
 {
-	strcpy(folder, "/tmp/cofferdam-host-XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(folder));
-	snprintf(log_path, sizeof(log_path), "%s/run.jsonl", folder);
-	snprintf(host_path, sizeof(host_path), "%s/" HOST_LOG_FILE, folder);
-	snprintf(host.folders.audit.text, sizeof(host.folders.audit.text), "%s", folder);
+	strcpy(host_folder, "/tmp/cofferdam-host-XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(host_folder));
+	snprintf(log_path, sizeof(log_path), "%s/run.jsonl", host_folder);
+	snprintf(host_path, sizeof(host_path), "%s/" HOST_LOG_FILE, host_folder);
+	snprintf(host.folders.audit.text, sizeof(host.folders.audit.text), "%s", host_folder);
 	fake_log_make(&run_log, 8, true, 1);
 	write_run();
 	vm = (struct vm){.host = &host, .policy = &policy};
@@ -52,7 +52,7 @@ void host_teardown(void)
 	char command[128];
 	fake_log_free(&run_log);
 	close_descriptor(&writer);
-	snprintf(command, sizeof(command), "rm -rf %s", folder);
+	snprintf(command, sizeof(command), "rm -rf %s", host_folder);
 	ck_assert_int_eq(system(command), 0);
 }
 
@@ -85,7 +85,7 @@ unsigned count(const char *text)
 void keep_file(const char *name, const char *as)
 {
 	char command[300];
-	snprintf(command, sizeof(command), "cd %s && cp -p %s %s", folder, name, as);
+	snprintf(command, sizeof(command), "cd %s && cp -p %s %s", host_folder, name, as);
 	ck_assert_int_eq(system(command), 0);
 }
 

@@ -11,7 +11,7 @@ extern struct host host;
 extern struct policy policy;
 extern struct vm vm; /* of the run: VM "web" */
 extern struct fake_log run_log;
-extern char folder[64], log_path[128], host_path[128], key[NOTE_KEY_TEXT_SIZE], why[WHY_SIZE];
+extern char host_folder[64], log_path[128], host_path[128], key[NOTE_KEY_TEXT_SIZE], why[WHY_SIZE];
 extern int writer; /* the run's log, locked as its auditor has it; -1: nobody writes it */
 
 void host_setup(void);
