@@ -240,7 +240,8 @@ def spins_again(*arguments):
 def run_all(place, name, vcpus, words, watch, jailed):
     """One boot through all cases. `watch`: the processes are as they are delivered, so their processor time means something;
     `jailed`: their memory does."""
-    process, output, processes, number, count = place.start(name, vcpus, f"{words} {Heed.WORD}", LONG), [], {}, 0, 0
+    heeded = Heed.WORD if watch and not SLOW else ""
+    process, output, processes, number, count = place.start(name, vcpus, f"{words} {heeded}", LONG), [], {}, 0, 0
     bad, spun, expected, may, devices, cases = [], [], set(), set(), set(), Cases()
     observer, frames, mute = network.Observer() if with_network else None, [], []
     log, sizes, heed = None, [], Heed()
