@@ -100,6 +100,10 @@ static const struct answer {
     {"true-noexec-root", SCMP_SYS(mount), SET, 3, MS_NOEXEC, FORGET},
     {"true-memory-seal", SCMP_SYS(memfd_create), SET, 1, SEALED_AGAINST_EXECUTION, FORGET},
 
+    /* The size says which of the rules the attributes are of. */
+    {"true-landlock-network", SCMP_SYS(landlock_create_ruleset), SET, 1, 16, FORGET},
+    {"true-landlock-scope", SCMP_SYS(landlock_create_ruleset), SET, 1, 8, FORGET},
+
     {"nothing-but-speculation", SCMP_SYS(prctl), SET, 0, PR_GET_SPECULATION_CTRL &PR_SET_SPECULATION_CTRL, SPECULATE},
     {"true-speculation", SCMP_SYS(prctl), SET, 0, PR_GET_SPECULATION_CTRL &PR_SET_SPECULATION_CTRL, RELAPSE},
     {"nothing-but-cores", SCMP_SYS(prctl), EQUAL, 0, SCHED_CORE, CORES},

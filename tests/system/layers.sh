@@ -139,6 +139,11 @@ done <<-END
 	noexec-root \(root\)
 END
 grouped() { setpriv --groups 7 timeout -k 2 8 "$B/without" "$1" "$cofferdam" --host "$place/host.yaml" "${@:2}"; }
+if [ "$abi" -ge 6 ]; then
+	for what in network scope; do expect_status "landlock: $what" 125 '\(landlock\)' without "true-landlock-$what" run "$place/usual.yaml"; done
+else
+	skip "landlock: network and scope: this kernel has version $abi"
+fi
 expect_status "addresses, of a launcher that has fixed ones" 125 'random addresses: the kernel says' setarch -R "$B/without" true-addresses "$cofferdam" --host "$place/host.yaml" run "$place/usual.yaml"
 if [ "$(nice -n -40 nice 2>/dev/null)" = -20 ]; then
 	expect_status "priority, of a launcher that has one" 125 'wait in line .*: the kernel says' nice -n -40 "$B/without" true-priority "$cofferdam" --host "$place/host.yaml" run "$place/usual.yaml"
