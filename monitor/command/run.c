@@ -346,8 +346,10 @@ static const char *end_of(char *place, size_t room)
 	return memcpy(end - mark, left_out, mark);
 }
 
-/* For the host's log; where that cannot be written, the operator reads it all the same. */
-static void refuse_policy(const char *path, const struct host *host, const struct problems *problems)
+/* For the host's log; where that cannot be written, the operator reads it all the same. Its texts are no part of the
+   caller's frame, which is there as long as the VM. */
+__attribute__((noinline)) static void refuse_policy(const char *path, const struct host *host,
+						    const struct problems *problems)
 {
 	enum { PLACE_LEAST = 100 };
 	char why[WHY_SIZE], place[PATH_MAX + 16], reason[sizeof(place) + sizeof(": ") + PROBLEM_TEXT_SIZE];
@@ -367,7 +369,7 @@ static void refuse_policy(const char *path, const struct host *host, const struc
 /* Both files at once: their YAML is read by two processes. */
 static int load_and_run(const char *path, const char *host_file, struct run_options *options)
 {
-	char whole[PATH_MAX];
+	static LARGE_MEMORY char whole[PATH_MAX];
 	static LARGE_MEMORY struct problems problems, of_host;
 	int status = EXIT_OURS;
 	problems_init(&of_host);

@@ -8,12 +8,13 @@
  * The guest starts in 64-bit mode at CPL 3, which needs page tables but no code of ring 0, and runs natively under a
  * KVM that emulates ring 0.
  *
- *   floor RAM-MIB [PROCESSES] [chip-first]
+ *   floor RAM-MIB [PROCESSES] [chip-first | stay]
  *
  * With PROCESSES (1) there are so many in all: each other one is a fork and an exec of this program, is waited for
  * before the guest runs, does nothing, and ends with the first. Made in the cheapest way, while KVM is asked for: what
  * a monitor in so many processes cannot be without. Memory slots come before the interrupt chip; with `chip-first`
- * after it, as most monitors have it (some kernels then wait for a grace period).
+ * after it, as most monitors have it (some kernels then wait for a grace period). With `stay` it does not end before
+ * its standard input does: what it holds until then is what KVM takes.
  */
 #include <fcntl.h>
 #include <linux/kvm.h>
@@ -204,6 +205,13 @@ static void wait_for_others(const struct others *others)
 	}
 }
 
+static void stay(void)
+{
+	char byte;
+	while (read(STDIN_FILENO, &byte, 1) > 0)
+		continue;
+}
+
 static void end_others(const struct others *others)
 {
 	close(others->over);
@@ -217,6 +225,7 @@ int main(int argc, char **argv)
 		return be_other(argv);
 	size_t size = (size_t)(argc > 1 ? strtoul(argv[1], NULL, 10) : 64) << 20;
 	bool chip_first = argc > 2 && strcmp(argv[argc - 1], "chip-first") == 0;
+	bool stays = argc > 2 && strcmp(argv[argc - 1], "stay") == 0;
 	unsigned long processes = argc > 2 ? strtoul(argv[2], NULL, 10) : 0; /* 0: not a number, so one */
 	struct others others = {0};
 	if (processes > PROCESSES_MAX) {
@@ -240,6 +249,8 @@ int main(int argc, char **argv)
 	wait_for_others(&others);
 	char line[2] = {(char)run(kvm, vcpu), '\n'};
 	bool written = write(STDOUT_FILENO, line, sizeof(line)) == sizeof(line);
+	if (stays)
+		stay();
 	if (others.count > 0)
 		end_others(&others);
 	return written ? 0 : 1;

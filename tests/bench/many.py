@@ -1,9 +1,12 @@
 """Many VMs at once on one machine: how long each launch takes, what all of them hold, and what they cost when idle.
 
 Each is started by `run --detach`, which returns when its guest runs, one after another. The guest says its line and halts
-for good. Then nothing is done for a while, and at last all are ended.
+for good. Then nothing is done for a while, and at last all are ended. As many bare monitors before them tell what of the
+memory KVM itself takes, for a guest of the same size.
 """
+import contextlib
 import os
+import select
 import subprocess
 import time
 
@@ -15,6 +18,8 @@ START_S, KILL_S = 30, 30
 EDGE = 20      # launches at either end that are told apart
 IDLE_S = 10
 SETTLE_S = 2   # what follows a start goes on for a moment
+FLOOR_S = 10   # for a bare monitor's line, or its end
+TAKEN = "memory taken from the host's, guest RAM included, each"
 
 
 def available_kib():
@@ -78,14 +83,45 @@ def look(rows, folder, count, free):
     rows["processes"].add(len(families))
 
 
-def measure(subject, count, folder):
+@contextlib.contextmanager
+def bare(words):
+    """A bare monitor that has run its guest."""
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        try:
+            if not select.select([process.stdout], [], [], FLOOR_S)[0] or process.stdout.read(2) != b"!\n":
+                raise OSError("a bare monitor says nothing")
+            yield process
+            process.stdin.close()
+            process.wait(FLOOR_S)
+        finally:
+            process.kill()
+
+
+def measure_floor(floor, count):
+    """What `count` of them hold: the kernel's part of it is KVM's."""
+    row = Row("many-available", f"{count} VMs: {TAKEN}", floor, "KiB")
+    free = available_kib()
+    try:
+        with contextlib.ExitStack() as stack:
+            for _ in range(count):
+                stack.enter_context(bare(floor.staying()))
+            time.sleep(SETTLE_S)
+            row.add((free - available_kib()) / count)
+    except (OSError, subprocess.SubprocessError) as error:
+        row.fail(str(error))
+    return row
+
+
+def measure(subject, count, folder, floor):
     """`count` VMs; those that run when something goes wrong, or somebody ends us, are ended all the same."""
+    of_floor = measure_floor(floor, count)
+    time.sleep(SETTLE_S)
     name, edge = f"{count} VMs: ", min(EDGE, count)
     rows = {key: Row(f"many-{key}", name + title, subject, unit) for key, title, unit in (
         ("launch", "launch until the guest runs", "ms"), ("first", f"the first {edge} launches", "ms"),
         ("last", f"the last {edge} launches", "ms"), ("processes", "processes of all", ""),
         ("pss", "PSS of all, without guest RAM", "MiB"), ("ram", "guest RAM of all in use", "MiB"),
-        ("available", "memory taken from the host's, guest RAM included, each", "KiB"),
+        ("available", TAKEN, "KiB"),
         ("idle", "processor time of all when idle, of one core", "%"),
         ("wakes", "times that a thread of any wakes when idle", "/s"), ("end", "end of each", "ms"))}
     times, free = [], available_kib()
@@ -99,4 +135,4 @@ def measure(subject, count, folder):
         end(subject, len(times), rows["end"])
     rows["launch"].values = times
     rows["first"].values, rows["last"].values = times[:edge], times[-edge:]
-    return list(rows.values())
+    return [*rows.values(), of_floor]

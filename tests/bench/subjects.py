@@ -142,6 +142,10 @@ class Floor(Subject):
     def command(self, cmdline, has="scratch"):
         return self.words
 
+    def staying(self):
+        """One of many, which has run its guest and ends with its standard input."""
+        return [*self.words, "stay"]
+
 
 def make_image(path, size):
     """Of bytes that no file system leaves out."""
