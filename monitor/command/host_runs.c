@@ -262,8 +262,9 @@ bool runs_is_over(const char *first)
 	return true;
 }
 
-/* Gives back the room that was taken for last words. */
-static void trim(const char *first)
+/* Gives back the room that was taken for last words. What nobody signed, nobody may have put on disk: it is before the
+   host's log has it, or a host that fails would leave a log that seems cut. */
+static void trim(const char *first, bool sync)
 {
 	struct stat status;
 	for (unsigned segment = 1; segment <= SEGMENTS_MAX; segment++) {
@@ -273,6 +274,8 @@ static void trim(const char *first)
 		if (log < 0 || fstat(log, &status) != 0)
 			return;
 		(void)!ftruncate(log, status.st_size);
+		if (sync)
+			fdatasync(log);
 	}
 }
 
@@ -313,6 +316,7 @@ static bool add_end(struct session *session, const struct run *run, const char *
 		view.event = AUDIT_RUN_SEALED;
 	else
 		view_set_text(&view, AUDIT_REASON, reason);
+	trim(path, result.verdict != VERDICT_SEALED);
 	return runs_add(session, &view, run);
 }
 
@@ -328,6 +332,7 @@ static bool add_refused(struct session *session, const struct run *run, const ch
 	view_set_text(&view, AUDIT_REASON, reason);
 	if (is_empty(path))
 		unlink(path);
+	trim(path, true);
 	if (own_key(path, run, named.key)) {
 		const struct audit_evidence evidence = {.public_key = named.key};
 		view_set_text(&view, AUDIT_KEY, named.key);
@@ -336,7 +341,6 @@ static bool add_refused(struct session *session, const struct run *run, const ch
 			view_set_number(&view, AUDIT_COUNT, &verify.tree.count);
 			view_set(&view, AUDIT_ROOT, root, sizeof(root));
 		}
-		trim(path);
 	} else {
 		named.log[0] = 0;
 	}
@@ -369,9 +373,7 @@ static void settle_one(struct session *session, const char *digits)
 		return;
 	if (is_ours)
 		run = *session->started; /* it has ended already */
-	bool added = run.key[0] == 0 ? add_found(session, &run, path) : add_end(session, &run, path);
-	trim(path);
-	if (added)
+	if (run.key[0] == 0 ? add_found(session, &run, path) : add_end(session, &run, path))
 		memcpy(session->done[session->done_count++], digits, RUN_DIGITS + 1);
 }
 

@@ -11,7 +11,43 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
+
+static unsigned *run_log_syncs; /* shared with the processes that write the host's log */
+
+/* In libc's place. */
+int fdatasync(int descriptor)
+{
+	struct stat log, synced;
+	if (run_log_syncs != NULL && stat(log_path, &log) == 0 && fstat(descriptor, &synced) == 0)
+		*run_log_syncs += log.st_ino == synced.st_ino;
+	return (int)syscall(SYS_fdatasync, descriptor);
+}
+
+/* Or a host that fails then would leave a log that seems cut. What is sealed is on disk already. */
+START_TEST(what_the_host_s_log_has_of_an_end_is_on_disk)
+{
+	run_log_syncs = mmap(NULL, sizeof(unsigned), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ck_assert_ptr_ne(run_log_syncs, MAP_FAILED);
+	if (_i > 0)
+		fake_log_remove(&run_log, 7);
+	write_run();
+	if (_i < 2) {
+		start_run();
+		end_run();
+	} else {
+		ck_assert_msg(host_log_refused(&vm, "no such luck", why) == 0, "%s", why);
+	}
+	ck_assert_uint_eq(count(_i == 0   ? "\"event_code\":\"run_sealed\""
+				: _i == 1 ? "\"event_code\":\"run_unsealed\""
+					  : "\"event_code\":\"run_refused\""),
+			  1);
+	ck_assert_uint_eq(*run_log_syncs, _i > 0);
+}
+END_TEST
 
 START_TEST(a_run_is_begun_and_sealed)
 {
@@ -253,6 +289,7 @@ int main(void)
 	tcase_add_checked_fixture(tests, host_setup, host_teardown);
 	tcase_add_test(tests, a_run_is_begun_and_sealed);
 	tcase_add_test(tests, a_log_that_lost_its_first_signature_is_found_while_it_runs);
+	tcase_add_loop_test(tests, what_the_host_s_log_has_of_an_end_is_on_disk, 0, 3);
 	tcase_add_test(tests, a_run_that_died_is_marked);
 	tcase_add_loop_test(tests, a_reader_does_not_hide_the_end, 0, 3);
 	tcase_add_test(tests, a_log_that_is_gone_is_marked);
