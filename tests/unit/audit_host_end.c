@@ -108,6 +108,20 @@ static void edited(void)
 	memcpy(message, "VM vm", 5);
 }
 
+/* By a thief of the first key, with as many records as the host's log knew of. */
+static void forked(void)
+{
+	struct fake_log whole = run_log;
+	struct fake_writer thief = after[1];
+	run_log = (struct fake_log){0};
+	fake_log_insert(&run_log, 0, whole.lines[0], whole.sizes[0]);
+	fake_writer_add(&thief, AUDIT_VM_STOPPED);
+	fake_writer_sign(&thief, 0);
+	write_run();
+	fake_log_free(&run_log);
+	run_log = whole;
+}
+
 /* ---- what was done afterwards ---- */
 
 static void nothing(void)
@@ -154,6 +168,15 @@ static void tell_again(void)
 	end_run();
 }
 
+/* The log was longer then, and spoilt: what that was the end of is not known. */
+static void tell_again_spoilt(void)
+{
+	spoilt();
+	ck_assert_msg(host_log_started(&vm, why) == 0, "%s", why);
+	end_run();
+	put_back();
+}
+
 static const struct {
 	const char *name;
 	void (*end)(void), (*afterwards)(void);
@@ -174,6 +197,8 @@ static const struct {
     {"sealed, then more", sealed, add_and_sign, VERDICT_INSERTED},
     {"a copy at the end, the true log since", all_signed, put_back, VERDICT_REPLACED},
     {"a copy at the end, the true log's told as well", all_signed, tell_again, VERDICT_SEALED},
+    {"a copy at the end, told again when spoilt, then back", first_signature, tell_again_spoilt, VERDICT_SEALED},
+    {"forked, then back", forked, put_back, VERDICT_SEALED},
     {"away, then back", away, put_back, VERDICT_SEALED},
     {"emptied, then back", emptied, put_back, VERDICT_SEALED},
     {"spoilt, then back", spoilt, put_back, VERDICT_SEALED},
