@@ -129,7 +129,7 @@ def check(path, run, host, pinned, anchor):  # a run's log, against what the hos
     known, final, is_end, log = from_host(host, *(("run", run) if run else ("log", name)))
     if not there: return "run-missing" if known else sys.exit(f"there is no {path}")
     verdict = judge(lines, torn, known or bytes(32), "replaced" if known else "unknown-key", final, anchor)
-    is_other = log not in (None, name) and from_host(host, "log", name)[0] or is_end and lines[-1].sequence > final[1]
+    is_other = log not in (None, name) and from_host(host, "log", name)[0] or is_end and (lines[-1].sequence or 0) > final[1]
     return "replaced" if STATUS[verdict] < 20 and is_other else "self-signed" if verdict == "sealed" and not pinned else verdict
 def verdicts(path, host_log, pinned, anchor):  # of each file: of those of all runs, when none is named
     if not host_log: return [(path, judge(*read(path), pinned, anchor=anchor))]

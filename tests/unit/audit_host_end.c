@@ -160,6 +160,10 @@ static void tear(void)
 {
 	write_lines(log_path, 0, left, "{\"metadata\":");
 }
+static void add_what_is_none(void)
+{
+	write_lines(log_path, 0, left, "nothing\n");
+}
 /* Its end was told too early, of a copy: the host's log takes the true one, too. */
 static void tell_again(void)
 {
@@ -187,6 +191,7 @@ static const struct {
     {"signed, then more, signed", all_signed, add_and_sign, VERDICT_REPLACED},
     {"signed, then more, not signed", all_signed, add, VERDICT_REPLACED},
     {"signed, then torn", all_signed, tear, VERDICT_TORN},
+    {"signed, then a line that is none", all_signed, add_what_is_none, VERDICT_EDITED},
     {"ended at its first signature", first_signature, nothing, VERDICT_UNSEALED},
     {"ended at its first signature, then sealed", first_signature, seal, VERDICT_REPLACED},
     {"not signed", not_signed, nothing, VERDICT_UNSIGNED},

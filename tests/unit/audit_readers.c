@@ -136,6 +136,17 @@ START_TEST(a_number_of_thousands_of_digits_is_none)
 }
 END_TEST
 
+/* Nor is one that many readers round, whoever's the signature is. */
+START_TEST(a_number_that_readers_round_is_none)
+{
+	replace(LINES - 1, "\\u000aepoch 0\\u000a", "\\u000aepoch 9007199254740992\\u000a");
+	char *end = strstr(log_.lines[LINES - 1], "=\\u000a\"}}}}"), *key_id = end - 91;
+	*key_id = *key_id == 'A' ? 'B' : 'A';
+	write_log(&log_);
+	expect(VERDICT_REWRITTEN, LINES);
+}
+END_TEST
+
 /* Two texts for the same bytes: in base64 the last digit's spare bits are 0. */
 START_TEST(bytes_are_written_in_one_way)
 {
@@ -188,6 +199,7 @@ int main(void)
 	tcase_add_loop_test(tests, a_tree_is_a_list, 0, 4);
 	tcase_add_loop_test(tests, what_is_nearly_a_signature_is_none, 0, sizeof(notes) / sizeof(notes[0]));
 	tcase_add_test(tests, a_number_of_thousands_of_digits_is_none);
+	tcase_add_test(tests, a_number_that_readers_round_is_none);
 	tcase_add_loop_test(tests, bytes_are_written_in_one_way, 0, 2);
 	tcase_add_test(tests, a_key_of_small_order_signs_nothing);
 	suite_add_tcase(suite, tests);
