@@ -9,8 +9,8 @@
  * It never opens anything, never reads the log, never allocates, never uses stdio, and has no clock but the kernel's.
  *
  * System calls after the lockdown, as musl makes them; nothing else is needed:
- *     ppoll        271   2 descriptors, no signal mask; while a signature is due, until then, LOOK_MS at most,
- *                        THROTTLE_MS while the supervisor is held back, or up to LAST_MS when the launcher is gone
+ *     ppoll        271   2 descriptors, no signal mask; until the next signature is due, THROTTLE_MS
+ *                        while the supervisor is held back, or up to LAST_MS when the launcher is gone
  *     recvmsg       47   fd FD_CHANNEL; MSG_DONTWAIT|MSG_TRUNC|MSG_CMSG_CLOEXEC
  *     recvfrom      45   fd AUDITOR_FD_SUPERVISOR; AUDIT_PACKET_MAX; MSG_DONTWAIT|MSG_TRUNC; no address
  *     sendto        44   fd FD_CHANNEL or AUDITOR_FD_SUPERVISOR; one message; MSG_NOSIGNAL|MSG_DONTWAIT, or on
@@ -47,7 +47,6 @@ enum {
 	/* The launcher outlives the supervisor unless it was killed; then the supervisor has this much left to say. */
 	LAST_ALLOWANCE = 64 << 10, /* bytes of records */
 	LAST_MS = 5000,
-	LOOK_MS = 60000,    /* a wait stands still in suspend, a key's time does not: while that runs it is looked at */
 	RESERVE = 64 << 10, /* bytes beyond the cap on the log for how the supervisor ends the VM */
 	EXIT_NOT_DURABLE = 125,
 };
@@ -133,7 +132,7 @@ static void commit(void)
 		tell_failure();
 		return;
 	}
-	size_t cost = writer_sign(&auditor.writer, auditor.ticket_count > 0);
+	size_t cost = writer_sign(&auditor.writer);
 	tell_failure();
 	for (size_t i = 0; i < auditor.ticket_count; i++) {
 		const struct ticket *ticket = &auditor.tickets[i];
@@ -380,7 +379,7 @@ static void refill(void)
 	auditor.allowance_at = now;
 }
 
-/* How long to wait for either, in ms: until something is due; -1: nothing is. */
+/* How long to wait for either, in ms: until something is due. */
 static int patience(bool held_back)
 {
 	uint64_t now = clock_ms(CLOCK_MONOTONIC), wait = writer_due(&auditor.writer), most = UINT64_MAX;
@@ -388,8 +387,6 @@ static int patience(bool held_back)
 		most = auditor.last_until > now ? auditor.last_until - now : 0;
 	else if (held_back)
 		most = THROTTLE_MS;
-	else if (wait != UINT64_MAX)
-		most = LOOK_MS;
 	wait = most < wait ? most : wait;
 	return wait == UINT64_MAX ? -1 : (int)wait;
 }

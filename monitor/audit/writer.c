@@ -223,16 +223,14 @@ static void make_durable(struct writer *writer)
 }
 
 /* The old key is wiped when what it signed last, the new key among it, is on disk. */
-size_t writer_sign(struct writer *writer, bool is_waited_for)
+size_t writer_sign(struct writer *writer)
 {
 	struct note_key next;
 	uint64_t now = clock_ms(CLOCK_BOOTTIME);
-	bool is_over = writer->turn_epoch != 0 && now >= writer->turn_epoch;
-	bool ends_start = writer->turn_epoch != 0 && writer->signer.epoch == 0 && !is_waited_for;
-	bool turn = is_over || ends_start;
+	bool turn = writer->turn_epoch != 0 && now >= writer->turn_epoch;
 	if (turn && !leaves_the_end_its_room(writer)) {
 		turn = false;
-		writer->turn_epoch = is_over ? now + WRITER_ROOM_MS : writer->turn_epoch;
+		writer->turn_epoch = now + WRITER_ROOM_MS;
 		if (writer->sign_by == 0)
 			return 0;
 	}
@@ -240,11 +238,9 @@ size_t writer_sign(struct writer *writer, bool is_waited_for)
 		fail(writer, EIO);
 	size_t size = put_checkpoint(writer, turn ? next.public_key : NULL);
 	make_durable(writer);
-	writer->has_signed |= !turn;
 	if (turn && writer->error == 0) {
 		signer_turn(&writer->signer, &next);
 		writer->turn_epoch = now + WRITER_EPOCH_MS;
-		writer->has_signed = false;
 	}
 	if (turn)
 		note_key_wipe(&next);
@@ -253,11 +249,11 @@ size_t writer_sign(struct writer *writer, bool is_waited_for)
 
 uint64_t writer_due(const struct writer *writer)
 {
-	uint64_t due = writer->has_signed ? writer->turn_epoch : UINT64_MAX, now = clock_ms(CLOCK_BOOTTIME);
+	uint64_t due = writer->turn_epoch, now = clock_ms(CLOCK_BOOTTIME);
+	if (writer->error != 0 || writer->turn_epoch == 0)
+		return UINT64_MAX;
 	if (writer->sign_by != 0 && writer->sign_by < due)
 		due = writer->sign_by;
-	if (writer->error != 0 || writer->turn_epoch == 0 || due == UINT64_MAX)
-		return UINT64_MAX;
 	return due > now ? due - now : 0;
 }
 
@@ -269,7 +265,7 @@ uint64_t writer_rotate(struct writer *writer, const struct audit_view *view, int
 	size_t size = view->fields[AUDIT_LOG].size;
 	uint64_t closed = 0;
 	if (writer_append(writer, view, SENDER_LAUNCHER) > 0) {
-		writer_sign(writer, true);
+		writer_sign(writer);
 		closed = writer->signer.tree.count;
 		if (dup3(descriptor, AUDITOR_FD_LOG, O_CLOEXEC) < 0)
 			fail(writer, errno);
@@ -280,7 +276,7 @@ uint64_t writer_rotate(struct writer *writer, const struct audit_view *view, int
 		record_context_log(&writer->context, &view->fields[AUDIT_LOG]);
 		signer_continue(&writer->signer, writer->segment, log, &start, &continued);
 		writer_append(writer, &continued, SENDER_AUDITOR);
-		writer_sign(writer, true);
+		writer_sign(writer);
 	}
 	close(descriptor);
 	return writer->error == 0 ? closed : 0;

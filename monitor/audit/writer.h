@@ -1,10 +1,6 @@
 /* The auditor's side of its log: records go into a batch, a batch into the file, and a checkpoint with a signature ends
  * what is made durable. Holds the epoch's key. Never reads the file.
  *
- * An epoch's time only matters to a key that has signed. The first ends with the first signature that nobody waits for,
- * which comes when the VM has started, later ones when their time is over; so the writer of a log in which nothing
- * happens holds a key that has signed nothing, and has nothing to wake for.
- *
  * Room on the disk is taken before it is needed, where the file system can do that: when no more is to be had there is
  * still enough for the record that says so and for how the VM ends. Meanwhile all else is dropped and counted.
  */
@@ -17,7 +13,7 @@ enum {
 	WRITER_BATCH = 4 * RECORD_MAX,
 	WRITER_GROUP_MS = 1000, /* a record that nobody waits for is signed and on disk after so long */
 	WRITER_EPOCH_MS =
-	    15 * 60 * 1000, /* a key that has signed lives no longer, whether the host is suspended meanwhile or not */
+	    15 * 60 * 1000,           /* a key lives no longer, whether it was used, or the host suspended, or not */
 	WRITER_RESERVE = 64 << 10,    /* bytes that are taken at a time */
 	WRITER_LAST_WORDS = 64 << 10, /* bytes that stay for keys that turn meanwhile, and … */
 	WRITER_END = 48 << 10,        /* … of these for the VM's end, and … */
@@ -29,14 +25,13 @@ struct writer {
 	int error; /* errno of the first thing that failed, 0: none; nothing is written after it */
 	struct record_context context;
 	struct signer signer;
-	uint64_t sign_by;    /* CLOCK_BOOTTIME, ms: unsigned records wait until then; 0: all is signed */
-	uint64_t turn_epoch; /* the same clock: when the epoch's key must go, if it has signed; 0: no log is open */
-	bool has_signed;     /* the epoch's key */
-	uint64_t segment;    /* of the log, from 1 */
-	bool reserves;       /* the file system can */
-	bool full;           /* it has no more room */
-	uint64_t dropped;    /* events, since it is full */
-	uint64_t ask_at;     /* the same clock: for room, when it is full */
+	uint64_t sign_by;         /* CLOCK_BOOTTIME, ms: unsigned records wait until then; 0: all is signed */
+	uint64_t turn_epoch;      /* the same clock: when the epoch's key must go; 0: the log is not open */
+	uint64_t segment;         /* of the log, from 1 */
+	bool reserves;            /* the file system can */
+	bool full;                /* it has no more room */
+	uint64_t dropped;         /* events, since it is full */
+	uint64_t ask_at;          /* the same clock: for room, when it is full */
 	uint64_t bytes, reserved; /* of this segment: written, and taken */
 	uint64_t size;            /* bytes of the log so far, all segments, the batch included */
 	size_t used;
@@ -55,12 +50,11 @@ size_t writer_append(struct writer *writer, const struct audit_view *view, enum 
 uint64_t writer_rotate(struct writer *writer, const struct audit_view *view, int descriptor);
 /* Writes the batch; with unsigned records left, writer_due says when they must be signed. */
 void writer_flush(struct writer *writer);
-/* Signs all records, with a new key to come when the old one's time is over, and puts all on disk. `is_waited_for`:
-   somebody waits for the records to be there. Returns the bytes it added. */
-size_t writer_sign(struct writer *writer, bool is_waited_for);
+/* Signs all records, with a new key to come when the old one's time is over, and puts all on disk. Returns the bytes it
+   added. */
+size_t writer_sign(struct writer *writer);
 /* In how many ms writer_sign is due, the time in which the host is suspended included; 0: it is; UINT64_MAX: not before
-   there is a record: all is signed, and by another key than the one at hand, with which nothing that is can be changed.
- */
+   there is a record. */
 uint64_t writer_due(const struct writer *writer);
 /* The record that closes the log, the last checkpoint, on disk; the key is gone. */
 void writer_close(struct writer *writer);

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Nothing ticks for an idle VM: each thread of its processes, the launcher and the host's auditor among them, waits for
-something to happen, without a limit of time but for the supervisor's, which is limits.run_time; the only timers are on
-processor time, which stands still with the process; and none of them wakes. The guest halts, its own timer stopped. Needs B (build folder), root and /dev/kvm. Every wait is bounded."""
+something to happen, without a limit of time but for the supervisor's, which is limits.run_time, and the auditor's, which is a
+quarter of an hour, as long as a key may last. The only timers are on processor time, which stands still with the process, and
+no thread wakes. The guest halts, its own timer stopped. Needs B (build folder), root and /dev/kvm. Every wait is bounded."""
+import math
 import os
 import re
 import select
@@ -32,7 +34,7 @@ limits: {cpu: 100%, run_time: 24h}
 """.replace("CID", str(1000 + os.getpid()))
 # By number, on x86-64: what it is called, and whether these arguments have no limit of time.
 KVM_RUN, PPOLL = 0xae80, 271
-RUN_TIME_LEFT_S = 23 * 3600  # at least
+LEFT_S = {"cofferdam-super": 23 * 3600, "cofferdam-audit": 14 * 60}  # at least
 WAITS = {
     0: ("read", lambda words: True),
     7: ("poll", lambda words: words[2] & 1 << 31 != 0),
@@ -81,7 +83,7 @@ def limit_of(pid, thread):
     if not words[0].isdigit():
         return who + words[0]
     name, is_without = WAITS.get(int(words[0]), (f"system call {words[0]}", lambda words: False))
-    if int(words[0]) == PPOLL and "cofferdam-super," in who and seconds_at(pid, int(words[3], 16)) >= RUN_TIME_LEFT_S:
+    if int(words[0]) == PPOLL and seconds_at(pid, int(words[3], 16)) >= LEFT_S.get(who.partition(",")[0], math.inf):
         return None
     return None if is_without([int(word, 16) for word in words[1:7]]) else f"{who}{name} {' '.join(words[1:4])}"
 
