@@ -260,15 +260,9 @@ struct policy {
 	struct policy_initrd initrd;
 	struct policy_cmdline cmdline;
 	struct policy_machine machine;
-	uint32_t disk_count;
-	struct policy_disk disks[POLICY_DISKS_MAX];
-	uint32_t network_count;
-	struct policy_network networks[POLICY_NETWORKS_MAX];
 	struct policy_vsock vsock;
 	struct policy_entropy entropy;
 	struct policy_balloon balloon;
-	uint32_t waiver_count;
-	struct policy_waiver waivers[POLICY_WAIVERS_MAX];
 	struct policy_console console;
 	struct policy_limits limits;
 	struct policy_audit audit;
@@ -281,6 +275,12 @@ struct policy {
 	char names[1 + PROBLEM_FILE_BASES_MAX][256];      /* their names in these folders, as they are; "": none */
 	uint8_t signed_by[8];                             /* id of the key, once the signature was checked */
 	char files[PROBLEM_FILES_MAX][PROBLEM_FILE_SIZE]; /* their names, safe to show */
+
+	/* Behind the rest, the largest last: memory is what is filled in, by the page. */
+	uint32_t disk_count, network_count, waiver_count;
+	struct policy_disk disks[POLICY_DISKS_MAX];
+	struct policy_waiver waivers[POLICY_WAIVERS_MAX];
+	struct policy_network networks[POLICY_NETWORKS_MAX];
 };
 
 /* Reads and checks the policy at path. Every mistake is in `problems` (which then holds the file's text as well).

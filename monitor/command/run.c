@@ -367,28 +367,50 @@ __attribute__((noinline)) static void refuse_policy(const char *path, const stru
 }
 
 /* Both files at once: their YAML is read by two processes. */
+static struct policy *load(const char *path, const char *host_file, struct host **host, struct problems *problems,
+			   struct problems *of_host)
+{
+	struct host_reading *host_reading = host_begin(host_file, of_host);
+	struct policy_reading *policy_reading = policy_begin(path, problems);
+	*host = host_end(host_reading);
+	problems_print(of_host, stderr);
+	if (*host == NULL) {
+		policy_abandon(policy_reading);
+		return NULL;
+	}
+	struct policy *policy = policy_end(policy_reading, *host);
+	if (policy != NULL && policy_may_run(policy, *host, problems))
+		return policy;
+	refuse_policy(path, *host, problems);
+	policy_free(policy);
+	return NULL;
+}
+
+/* NULL: the operator knows why. What was needed to tell him is not there as long as the VM. */
+static struct policy *load_to_run(const char *path, const char *host_file, struct host **host)
+{
+	struct problems *problems = calloc(2, sizeof(*problems));
+	if (problems == NULL) {
+		say("no memory to read %s", path);
+		return NULL;
+	}
+	problems_init(&problems[0]);
+	problems_init(&problems[1]);
+	struct policy *policy = load(path, host_file, host, &problems[0], &problems[1]);
+	problems_free(&problems[0]);
+	problems_free(&problems[1]);
+	free(problems);
+	return policy;
+}
+
 static int load_and_run(const char *path, const char *host_file, struct run_options *options)
 {
 	static LARGE_MEMORY char whole[PATH_MAX];
-	static LARGE_MEMORY struct problems problems, of_host;
+	struct host *host = NULL;
+	struct policy *policy = load_to_run(path, host_file, &host);
 	int status = EXIT_OURS;
-	problems_init(&of_host);
-	problems_init(&problems);
-	struct host_reading *host_reading = host_begin(host_file, &of_host);
-	struct policy_reading *policy_reading = policy_begin(path, &problems);
-	struct policy *policy = NULL;
-	struct host *host = host_end(host_reading);
-	problems_print(&of_host, stderr);
-	problems_free(&of_host);
-	if (host == NULL)
-		policy_abandon(policy_reading);
-	else
-		policy = policy_end(policy_reading, host);
-	if (policy != NULL && policy_may_run(policy, host, &problems))
+	if (policy != NULL)
 		status = run(options->detach && realpath(path, whole) != NULL ? whole : path, policy, host, options);
-	else if (host != NULL)
-		refuse_policy(path, host, &problems);
-	problems_free(&problems);
 	policy_free(policy);
 	host_free(host);
 	return status;

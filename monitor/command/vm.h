@@ -36,7 +36,6 @@ struct vm_image { /* as recorded in the log */
 struct vm {
 	const struct policy *policy;
 	const struct host *host;
-	struct plan plan;
 	struct runtime runtime;
 	struct vsock_host vsock;
 	struct jail_ids ids;
@@ -57,12 +56,8 @@ struct vm {
 	struct passt passts[PLAN_NETWORKS_MAX];
 	int lent; /* the prober's own stream, held, in place of every passt's; not above 0: they are started */
 
-	struct vm_image images[2 * PLAN_DEVICES_MAX + 2]; /* a disk's overlay is one; no device has more than two */
-	size_t image_count;
-
 	struct jail_program programs[VM_PROGRAMS_MAX];
-	int descriptors[VM_PROGRAMS_MAX][VM_DESCRIPTORS_EACH]; /* borrowed from `held` */
-	int filter_channels[VM_PROGRAMS_MAX];                  /* borrowed from `held` */
+	int filter_channels[VM_PROGRAMS_MAX]; /* borrowed from `held` */
 	size_t program_count;
 	struct jail_filter filters[VM_PROGRAMS_MAX][THREAD_KINDS];
 	const struct violation *reports[VM_PROGRAMS_MAX]; /* each process's report page, read-only here */
@@ -86,6 +81,12 @@ struct vm {
 	unsigned segment;                      /* … and the one of them that is written; 0: the first file */
 	struct quota changes;                  /* of caps, that the supervisor asks for: each is in the log */
 	struct quota rotations;                /* of the log, the same */
+
+	/* Large, and used in part: behind the rest. */
+	struct plan plan;
+	int descriptors[VM_PROGRAMS_MAX][VM_DESCRIPTORS_EACH]; /* borrowed from `held` */
+	size_t image_count;
+	struct vm_image images[2 * PLAN_DEVICES_MAX + 2]; /* a disk's overlay is one; no device has more than two */
 };
 
 /* Keeps a descriptor until vm_hand_over. Returns it; a negative one is passed through. */

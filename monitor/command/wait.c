@@ -219,6 +219,7 @@ static void signalled(struct wait *wait, int signals)
 static void hold_to_host_log(struct wait *wait)
 {
 	wait->log_by = NEVER;
+	wait->shrink_at = monotonic_ms() + SHRINK_MS;
 	if (host_auditor_answer(wait->vm, 0, wait->end->reason) == 0)
 		return;
 	wait->end->outcome = OUTCOME_FAILURE;
@@ -404,7 +405,8 @@ void vm_wait(struct vm *vm, struct vm_end *end, vm_started *started, void *conte
 			    .end = end,
 			    .force_at = NEVER,
 			    .start_by = monotonic_ms() + START_MS,
-			    .shrink_at = monotonic_ms() + SHRINK_MS,
+			    /* After the last thing that is to be done before the VM ends, which would fetch it back. */
+			    .shrink_at = vm->host_auditor_asked ? NEVER : monotonic_ms() + SHRINK_MS,
 			    .log_by = vm->host_auditor_asked ? monotonic_ms() + HOST_AUDITOR_MS : NEVER,
 			    .tell_at = NEVER,
 			    .look_at = NEVER,

@@ -5,6 +5,7 @@
 #define __vsnprintf_chk checked_vsnprintf
 #define __strncpy_chk checked_strncpy
 #define __explicit_bzero_chk checked_bzero
+#define sodium_misuse own_misuse
 #include "monitor/fortified.c"
 #include "tests/unit/run_suite.h"
 
@@ -48,6 +49,12 @@ START_TEST(too_long_wiped)
 }
 END_TEST
 
+START_TEST(called_wrongly)
+{
+	own_misuse();
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("fortified");
@@ -56,6 +63,7 @@ int main(void)
 	tcase_add_test_raise_signal(tests, too_long_printed, SIGILL);
 	tcase_add_test_raise_signal(tests, too_long_copied, SIGILL);
 	tcase_add_test_raise_signal(tests, too_long_wiped, SIGILL);
+	tcase_add_test_raise_signal(tests, called_wrongly, SIGILL);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);
 }
