@@ -162,7 +162,7 @@ static struct connection *begin(struct device *device, enum vsock_state state, i
 		else if (connection->state == VSOCK_LINE && (silent == NULL || connection->id < silent->id))
 			silent = connection;
 	}
-	if (taken >= device->total) {
+	if (place == NULL || taken >= device->total) {
 		device_refused(device);
 		if (taken > device->total || silent == NULL)
 			return NULL;
@@ -315,7 +315,8 @@ static void take_response(struct connection *connection)
 	*--at = '\n';
 	for (; port > 0; port /= 10)
 		*--at = (char)('0' + port % 10);
-	at = memcpy(at - 3, "OK ", 3);
+	at -= 3;
+	memcpy(at, "OK ", 3);
 	const struct iovec iov = {at, (size_t)(line + sizeof(line) - at)};
 	connection->state = VSOCK_ESTABLISHED;
 	if (writev(connection->fd, &iov, 1) != (ssize_t)iov.iov_len)

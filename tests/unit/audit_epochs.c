@@ -108,8 +108,8 @@ START_TEST(a_key_turns_while_nothing_happens)
 }
 END_TEST
 
-/* The minutes in which the host is suspended count for the first that happens afterwards. The wait stands still then, and
-   is over with the epoch's minutes in which the host runs: one wake for each epoch of an idle log, and no more. */
+/* The minutes in which the host is suspended count for the first that happens afterwards. The wait stands still then,
+   and is over with the epoch's minutes in which the host runs: one wake for each epoch of an idle log, and no more. */
 START_TEST(a_key_does_not_outlive_a_suspend)
 {
 	struct verify_result result = {0};
