@@ -13,11 +13,12 @@
 
 enum { PAGE = 4096, STACK_MAX = 256 << 10 /* what the start may have taken of it; nothing is mapped near below */ };
 
+/* The last segment first: the first has what is read here of all of them, and would be fetched back. */
 static int drop_clean(struct dl_phdr_info *object, size_t size, void *context)
 {
 	(void)size;
 	(void)context;
-	for (unsigned i = 0; i < object->dlpi_phnum; i++) {
+	for (unsigned i = object->dlpi_phnum; i-- > 0;) {
 		const ElfW(Phdr) *segment = &object->dlpi_phdr[i];
 		if (segment->p_type != PT_LOAD || (segment->p_flags & PF_W) != 0)
 			continue;
