@@ -1,5 +1,7 @@
 # cofferdam: `make help` lists the targets. Everything built goes under $(B).
 B ?= build
+# One name for a folder, whether B is given absolute or not: what an object depends on is noted by the object's name.
+override B := $(patsubst $(CURDIR)/%,%,$(B))
 ifeq ($(origin CC),default) # make has one of its own, which a fresh machine has not
 CC := gcc
 endif
