@@ -268,6 +268,13 @@ static bool passes(const struct plan_network *network, struct frame *frame, cons
 	return false;
 }
 
+/* 0.0.0.0/8, 127.0.0.0/8 and ::/80: on no network, but for a program that has sockets, as passt, they are the host
+   itself, or (::ffff:10.0.0.1) IPv4, of which the rules for IPv6 say nothing. */
+static bool is_of_sockets(const struct frame *frame)
+{
+	return frame->family == 4 ? frame->to[0] == 0 || frame->to[0] == 127 : memcmp(frame->to, nobody, 10) == 0;
+}
+
 enum denial frame_check_egress(const struct plan_network *network, const uint8_t *bytes, uint32_t size,
 			       struct frame *frame)
 {
@@ -283,7 +290,7 @@ enum denial frame_check_egress(const struct plan_network *network, const uint8_t
 		return check_neighbour(network, bytes, frame);
 	if (!is_guests(network, frame->family, frame->from))
 		return DENIAL_SOURCE_ADDRESS;
-	return passes(network, frame, frame->to, true) ? DENIAL_NONE : DENIAL_EGRESS;
+	return !is_of_sockets(frame) && passes(network, frame, frame->to, true) ? DENIAL_NONE : DENIAL_EGRESS;
 }
 
 /* What says that something could not be delivered, and how large it may be: no guest works well without. */

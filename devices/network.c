@@ -131,9 +131,9 @@ static uint32_t check_offload(const struct device *device, const struct network_
 	return (frame->end - frame->payload) / header->gso_size + 1;
 }
 
-/* `network->out` has the frame of `size` bytes, if it fits, behind room for its header. Answers how many packets it
- * counts for. */
-static uint32_t judge(struct device *device, struct network_header header, uint32_t size)
+/* `network->out` has the frame of `size` bytes, if it fits, behind room for its header. It counts as what it becomes:
+   each packet that the host cuts off it has the headers again. */
+static void judge(struct device *device, struct network_header header, uint32_t size)
 {
 	struct network *network = device->state;
 	struct frame frame = {0};
@@ -149,9 +149,11 @@ static uint32_t judge(struct device *device, struct network_header header, uint3
 	struct traffic *traffic = &device->tally.traffic[denial == DENIAL_NONE ? frame.rule : TRAFFIC_DENIED];
 	traffic->sent_frames++;
 	traffic->sent_bytes += size;
+	uint32_t more = denial == DENIAL_NONE ? packets - 1 : 0;
+	device_account(device, QUEUE_TRANSMIT, size + more * frame.payload, 1 + more);
 	if (denial != DENIAL_NONE) {
 		deny(device, denial, &frame);
-		return 1;
+		return;
 	}
 	bool is_gso = header.gso_type != GSO_NONE, is_csum = (header.flags & NEEDS_CSUM) != 0;
 	header = (struct network_header){
@@ -169,7 +171,6 @@ static uint32_t judge(struct device *device, struct network_header header, uint3
 		memcpy(network->out + network->out_start, &length, LENGTH);
 	}
 	network->out_end = HEADER + size;
-	return packets;
 }
 
 /* True: nothing is left to be written. A tap that is down takes nothing, and loses what it is given. */
@@ -202,9 +203,8 @@ static bool send_frame(struct device *device, struct chain *chain)
 		return virtqueue_fail(queue, FAULT_REQUEST);
 	uint32_t size = chain->readable.size;
 	guest_buffers_read(&chain->readable, network->out + HEADER, NETWORK_FRAME_MAX);
-	uint32_t packets = judge(device, header, size);
+	judge(device, header, size);
 	virtqueue_push(queue, chain, 0);
-	device_account(device, QUEUE_TRANSMIT, size, packets);
 	return true;
 }
 

@@ -87,6 +87,8 @@ static void check_ip(const struct plan_network *network, const uint8_t *bytes, u
 	if (!is_egress && (protocol == 1 || protocol == 58))
 		return;
 	const uint8_t *peer = is_egress ? to : from;
+	if (is_egress) /* not to the host itself, nor to IPv4 in IPv6's clothes */
+		require(is_four ? to[0] != 0 && to[0] != 127 : memcmp(to, (const uint8_t[10]){0}, 10) != 0);
 	require(has_peer(network->egress, network->egress_count, peer, family) ||
 		has_peer(network->ingress, network->ingress_count, peer, family));
 	if (protocol == 6 || protocol == 17)
@@ -123,7 +125,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
 	network.egress_count = input[0] >> 1 & 1 ? 0 : 2;
 	network.ingress_count = input[0] >> 2 & 1 ? 0 : 2;
 	network.address_count = input[0] >> 3 & 1 ? 1 : 2;
-	network.egress[0].peer.bits = 8 + input[1] % 25;
+	network.egress[0].peer.bits = input[1] % 33;
 	network.egress[1].peer.bits = input[2] % 129;
 	network.egress[1].peer.bytes[15] = input[3];
 	uint32_t length = (uint32_t)(size - SETUP);

@@ -88,15 +88,40 @@ def over_ip6(place):
           result.stdout)
 
 
+def host_itself(place):
+    """Under a rule that has every address, the host's own loopback is still none of them: passt has sockets, and would reach it."""
+    make_way_out()
+    bound = []
+    for family, address in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+        if family == socket.AF_INET6 and not has_ip6():
+            skip("this kernel has no IPv6")
+            continue
+        bound.append(socket.socket(family, socket.SOCK_DGRAM))
+        bound[-1].bind((address, 9))
+        six = "6" if family == socket.AF_INET6 else ""
+        guest, everything = (GUEST6, "::/0") if six else (GUEST, "0.0.0.0/0")
+        network = 'passt: on, addresses: ["%s"], egress: [{to: "%s", udp: [9]}]' % (guest, everything)
+        if six:
+            give_way_out_ip6()
+        result = place.run("inward" + six, f"network ip{six}={guest} peer{six}={address} udp=9", network)
+        check(f"passt: no answer from {address}", result.returncode == 1 and "no answer from UDP port 9" in result.stdout, result.stdout)
+        denied = [record["unmapped"]["cofferdam"]["details"] for record in place.records("inward" + six)
+                  if record["metadata"]["event_code"] == "frames_denied"]
+        check("and the log says what was denied", any(details["peer"] == f"{address} udp 9" for details in denied), denied)
+    check("nothing arrives there", not select.select(bound, [], [], 0)[0])
+
+
+def give_way_out_ip6():
+    # passt wants a link-local address too, which an interface without a carrier does not give itself.
+    for words in (f"addr add {OUTER6}/64 dev cft9 nodad", "addr add fe80::9/64 dev cft9 nodad", "route add default via fd01::2 dev cft9"):
+        subprocess.run(["ip", "-6", *words.split()], check=True)
+
+
 def with_passt_over_ip6(place):
     """passt reaches what this namespace reaches, over IPv6 alone."""
     if not has_ip6():
         skip("this kernel has no IPv6")
         return
-    make_way_out()
-    # passt wants a link-local address too, which an interface without a carrier does not give itself.
-    for words in (f"addr add {OUTER6}/64 dev cft9 nodad", "addr add fe80::9/64 dev cft9 nodad", "route add default via fd01::2 dev cft9"):
-        subprocess.run(["ip", "-6", *words.split()], check=True)
     closed = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
     closed.bind((OUTER6, 8))
     closed.setblocking(False)
@@ -112,4 +137,4 @@ def with_passt_over_ip6(place):
 
 
 if __name__ == "__main__":
-    sys.exit(main(defaults, bridged, over_ip6, with_passt_over_ip6))
+    sys.exit(main(defaults, bridged, over_ip6, host_itself, with_passt_over_ip6))

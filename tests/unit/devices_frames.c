@@ -232,6 +232,45 @@ START_TEST(a_prefix_counts_to_the_bit)
 }
 END_TEST
 
+/* Under rules that have every address. */
+START_TEST(what_no_network_carries_stays_here)
+{
+	static const struct {
+		enum fake_frame frame;
+		uint8_t to[16];
+		enum denial denial;
+	} rows[] = {
+	    {FAKE_TCP4, {127, 0, 0, 1}, DENIAL_EGRESS},
+	    {FAKE_UDP4, {127, 255, 255, 254}, DENIAL_EGRESS},
+	    {FAKE_PING4, {127, 0, 0, 1}, DENIAL_EGRESS},
+	    {FAKE_TCP4, {0, 0, 0, 0}, DENIAL_EGRESS},
+	    {FAKE_TCP4, {0, 0, 0, 1}, DENIAL_EGRESS},
+	    {FAKE_TCP4, {1, 0, 0, 127}, DENIAL_NONE},
+	    {FAKE_TCP4, {126, 0, 0, 0}, DENIAL_NONE},
+	    {FAKE_TCP4, {128, 0, 0, 0}, DENIAL_NONE},
+	    {FAKE_TCP6, {0}, DENIAL_EGRESS},
+	    {FAKE_UDP6, {[15] = 1}, DENIAL_EGRESS},
+	    {FAKE_PING6, {[15] = 1}, DENIAL_EGRESS},
+	    {FAKE_TCP6, {[10] = 0xff, 0xff, 10, 0, 0, 9}, DENIAL_EGRESS},
+	    {FAKE_TCP6, {[12] = 10, 0, 0, 9}, DENIAL_EGRESS},
+	    {FAKE_TCP6, {[9] = 1, [15] = 9}, DENIAL_NONE},
+	    {FAKE_TCP6, {0, 0x64, 0xff, 0x9b, [12] = 10, 0, 0, 9}, DENIAL_NONE},
+	};
+	struct plan_network network = fake_network;
+	uint8_t bytes[FAKE_FRAME_MAX];
+
+	for (uint32_t i = 0; i < network.egress_count; i++)
+		network.egress[i].peer.bits = 0;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		uint32_t size = fake_frame(rows[i].frame, bytes);
+		bool is_six = rows[i].frame >= FAKE_TCP6;
+		memcpy(bytes + (is_six ? IP + 24 : IP + 16), rows[i].to, is_six ? 16 : 4);
+		enum denial denial = check(&network, true, bytes, size);
+		ck_assert_msg(denial == rows[i].denial, "row %zu: %d", i, denial);
+	}
+}
+END_TEST
+
 /* ---- in ---- */
 
 /* The same frame as the peer would send it: MAC and IP addresses and ports the other way round. */
@@ -330,6 +369,7 @@ int main(void)
 	tcase_add_test(tests, without_rules_nothing_leaves_but_what_finds_neighbours);
 	tcase_add_test(tests, without_addresses_nothing_leaves);
 	tcase_add_loop_test(tests, a_prefix_counts_to_the_bit, 0, 2);
+	tcase_add_test(tests, what_no_network_carries_stays_here);
 	tcase_add_loop_test(tests, what_comes_in_answers_or_is_allowed, 0, ROWS(in));
 	tcase_add_test(tests, neighbours_are_heard);
 	suite_add_tcase(suite, tests);

@@ -271,6 +271,26 @@ START_TEST(packets_are_limited_and_a_large_segment_is_many)
 }
 END_TEST
 
+/* On the wire a segment in pieces of 48 bytes is more than twice what the driver gave. */
+START_TEST(the_headers_of_a_large_segments_packets_count)
+{
+	static uint8_t bytes[8192];
+	uint32_t size = with_data(FAKE_TCP4, 4800, bytes), sent = size + 100 * 54;
+
+	teardown();
+	start(false, 0, (struct plan_device){.bandwidth = 1000});
+	struct limiter_bucket *bucket = &fake.device.limiters[TRANSMIT].buckets[LIMITER_BYTES];
+	bucket->paid_at = fake.now; /* no burst is left */
+	offer_frame(&offers[2].header, bytes, size, 4096);
+	run_all();
+	ck_assert_uint_eq(bucket->paid_at, fake.now + sent * LIMITER_SECOND_NS / 1000);
+	fake.now = bucket->paid_at; /* what is denied becomes nothing */
+	offer_frame(&offers[14].header, bytes, size, 4096);
+	run_all();
+	ck_assert_uint_eq(bucket->paid_at, fake.now + size * LIMITER_SECOND_NS / 1000);
+}
+END_TEST
+
 #define ROWS(table) ((int)(sizeof(table) / sizeof((table)[0])))
 
 static void add_both(TCase *tests)
@@ -296,6 +316,7 @@ int main(void)
 	tcase_add_loop_test(tap, what_a_driver_says_of_a_frame_is_what_it_is, 0, ROWS(offers));
 	tcase_add_test(tap, what_was_not_negotiated_is_not_done);
 	tcase_add_test(tap, packets_are_limited_and_a_large_segment_is_many);
+	tcase_add_test(tap, the_headers_of_a_large_segments_packets_count);
 	suite_add_tcase(suite, tap);
 	suite_add_tcase(suite, passt);
 	return run_suite(suite);
