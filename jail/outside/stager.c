@@ -106,11 +106,13 @@ static void be_spared_no_more(struct staging *staging)
 
 static bool is_first_at_disks(void)
 {
-	return IOPRIO_PRIO_CLASS(syscall(SYS_ioprio_get, IOPRIO_WHO_PROCESS, 0)) == IOPRIO_CLASS_RT;
+	long priority = syscall(SYS_ioprio_get, IOPRIO_WHO_PROCESS, 0), level = priority & (IOPRIO_NR_LEVELS - 1);
+	return IOPRIO_PRIO_CLASS(priority) == IOPRIO_CLASS_RT ||
+	       (IOPRIO_PRIO_CLASS(priority) == IOPRIO_CLASS_BE && level < IOPRIO_BE_NORM);
 }
 
-/* exec keeps both. What the operator's own work is put before (`nice -n -5`, `ionice -c 1`) no guest's is; what it is
-   put behind, a guest's is as well. */
+/* exec keeps both. What the operator's own work is put before (`nice -n -5`, `ionice -c 1`, `ionice -n 0`) no guest's
+   is; what it is put behind, a guest's is as well. */
 static void wait_in_line(struct staging *staging)
 {
 	if (getpriority(PRIO_PROCESS, 0) < 0)

@@ -348,11 +348,21 @@ static const struct {
     [DEED_ROTATE] = {do_rotate, CALLER_AUDITS},
 };
 
+/* A supervisor that was taken over could bring one of its own channels. The launcher made them, so the kernel would say
+   that the owner calls; and one that is kept would have no end that anybody sees. They keep packets apart: no stream.
+ */
+static bool is_callers(int connection)
+{
+	int type = 0;
+	socklen_t size = sizeof(type);
+	return getsockopt(connection, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_STREAM;
+}
+
 /* Whose connection it is the kernel says: a supervisor that was taken over could bring anybody's. */
 void deed_do(struct vm *vm, const struct message *message, int connection)
 {
 	struct message deed = *message;
-	if (deed.code >= sizeof(deeds) / sizeof(deeds[0]) || deeds[deed.code].act == NULL)
+	if (deed.code >= sizeof(deeds) / sizeof(deeds[0]) || deeds[deed.code].act == NULL || !is_callers(connection))
 		return;
 	deed.value[0] = caller_roles(connection, vm->plan.owner_uid, &vm->policy->control);
 	if ((deeds[deed.code].may & deed.value[0]) == 0 || caller_is_torn((uint32_t)deed.value[0]))

@@ -103,20 +103,21 @@ static int keep_folder(const char *path, char *why)
 	return because(why, errno, "cannot confine the host's auditor to %s", path);
 }
 
-/* The host's key is another uid's; so may be what earlier users left in the folder of the logs. */
+/* The host's key is another uid's; so may be what earlier users left in the folder of the logs. An ordinary user's are
+   his own. */
 static int keep_capabilities(char *why)
 {
 	static const unsigned kept[] = {CAP_CHOWN, CAP_DAC_OVERRIDE};
-	bool had[sizeof(kept) / sizeof(kept[0])];
-	if (geteuid() != 0)
-		return 0;
+	bool had[sizeof(kept) / sizeof(kept[0])], is_root = geteuid() == 0;
 	for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
-		had[i] = capng_have_capability(CAPNG_PERMITTED, kept[i]) != 0;
+		had[i] = is_root && capng_have_capability(CAPNG_PERMITTED, kept[i]) != 0;
 	capng_clear(CAPNG_SELECT_BOTH);
 	for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
 		if (had[i])
 			capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, kept[i]);
-	return capng_apply(CAPNG_SELECT_BOTH) == 0 ? 0 : because(why, errno, "cannot give up capabilities");
+	return capng_apply(is_root ? CAPNG_SELECT_BOTH : CAPNG_SELECT_CAPS) == 0
+		   ? 0
+		   : because(why, errno, "cannot give up capabilities");
 }
 
 static int confine(const struct vm *vm, int channel, char *why)

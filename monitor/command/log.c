@@ -17,25 +17,37 @@
 #include <fcntl.h>
 #include <libgen.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/statvfs.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 enum { INTENT_TICKET = 1, INTENT_MS = 20000, GROUPS_TEXT = 500, GROUP_TEXT = 12, SPACE_LOW_PERCENT = 75 };
 
+/* An auditor that takes nothing any more, for its disk hangs or it was taken over, holds up neither a signal nor the
+   end: it is ended, and the VM with a log that is not whole. */
 static int send_event(const struct vm *vm, struct audit_packet *packet)
 {
-	return vm->auditor < 0 ? -1 : audit_send(vm->auditor, packet, AUDIT_NO_TICKET, true);
+	int result = vm->auditor < 0 ? -1 : audit_send(vm->auditor, packet, AUDIT_NO_TICKET, true);
+	if (result != 0 && vm->auditor >= 0 && errno == EAGAIN) {
+		shutdown(vm->auditor, SHUT_RDWR);
+		syscall(SYS_pidfd_send_signal, vm->programs[VM_PROGRAM_AUDITOR].pidfd, SIGKILL, NULL, 0);
+	}
+	return result;
 }
 
 static int open_log(const struct vm *vm)
 {
+	const struct timeval patience = {.tv_sec = INTENT_MS / 1000};
 	struct audit_packet packet;
 	uint8_t boot[16] = {0};
 	char host[65] = "", file[sizeof(vm->log_path)];
+	setsockopt(vm->auditor, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
 	gethostname(host, sizeof(host) - 1);
 	origin_boot_id(boot);
 	snprintf(file, sizeof(file), "%s", vm->log_path);

@@ -92,13 +92,12 @@ static void started(const struct vm *vm, bool on_hold, void *context)
 		detach_let_go(&options->told);
 }
 
-/* Root keeps its uid, to remove what it made, and nothing else. */
+/* Root keeps its uid, to remove what it made, and nothing else. An ordinary user may have been given some (by a service
+   manager's AmbientCapabilities=, say); to change his bounding set takes one that he has not. */
 static int drop_capabilities(char *why)
 {
-	if (geteuid() != 0)
-		return 0;
 	capng_clear(CAPNG_SELECT_BOTH);
-	if (capng_apply(CAPNG_SELECT_BOTH) != 0 || capng_get_caps_process() != 0 ||
+	if (capng_apply(geteuid() == 0 ? CAPNG_SELECT_BOTH : CAPNG_SELECT_CAPS) != 0 || capng_get_caps_process() != 0 ||
 	    capng_have_capabilities(CAPNG_SELECT_CAPS) != CAPNG_NONE)
 		return because(why, errno, "cannot give up capabilities");
 	return 0;

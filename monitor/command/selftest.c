@@ -1,4 +1,4 @@
-/* `cofferdam selftest`: runs the built-in guest in the real jail, once for each way a VM can end, and checks exit
+/* `cofferdam selftest`: runs the built-in guest in the real jail, once for each way a guest can end, and checks exit
  * status, output and log of each run; then attacks every jail from inside (probe.h). Works in a folder of its own that
  * it removes, also when a signal ends it; what SIGKILL leaves behind, and even then not the VM, the next one removes.
  */
@@ -49,7 +49,7 @@ static sigset_t usual_signals;            /* before that, and while we wait */
 static const char help[] =
     "Usage: cofferdam selftest [--verbose] [--json]\n"
     "\n"
-    "Runs the built-in guest in the real jail, once for each way a VM can end, and checks exit\n"
+    "Runs the built-in guest in the real jail, once for each way a guest can end, and checks exit\n"
     "status, output and log of each. Then starts an attacker in place of every process of a VM,\n"
     "each in that process's jail, and shows by what its attempts to get out were stopped.\n"
     "Takes some seconds; ends at the first VM that cannot be run. An ordinary user's VMs do without\n"

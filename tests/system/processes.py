@@ -441,7 +441,7 @@ def main():
     without = "" if unified else "jail: {no_cgroup: allow}\n"
     user = usual | {"networks": with_passt, "uid": 54321, "groups": ["54321", "54322"], "cgroup": unified}
     one(usual | {"name": "started by root"})
-    one(user | {"name": "started by a user with a range of ids", "user": ["--range"],
+    one(user | {"name": "started by a user with a range of ids", "user": ["--range", "--able"],
                 "range": range(2000000000, 2000065536), "policy": without})
     one(user | {"name": "started by a user with a single id", "user": [], "single": True,
                 "policy": "jail: {single_uid: allow%s}\n" % ("" if unified else ", no_cgroup: allow")})

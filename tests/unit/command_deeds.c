@@ -118,6 +118,23 @@ START_TEST(who_calls_is_what_the_kernel_says)
 }
 END_TEST
 
+/* The supervisor's own end of its channel: a launcher that kept it would wait for ever for the supervisor's end. */
+START_TEST(a_channel_is_nobodys_connection)
+{
+	struct message deed = {.type = MESSAGE_DEED};
+	char answer[512];
+	int channel[2];
+	vm.plan.owner_uid = getuid();
+	for (deed.code = DEED_NONE; deed.code <= DEED_ROTATE; deed.code++) {
+		ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, channel), 0);
+		deed_do(&vm, &deed, channel[1]);
+		close(channel[1]);
+		ck_assert_int_eq(recv(channel[0], answer, sizeof(answer), MSG_DONTWAIT), 0);
+		close(channel[0]);
+	}
+}
+END_TEST
+
 static unsigned open_files(void)
 {
 	unsigned count = 0;
@@ -215,6 +232,7 @@ int main(void)
 	TCase *tests = tcase_create("deeds");
 	tcase_add_checked_fixture(tests, setup, NULL);
 	tcase_add_loop_test(tests, who_calls_is_what_the_kernel_says, 0, sizeof(callers) / sizeof(callers[0]));
+	tcase_add_test(tests, a_channel_is_nobodys_connection);
 	tcase_add_loop_test(tests, what_comes_along_is_one_descriptor, 1, 9);
 	tcase_add_test(tests, rotations_that_come_too_often_are_all_counted);
 	suite_add_tcase(suite, tests);

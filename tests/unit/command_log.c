@@ -258,6 +258,26 @@ START_TEST(what_did_not_come_about_is_told_with_the_reason)
 }
 END_TEST
 
+/* It waits for its disk, or was taken over: the launcher waits for it so long, and once. */
+START_TEST(an_auditor_that_takes_nothing_is_not_waited_for_for_ever)
+{
+	enum { MORE_THAN_FIT = 100000 };
+	struct timeval patience = {0};
+	socklen_t size = sizeof(patience);
+	char why[WHY_SIZE];
+	uint8_t packet[AUDIT_PACKET_MAX];
+	ssize_t got = 1;
+	ck_assert_int_eq(log_intent(&vm, why), 0);
+	ck_assert_int_eq(getsockopt(vm.auditor, SOL_SOCKET, SO_SNDTIMEO, &patience, &size), 0);
+	ck_assert_int_gt(patience.tv_sec, 0);
+	for (int i = 0; i < MORE_THAN_FIT; i++)
+		log_rotation_failed(&vm, "too often", 1);
+	while (got > 0)
+		got = recv(auditor, packet, sizeof(packet), 0);
+	ck_assert_int_eq(got, 0);
+}
+END_TEST
+
 START_TEST(the_end_is_told_last_after_what_became_of_overlays)
 {
 	struct vm_end end = {.outcome = _i == 0 ? OUTCOME_POWER_OFF : OUTCOME_PANIC, .reason = "so it was"};
@@ -286,6 +306,7 @@ int main(void)
 	tcase_add_loop_test(tests, passt_is_told_of_with_its_network_and_its_end, 0, 2);
 	tcase_add_loop_test(tests, a_violation_is_told_with_what_was_reported, 0, 2);
 	tcase_add_test(tests, what_did_not_come_about_is_told_with_the_reason);
+	tcase_add_test(tests, an_auditor_that_takes_nothing_is_not_waited_for_for_ever);
 	tcase_add_loop_test(tests, the_end_is_told_last_after_what_became_of_overlays, 0, 2);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);

@@ -304,6 +304,21 @@ START_TEST(who_is_to_wait_waits)
 }
 END_TEST
 
+/* Everybody may put his own work before others' that is as usual. */
+START_TEST(who_comes_first_at_the_disks_does_no_more)
+{
+	const int best = IOPRIO_PRIO_VALUE(IOPRIO_CLASS_BE, 0);
+	if (!fake_may_jail())
+		return;
+	ck_assert_int_eq(syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, best), 0);
+	fake_vm_make(&vm);
+	ck_assert_msg(fake_vm_start(&vm, NULL) == 0, "%s", vm.why);
+	for (int i = 0; i < FAKE_PROGRAMS; i++)
+		ck_assert_int_ne(syscall(SYS_ioprio_get, IOPRIO_WHO_PROCESS, vm.programs[i].pid), best);
+	fake_vm_end(&vm);
+}
+END_TEST
+
 /* The launcher goes to another of its processors for a moment. */
 START_TEST(all_keep_the_launchers_processors)
 {
@@ -370,6 +385,7 @@ int main(void)
 	tcase_add_test(jail, all_keep_the_launchers_processors);
 	tcase_add_test(jail, the_launchers_keyring_is_its_own);
 	tcase_add_test(jail, who_is_to_wait_waits);
+	tcase_add_test(jail, who_comes_first_at_the_disks_does_no_more);
 	tcase_add_test(jail, descriptors_that_overlap_find_their_places);
 	Suite *suite = suite_create("jail/outside: launch");
 	suite_add_tcase(suite, jail);
