@@ -134,7 +134,7 @@ def check(path, run, host, pinned, anchor):  # a run's log, against what the hos
 def verdicts(path, host_log, pinned, anchor):  # of each file: of those of all runs, when none is named
     if not host_log: return [(path, judge(*read(path), pinned, anchor=anchor))]
     if STATUS[bad := judge(*(host := read(host_log)), pinned)] > 19: return [(host_log, bad)]
-    lines = host[0][:max(i for i, line in enumerate(host[0]) if line.code in (None, "checkpoint")) + 1]  # the rest nobody signed
+    lines = host[0][:max((i for i, line in enumerate(host[0]) if line.code == "checkpoint"), default=0) + 1]  # of what is signed
     runs = {line.details["run"]: line.details["log"] for line in lines if line.code in STARTS and "key" in line.details}
     each = [(os.path.join(os.path.dirname(host_log), log), run) for run, log in runs.items()] if not path else [(path, None)]
     return [(log, check(log, run, lines, pinned, anchor)) for log, run in each]

@@ -323,9 +323,9 @@ static int take_host_log(const char *path, const struct audit_evidence *evidence
 /* `host`: what take_host_log returned. */
 static void weigh(const struct audit_evidence *evidence, int host, struct verify_result *result)
 {
-	if (result->verdict == VERDICT_UNKNOWN_KEY && result->line == 1 && host == 0)
+	if (result->verdict == VERDICT_UNKNOWN_KEY && result->line == 1 && host != 2)
 		result->verdict = VERDICT_REPLACED;
-	result->of_no_run = result->verdict == VERDICT_UNKNOWN_KEY && result->line == 1 && host == 2;
+	result->of_no_run = result->verdict == VERDICT_UNKNOWN_KEY && result->line == 1;
 	if (result->verdict <= VERDICT_TORN && host == 3)
 		result->verdict = VERDICT_REPLACED;
 	if (result->verdict == VERDICT_SEALED &&
