@@ -191,6 +191,24 @@ START_TEST(a_run_that_the_host_does_not_know_is_found)
 }
 END_TEST
 
+/* Who names all logs of a folder names the host's own, too: it is no run's, and is judged by its key. */
+START_TEST(the_host_s_log_among_the_logs_is_judged_by_its_key)
+{
+	char later[128];
+	start_run();
+	end_run();
+	ck_assert_int_eq(judge_log(host_path, true), VERDICT_UNSEALED);
+	ck_assert_int_eq(judge_log(host_path, false), VERDICT_UNSEALED);
+	ck_assert_msg(host_log_rotate(&host, why) == 0, "%s", why);
+	ck_assert_msg(host_log_reset(&host, "other", 3, why) == 0, "%s", why);
+	snprintf(later, sizeof(later), "%s/host.2.jsonl", host_folder);
+	ck_assert_int_eq(judge_log(later, true), VERDICT_UNSEALED);
+	ck_assert_int_eq(unlink(log_path), 0); /* it does not pass for a run's */
+	ck_assert_int_eq(symlink(host_path, log_path), 0);
+	ck_assert_int_eq(judge(true), VERDICT_UNKNOWN_KEY);
+}
+END_TEST
+
 START_TEST(a_run_that_is_over_when_it_is_told_of)
 {
 	ck_assert_msg(host_log_announce(&vm, why) == 0, "%s", why);
@@ -297,6 +315,7 @@ int main(void)
 	tcase_add_test(tests, a_cut_of_a_sealed_log_is_found);
 	tcase_add_loop_test(tests, another_log_of_the_run_is_found, 0, 2);
 	tcase_add_test(tests, a_run_that_the_host_does_not_know_is_found);
+	tcase_add_test(tests, the_host_s_log_among_the_logs_is_judged_by_its_key);
 	tcase_add_test(tests, a_run_that_is_over_when_it_is_told_of);
 	tcase_add_loop_test(tests, no_session_tells_of_a_run_that_its_launcher_is_to_refuse, 0, 2);
 	tcase_add_loop_test(tests, a_start_leaves_runs_alone_whose_launcher_lives, 0, 3);
