@@ -264,6 +264,15 @@ if diff <(sed 's/^[^{]*//' "$place/messages") <(cat "$first" "${first%.jsonl}".[
 	fail "not all of a log is handed on" "$(head -c 2000 "$place/diff")"
 fi
 expect_status "and once" 0 '^$' cf audit forward --cursor "$place/forwarded" "$first" "${first%.jsonl}.2.jsonl"
+mv "$first" "$place/first" # a file that was handed on may be taken away
+expect_status "what is left of it was handed on, too" 0 '^$' cf audit forward --cursor "$place/forwarded" "${first%.jsonl}.2.jsonl" "${first%.jsonl}.3.jsonl"
+for time in first second; do
+	cf audit forward --cursor "$place/later" "${first%.jsonl}.2.jsonl" "${first%.jsonl}.3.jsonl" >"$place/$time-time" || fail "later segments are not handed on the $time time" "$(cat "$place/$time-time")"
+done
+if diff <(sed 's/^[^{]*//' "$place/first-time") <(cat "${first%.jsonl}".[23].jsonl) >"$place/diff" && ! [ -s "$place/second-time" ]; then pass "later segments are, in order and once"; else
+	fail "not all of later segments is handed on, or more" "$(head -c 2000 "$place/diff" "$place/second-time")"
+fi
+mv "$place/first" "$first"
 expect_status "no VM of that name" 1 'never written again' cf audit rotate parts
 mv "${first%.jsonl}.3.jsonl" "$place/third"
 expect_status "a segment that is gone" 30 'cut' cf audit verify --pubkey "$key" --host-log "$place/log/host.jsonl" "$first"
