@@ -50,7 +50,7 @@ static const char help[] =
     "  --pubkey KEY      the log's first public key, or a file with it; with --host-log, the host's\n"
     "  --host-log FILE   host.jsonl of the audit folder: it has each run's first key, and where the\n"
     "                    run's log ended\n"
-    "  --anchor FILE     a checkpoint that was kept\n"
+    "  --anchor FILE     a checkpoint that was kept; it is of one log, and so is a KEY without --host-log\n"
     "\n"
     "Exit status of verify, with the verdict:\n"
     "   0 sealed         whole and closed; signed throughout by the key given\n"
@@ -112,6 +112,12 @@ static int given(const struct audit_options *options, const char *const *filters
 	       (options->json ? JSON : 0) | (filtered ? FILTERS : 0);
 }
 
+/* Of every other log such evidence would say that it is not that one. */
+static bool is_of_one_log(const struct audit_evidence *evidence)
+{
+	return evidence->anchor != NULL || (evidence->public_key != NULL && evidence->host_log == NULL);
+}
+
 int command_audit(int argc, char **argv, const struct host *host)
 {
 	struct audit_options options = {.filter = AUDIT_FILTER_NONE, .host = host};
@@ -147,6 +153,10 @@ int command_audit(int argc, char **argv, const struct host *host)
 		    operands > commands[i].most || (options_given & ~commands[i].may) != 0 ||
 		    (commands[i].must & ~options_given) != 0)
 			continue;
+		if (logs > 1 && is_of_one_log(&options.evidence)) {
+			say("an anchor is of one log, and so is a key without --host-log: give that log alone");
+			return EXIT_USAGE;
+		}
 		audit_note_read(&options, word, argv + optind + 1, (size_t)logs);
 		return commands[i].run(argv + optind + 1, &options);
 	}

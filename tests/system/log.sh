@@ -327,6 +327,8 @@ echo "- an anchor of the host's log"
 cf audit anchor "$host" >"$place/host.anchor" || fail "no anchor" "$(cat "$place/host.anchor")"
 expect_status "it is in the host's log" 11 'unsealed' cf audit verify --pubkey "$key" --anchor "$place/host.anchor" "$host"
 expect_status "by docs/verify.py, too" 11 'unsealed' "$top/docs/verify.py" --pubkey "$key" --anchor "$place/host.anchor" "$host"
+expect_status "of one log, it is no evidence against others" 2 'give that log alone' cf audit report --pubkey "$key" --host-log "$host" --anchor "$place/host.anchor" "$host" "$first"
+expect_status "nor is a log's key" 2 'give that log alone' cf audit forward --pubkey "$(log_key "$first")" "$first" "$host"
 expect_status "an older copy is found" 32 'rolled-back' cf audit verify --pubkey "$key" --anchor "$place/host.anchor" "$place/copy/host.jsonl"
 expect_status "by docs/verify.py, too" 32 'rolled-back' "$top/docs/verify.py" --pubkey "$key" --anchor "$place/host.anchor" "$place/copy/host.jsonl"
 
