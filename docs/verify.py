@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks an audit log; shares nothing with cofferdam but the format. Options and status are `cofferdam audit verify`'s."""
+"""Checks an audit log; shares nothing with cofferdam but the format. Verdicts and options (no --json) are its `audit verify`'s."""
 import argparse, base64, collections, itertools, json, os, re, sys
 from functools import reduce
 from hashlib import sha256, sha512
