@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks an audit log; shares nothing with cofferdam but the format. Options and status are `cofferdam audit verify`'s."""
+"""Checks an audit log; shares nothing with cofferdam but the format. Verdicts and options (no --json) are its `audit verify`'s."""
 import argparse, base64, collections, itertools, json, os, re, sys
 from functools import reduce
 from hashlib import sha256, sha512
@@ -132,15 +132,15 @@ def check(path, run, host, pinned, anchor):  # a run's log, against what the hos
     is_other = log not in (None, name) and from_host(host, "log", name)[0] or is_end and (lines[-1].sequence or 0) > final[1]
     return "replaced" if STATUS[verdict] < 20 and is_other else "self-signed" if verdict == "sealed" and not pinned else verdict
 def verdicts(path, host_log, pinned, anchor):  # of each file: of those of all runs, when none is named
-    if not host_log: return [(path, judge(*read(path), pinned, anchor=anchor))]
+    if not host_log or path and os.path.abspath(host_log) in map(os.path.abspath, (path, LATER.sub(".jsonl", path))):
+        return [(path, judge(*(log := read(path)), None if host_log and log[0][0].start[0] else pinned, anchor=anchor))]
     if STATUS[bad := judge(*(host := read(host_log)), pinned)] > 19: return [(host_log, bad)]
-    lines = host[0][:max(i for i, line in enumerate(host[0]) if line.code in (None, "checkpoint")) + 1]  # the rest nobody signed
+    lines = host[0][:max((i for i, line in enumerate(host[0]) if line.code == "checkpoint"), default=0) + 1]  # of what is signed
     runs = {line.details["run"]: line.details["log"] for line in lines if line.code in STARTS and "key" in line.details}
     each = [(os.path.join(os.path.dirname(host_log), log), run) for run, log in runs.items()] if not path else [(path, None)]
     return [(log, check(log, run, lines, pinned, anchor)) for log, run in each]
 parser = argparse.ArgumentParser(description=__doc__)
-for word in ("--pubkey", "--host-log", "--anchor"): parser.add_argument(word)
-parser.add_argument("log", nargs="?", help="none: those of all runs of the host's log")
+for word in ("--pubkey", "--host-log", "--anchor", "log"): parser.add_argument(word, nargs=None if "-" in word else "?")
 if not (words := parser.parse_args()).log and (words.anchor or not words.host_log): parser.error("name a log")
 text = words.pubkey and (open(words.pubkey).read().strip() if os.path.exists(words.pubkey) else words.pubkey)
 pinned = text and (read_key(text) or sys.exit(f"{text} is not a public key"))

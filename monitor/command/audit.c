@@ -13,7 +13,7 @@
 static const char help[] =
     "Usage: cofferdam audit verify [--pubkey KEY] [--host-log FILE] [--anchor FILE] [--json] LOG\n"
     "       cofferdam audit verify [--pubkey KEY] --host-log FILE [--json]\n"
-    "       cofferdam audit show [--vm NAME] [--user NAME] [--event CODE] [--class NUMBER]\n"
+    "       cofferdam audit show [--vm NAME] [--user USER] [--event CODE] [--class NUMBER]\n"
     "                            [--since TIME] [--until TIME] [--follow] [--json] LOG\n"
     "       cofferdam audit report [--pubkey KEY] [--host-log FILE] [--anchor FILE] [FILTER]... LOG...\n"
     "       cofferdam audit forward [--to SOCKET] [--form syslog|journal] [--cursor FILE] [--follow]\n"
@@ -26,10 +26,11 @@ static const char help[] =
     "       cofferdam audit rotate [NAME]\n"
     "\n"
     "verify checks every record's hash, the tree over them and the signatures over that. Without a LOG\n"
-    "it checks the log of every run that the host's log has, beside that, and exits with the greatest status.\n"
-    "show prints the records as a table (--json: one a line), those that fit every filter, and says\n"
-    "on standard error when the log is not whole. TIME is like 2026-11-21T07:00:00Z. --follow waits\n"
-    "for more until the log is closed.\n"
+    "it checks the log of every run that the host's log has, beside that, and exits with the greatest status;\n"
+    "of the host's log it says how far that goes.\n"
+    "show prints the records as a table (--json: one a line), those that fit every filter, and says on\n"
+    "standard error what contradicts the log. TIME is like 2026-11-21T07:00:00Z; USER is a name, a uid or\n"
+    "a login uid, of who asked or on whose behalf the VM runs. --follow waits for more until the log is closed.\n"
     "report prints one page of HTML for a reviewer, from one or more logs: what ran, who did what, what\n"
     "was refused, violations, the verdict on each log, and which controls the records support. FILTER\n"
     "is one of show's, from --vm to --until.\n"
@@ -49,7 +50,7 @@ static const char help[] =
     "  --pubkey KEY      the log's first public key, or a file with it; with --host-log, the host's\n"
     "  --host-log FILE   host.jsonl of the audit folder: it has each run's first key, and where the\n"
     "                    run's log ended\n"
-    "  --anchor FILE     a checkpoint that was kept\n"
+    "  --anchor FILE     a checkpoint that was kept; it is of one log, and so is a KEY without --host-log\n"
     "\n"
     "Exit status of verify, with the verdict:\n"
     "   0 sealed         whole and closed; signed throughout by the key given\n"
@@ -111,6 +112,12 @@ static int given(const struct audit_options *options, const char *const *filters
 	       (options->json ? JSON : 0) | (filtered ? FILTERS : 0);
 }
 
+/* Of every other log such evidence would say that it is not that one. */
+static bool is_of_one_log(const struct audit_evidence *evidence)
+{
+	return evidence->anchor != NULL || (evidence->public_key != NULL && evidence->host_log == NULL);
+}
+
 int command_audit(int argc, char **argv, const struct host *host)
 {
 	struct audit_options options = {.filter = AUDIT_FILTER_NONE, .host = host};
@@ -146,6 +153,10 @@ int command_audit(int argc, char **argv, const struct host *host)
 		    operands > commands[i].most || (options_given & ~commands[i].may) != 0 ||
 		    (commands[i].must & ~options_given) != 0)
 			continue;
+		if (logs > 1 && is_of_one_log(&options.evidence)) {
+			say("an anchor is of one log, and so is a key without --host-log: give that log alone");
+			return EXIT_USAGE;
+		}
 		audit_note_read(&options, word, argv + optind + 1, (size_t)logs);
 		return commands[i].run(argv + optind + 1, &options);
 	}

@@ -242,6 +242,12 @@ static bool run_of(const char *path, uint8_t id[static NOTE_LOG_ID_SIZE], char *
 	return claim.is_record;
 }
 
+static const char *name_of(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	return slash == NULL ? path : slash + 1;
+}
+
 static void expect_run(const struct known_run *run, struct verify *verify)
 {
 	struct verify_point *final = &verify->final;
@@ -299,12 +305,11 @@ static int take_host_log(const char *path, const struct audit_evidence *evidence
 	uint8_t id[NOTE_LOG_ID_SIZE];
 	char first[SEGMENT_PATH_SIZE], digits[2 * NOTE_LOG_ID_SIZE + 1];
 	bool is_later = segment_is_later(path, first);
-	const char *name = is_later ? first : path, *slash = strrchr(name, '/');
 	bool is_there = is_later || access(path, F_OK) == 0 || errno != ENOENT;
 	bool says = run_of(path, id, why); /* a log without a first line is looked up as one that is gone is */
 	for (size_t i = 0; i < sizeof(id); i++)
 		snprintf(digits + 2 * i, 3, "%02x", id[i]);
-	search = (struct search){.id = says || is_later ? digits : NULL, .log = slash == NULL ? name : slash + 1};
+	search = (struct search){.id = says || is_later ? digits : NULL, .log = name_of(is_later ? first : path)};
 	int got = read_host_log(evidence, look_for_run, &search, result, why);
 	if (got != 0)
 		return got;
@@ -320,12 +325,27 @@ static int take_host_log(const char *path, const struct audit_evidence *evidence
 	return search.others && strcmp(search.run.log, search.log) != 0 ? 3 : 0;
 }
 
+static bool is_same_log(const char *one, const char *other)
+{
+	struct stat ours, theirs;
+	return strcmp(name_of(one), name_of(other)) == 0 && stat(one, &ours) == 0 && stat(other, &theirs) == 0 &&
+	       ours.st_dev == theirs.st_dev && ours.st_ino == theirs.st_ino;
+}
+
+/* The host's log knows nothing of itself: what is known of that is its key, and an anchor. A run's log that leads there
+   by another name is not meant. */
+static bool is_host_log(const char *path, const char *host_log)
+{
+	char first[SEGMENT_PATH_SIZE];
+	return is_same_log(path, host_log) || (segment_is_later(path, first) && is_same_log(first, host_log));
+}
+
 /* `host`: what take_host_log returned. */
 static void weigh(const struct audit_evidence *evidence, int host, struct verify_result *result)
 {
-	if (result->verdict == VERDICT_UNKNOWN_KEY && result->line == 1 && host == 0)
+	if (result->verdict == VERDICT_UNKNOWN_KEY && result->line == 1 && host != 2)
 		result->verdict = VERDICT_REPLACED;
-	result->of_no_run = result->verdict == VERDICT_UNKNOWN_KEY && result->line == 1 && host == 2;
+	result->of_no_run = result->verdict == VERDICT_UNKNOWN_KEY && result->line == 1;
 	if (result->verdict <= VERDICT_TORN && host == 3)
 		result->verdict = VERDICT_REPLACED;
 	if (result->verdict == VERDICT_SEALED &&
@@ -375,8 +395,7 @@ static int judge_run(const struct audit_evidence *evidence, const struct known_r
 	static LARGE_MEMORY struct verify verify;
 	struct verify_result result = {.verdict = VERDICT_RUN_MISSING};
 	char path[PATH_MAX];
-	const char *slash = strrchr(evidence->host_log, '/');
-	snprintf(path, sizeof(path), "%.*s%s", slash == NULL ? 0 : (int)(slash + 1 - evidence->host_log),
+	snprintf(path, sizeof(path), "%.*s%s", (int)(name_of(evidence->host_log) - evidence->host_log),
 		 evidence->host_log, run->log);
 	verify_begin(&verify);
 	expect_run(run, &verify);
@@ -409,11 +428,13 @@ int audit_judge(const char *path, const struct audit_evidence *evidence, audit_l
 		struct verify *verify, struct verify_result *result, char *why)
 {
 	int host = 0;
+	bool asks_host = evidence->host_log != NULL && !is_host_log(path, evidence->host_log);
 	verify_begin(verify);
-	if (evidence->host_log != NULL)
+	if (asks_host)
 		host = take_host_log(path, evidence, verify, result, why);
 	else if (evidence->public_key != NULL)
 		host = audit_take_key(evidence->public_key, verify, why);
+	verify->is_first_key |= evidence->host_log != NULL && !asks_host;
 	if (host < 0 || (evidence->anchor != NULL && take_anchor(evidence->anchor, verify, why) != 0))
 		return -1;
 	if (host == 1)
@@ -423,7 +444,7 @@ int audit_judge(const char *path, const struct audit_evidence *evidence, audit_l
 		return because(why, errno, "cannot follow %s", path);
 	if (read_through(path, watch, verify, each, context, result, why) != 0)
 		return -1;
-	if (evidence->host_log != NULL)
+	if (asks_host)
 		weigh(evidence, host, result);
 	return 0;
 }

@@ -201,12 +201,17 @@ static int deliver_in_time(struct forward *forward, char *message, size_t size)
 
 /* ---- records ---- */
 
+static void hash_digits(const uint8_t hash[static TREE_HASH_SIZE], char digits[static HASH_DIGITS + 1])
+{
+	for (size_t i = 0; i < TREE_HASH_SIZE; i++)
+		snprintf(digits + 2 * i, 3, "%02x", hash[i]);
+}
+
 static void take_place(struct cursor *place, const struct verify_line *line)
 {
 	for (size_t i = 0; i < NOTE_LOG_ID_SIZE; i++)
 		snprintf(place->run + 2 * i, 3, "%02x", line->run[i]);
-	for (size_t i = 0; i < TREE_HASH_SIZE; i++)
-		snprintf(place->hash + 2 * i, 3, "%02x", line->hash[i]);
+	hash_digits(line->hash, place->hash);
 	place->sequence = line->sequence;
 }
 
@@ -235,16 +240,27 @@ static void hold(struct forward *forward, const struct cursor *place, const json
 	forward->held_size = size;
 }
 
-/* Whether this may be the log that the cursor is of, so far. */
+/* Whether this may be the log that the cursor is of, so far. A segment that begins right after the cursor's record has
+   that one's hash. */
 static bool goes_on(struct forward *forward, const struct cursor *here, bool first)
 {
 	const struct cursor *cursor = cursor_of(forward, here->run);
+	char before[HASH_DIGITS + 1];
+	hash_digits(forward->verify.good_last.previous, before);
 	if (first)
 		forward->resumed = cursor == NULL ? 0 : cursor->sequence;
-	if (cursor == NULL || here->sequence != forward->resumed)
+	bool follows = first && here->sequence == forward->resumed + 1;
+	if (cursor == NULL || forward->resumed == 0 || (here->sequence != forward->resumed && !follows))
 		return true;
-	forward->found = strcmp(here->hash, cursor->hash) == 0;
+	forward->found = strcmp(follows ? before : here->hash, cursor->hash) == 0;
 	return forward->found;
+}
+
+/* Of a segment that is read alone and ended for another: the cursor's record may be in that one. */
+static bool is_behind(const struct forward *forward)
+{
+	const struct verify *verify = &forward->verify;
+	return verify->before > 0 && verify->rotated && forward->resumed > verify->tree.count;
 }
 
 static bool pass_on(const json_t *record, const char *line, size_t size, uint64_t number, void *context)
@@ -283,7 +299,7 @@ static int forward_log(struct forward *forward, const char *path)
 		    forward->last.sequence > 0 ? forward->last.sequence : forward->resumed);
 		return EXIT_OURS;
 	}
-	if (result.verdict > VERDICT_TORN || (forward->resumed > 0 && !forward->found)) {
+	if (result.verdict > VERDICT_TORN || (forward->resumed > 0 && !forward->found && !is_behind(forward))) {
 		if (result.verdict <= VERDICT_TORN)
 			result.verdict = VERDICT_ROLLED_BACK;
 		audit_describe(&result, text);

@@ -14,7 +14,7 @@ enum { FIRST_PIECE = 4096 };
 int audit_log_open(struct audit_log *log, const char *path, char *why)
 {
 	log->descriptor = -1; /* not all of it at once: who reads a small log would hold all pages of the buffer */
-	log->torn = log->has_begun = false;
+	log->torn = log->has_begun = log->too_long = false;
 	log->start = log->used = 0;
 	return audit_log_go_on(log, path, why);
 }
@@ -60,22 +60,22 @@ static int fill(struct audit_log *log, char *why)
 
 int audit_log_next(struct audit_log *log, const char **line, size_t *size, char *why)
 {
-	bool too_long = false;
 	for (;;) {
 		const char *start = log->buffer + log->start;
 		const char *end = memchr(start, '\n', log->used - log->start);
 		if (end != NULL) {
 			*size = (size_t)(end - start);
-			*line = too_long || *size >= RECORD_MAX ? NULL : start;
+			*line = log->too_long || *size >= RECORD_MAX ? NULL : start;
 			log->start += *size + 1;
+			log->too_long = false;
 			return 1;
 		}
 		if (log->ended) {
-			log->torn = log->used > log->start || too_long;
+			log->torn = log->used > log->start || log->too_long;
 			return 0;
 		}
 		if (log->used - log->start >= RECORD_MAX) {
-			too_long = true;
+			log->too_long = true; /* in the next file as well, where it may end */
 			log->start = log->used;
 		}
 		if (fill(log, why) != 0)

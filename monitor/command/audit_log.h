@@ -12,6 +12,7 @@
 struct audit_log {
 	int descriptor;
 	bool has_begun, ended, torn; /* torn: there were bytes after the last newline */
+	bool too_long;               /* of the line that has begun more was skipped than a record can have */
 	size_t start, used;
 	char buffer[2 * RECORD_MAX];
 };

@@ -171,7 +171,9 @@ static void put_totals(const struct report *report)
 	put_total(contradicted, "logs not good");
 	put_total(counts[AUDIT_VM_RUNNING], "VMs that ran");
 	put_total(counts[AUDIT_CONTROL_GRANTED], "requests granted");
-	put_total(counts[AUDIT_CONTROL_DENIED] + counts[AUDIT_START_REFUSED], "refusals");
+	put_total(counts[AUDIT_CONTROL_DENIED] + counts[AUDIT_START_REFUSED] + counts[AUDIT_RUN_REFUSED] +
+		      counts[AUDIT_POLICY_REFUSED],
+		  "refusals");
 	put_total(counts[AUDIT_VIOLATION], "jail violations");
 	put_total(counts[AUDIT_DEVICE_FAULT] + counts[AUDIT_CAP_REACHED], "device faults and caps");
 	fputs("</div>\n", stdout);

@@ -63,18 +63,24 @@ static bool is_text(const json_t *value, const char *wanted)
 	return json_is_string(value) && strcmp(json_string_value(value), wanted) == 0;
 }
 
-/* Who acts in the record, or on whose behalf the VM runs: by name, uid or login uid. */
+static bool is_number(const json_t *holder, const char *key, const char *wanted)
+{
+	const json_t *number = json_object_get(holder, key);
+	char digits[24];
+	snprintf(digits, sizeof(digits), "%" JSON_INTEGER_FORMAT, json_integer_value(number));
+	return json_is_integer(number) && strcmp(digits, wanted) == 0;
+}
+
+/* Who acts in the record, or on whose behalf the VM runs: by name, uid or login uid. A caller's login uid is what su
+   and sudo leave of who he was. */
 static bool is_user(const json_t *record, const char *wanted)
 {
 	const json_t *user = at(json_object_get(record, "actor"), "user", "uid");
-	const json_t *owner = json_object_get(at(record, "unmapped", "cofferdam"), "actor");
-	char uid[24] = "", login[24] = "";
-	snprintf(uid, sizeof(uid), "%" JSON_INTEGER_FORMAT, json_integer_value(json_object_get(owner, "uid")));
-	if (json_is_integer(json_object_get(owner, "login_uid")))
-		snprintf(login, sizeof(login), "%" JSON_INTEGER_FORMAT,
-			 json_integer_value(json_object_get(owner, "login_uid")));
-	return is_text(user, wanted) || is_text(json_object_get(owner, "name"), wanted) || strcmp(uid, wanted) == 0 ||
-	       strcmp(login, wanted) == 0;
+	const json_t *own = at(record, "unmapped", "cofferdam"), *owner = json_object_get(own, "actor");
+	bool asks = json_integer_value(json_object_get(record, "class_uid")) == CLASS_API;
+	return is_text(user, wanted) || is_text(json_object_get(owner, "name"), wanted) ||
+	       is_number(owner, "uid", wanted) || is_number(owner, "login_uid", wanted) ||
+	       (asks && is_number(json_object_get(own, "details"), "login_uid", wanted));
 }
 
 bool audit_filter_passes(const struct audit_filter *filter, const json_t *record)

@@ -13,12 +13,13 @@ static void hex(const uint8_t *bytes, size_t size, char *text)
 		snprintf(text + 2 * i, 3, "%02x", bytes[i]);
 }
 
+/* `root`: NULL: left out. */
 static void report_json(const char *path, const struct verify_result *result, const char *text, const char *root,
-			bool pinned)
+			bool key_given)
 {
-	json_t *object = json_pack("{s:s%, s:s, s:i, s:s, s:b, s:I, s:I, s:I, s:s}", "log", path, strlen(path),
+	json_t *object = json_pack("{s:s%, s:s, s:i, s:s, s:b, s:I, s:I, s:I, s:s*}", "log", path, strlen(path),
 				   "verdict", verdict_word(result->verdict), "status", verdict_status(result->verdict),
-				   "text", text, "key_given", pinned, "lines", (json_int_t)result->lines, "unbroken",
+				   "text", text, "key_given", key_given, "lines", (json_int_t)result->lines, "unbroken",
 				   (json_int_t)result->good, "signed_to", (json_int_t)result->signed_to, "root", root);
 	if (result->line > 0)
 		json_object_set_new(object, "line", json_integer((json_int_t)result->line));
@@ -37,15 +38,20 @@ static void report_json(const char *path, const struct verify_result *result, co
 	json_decref(object);
 }
 
-static void report(const char *path, const struct verify *verify, const struct verify_result *result, bool json)
+/* `verify`: NULL: only the result is left of it. */
+static void report(const char *path, const struct verify *verify, const struct verify_result *result,
+		   const struct audit_options *options)
 {
 	char text[AUDIT_TEXT_SIZE], root_text[2 * TREE_HASH_SIZE + 1];
 	uint8_t root[TREE_HASH_SIZE];
 	audit_describe(result, text);
-	tree_root(&verify->tree, root);
-	hex(root, sizeof(root), root_text);
-	if (json)
-		report_json(path, result, text, root_text, verify->pinned);
+	if (verify != NULL) {
+		tree_root(&verify->tree, root);
+		hex(root, sizeof(root), root_text);
+	}
+	if (options->json)
+		report_json(path, result, text, verify == NULL ? NULL : root_text,
+			    options->evidence.public_key != NULL);
 	else
 		printf("%s: %s: %s\n", path, verdict_word(result->verdict), text);
 }
@@ -53,7 +59,7 @@ static void report(const char *path, const struct verify *verify, const struct v
 /* ---- all runs ---- */
 
 struct all_runs {
-	bool json;
+	const struct audit_options *options;
 	enum verdict worst;
 	unsigned counts[VERDICTS];
 };
@@ -61,7 +67,7 @@ struct all_runs {
 static void report_run(const char *path, const struct verify *verify, const struct verify_result *result, void *context)
 {
 	struct all_runs *all = context;
-	report(path, verify, result, all->json);
+	report(path, verify, result, all->options);
 	all->counts[result->verdict]++;
 	if (verdict_status(result->verdict) > verdict_status(all->worst))
 		all->worst = result->verdict;
@@ -83,8 +89,7 @@ static void note_all(const struct all_runs *all, const struct audit_options *opt
 
 static int verify_all(const struct audit_options *options)
 {
-	struct all_runs all = {.json = options->json};
-	static const struct verify none;
+	struct all_runs all = {.options = options};
 	struct verify_result host;
 	char why[WHY_SIZE];
 	int got = audit_judge_all(&options->evidence, report_run, &all, &host, why);
@@ -93,10 +98,12 @@ static int verify_all(const struct audit_options *options)
 		return EXIT_OURS;
 	}
 	if (got > 0) {
-		report(options->evidence.host_log, &none, &host, options->json);
+		report(options->evidence.host_log, NULL, &host, options);
 		audit_note_verified(options, NULL, 1, verdict_word(host.verdict), true);
 		return verdict_status(host.verdict);
 	}
+	host.of_host_log = true; /* how far it goes: of a run that began later it knows nothing */
+	report(options->evidence.host_log, NULL, &host, options);
 	for (size_t i = 0; i < VERDICTS && !options->json; i++)
 		if (all.counts[i] > 0)
 			printf("%s: %u\n", verdict_word(i), all.counts[i]);
@@ -120,7 +127,7 @@ int audit_verify(char **operands, const struct audit_options *options)
 		return EXIT_OURS;
 	}
 	const char *about = result.of_host_log ? options->evidence.host_log : operands[0];
-	report(about, &verify, &result, options->json);
+	report(about, &verify, &result, options);
 	audit_note_verified(options, about, 1, verdict_word(result.verdict), result.verdict > VERDICT_TORN);
 	return verdict_status(result.verdict);
 }

@@ -48,8 +48,9 @@ static const char *const texts[VERDICTS] = {
 
 /* Of VERDICT_REPLACED, where the log goes on after its end; of VERDICT_UNKNOWN_KEY, where the run is unknown. */
 static const char goes_on[] = "the host's log has the run's end, with records 1 to %4; this log has records up to %5";
-static const char of_no_run[] = "the host's log has no run whose log begins with the key of line %1: it is not its "
-				"host's log, or an older copy, or the run was never there, or has just begun";
+static const char of_no_run[] =
+    "the host's log has no run whose log begins with the key of line %1: it is not its "
+    "host's log, or an older copy or a later part, or the run was never there, or has just begun";
 
 static const char *text_of(const struct verify_result *result)
 {

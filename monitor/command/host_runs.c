@@ -81,8 +81,11 @@ static void run_digits(const struct run *run, char digits[static RUN_DIGITS + 1]
 	sodium_bin2hex(digits, RUN_DIGITS + 1, run->id, sizeof(run->id));
 }
 
+/* With a key it is on disk: or a host that fails would leave one that names no log. Without, a VM's start does not wait
+   for that. */
 int runs_mark(const struct session *session, const struct run *run, int *held, char *why)
 {
+	bool lasts = run->key[0] != 0;
 	char digits[RUN_DIGITS + 1], next[sizeof(digits) + sizeof(NEXT_MARK)], text[MARK_SIZE];
 	run_digits(run, digits);
 	snprintf(next, sizeof(next), "%s" NEXT_MARK, digits);
@@ -90,7 +93,8 @@ int runs_mark(const struct session *session, const struct run *run, int *held, c
 	AUTO_CLOSE int file =
 	    openat(session->running, next, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (file >= 0 && (held == NULL || segment_hold(file)) && write(file, text, (size_t)size) == size &&
-	    renameat(session->running, next, session->running, digits) == 0) {
+	    (!lasts || fdatasync(file) == 0) && renameat(session->running, next, session->running, digits) == 0 &&
+	    (!lasts || fdatasync(session->running) == 0)) {
 		if (held != NULL)
 			*held = fcntl(file, F_DUPFD_CLOEXEC, 0);
 		return 0;

@@ -38,8 +38,9 @@ void context_keep(struct record_string *string, const char *text);
 bool add_about(struct session *session, const struct audit_view *view, const char *vm);
 /* Adds a record about the run. False when the batch is full. */
 bool runs_add(struct session *session, struct audit_view *view, const struct run *run);
-/* Notes that it runs, with its key if it has one; a crash leaves the mark as it was. *held, unless that is NULL, is a
-   descriptor of the mark: what no session settles while it is open, the mark having no key. 0, or -1 with why. */
+/* Notes that it runs, with its key if it has one, and is then on disk; a crash leaves the mark as it was. *held, unless
+   that is NULL, is a descriptor of the mark: what no session settles while it is open, the mark having no key. 0, or -1
+   with why. */
 int runs_mark(const struct session *session, const struct run *run, int *held, char *why);
 /* Holds the run's byte of the folder of marks, which this is, until it is closed: a session of another's leaves the run
    alone meanwhile. Where that cannot be had they look at it. */

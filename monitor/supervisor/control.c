@@ -281,14 +281,13 @@ static void grant(struct control *control, struct supervisor *vm, struct connect
 		  const struct request *request, uint64_t now)
 {
 	bool durable = request->kind->durable;
-	uint32_t ticket = AUDIT_NO_TICKET;
-	if (vm->log_full && !request->kind->stays && !caps_make_room(vm, &request->change)) {
-		refuse(connection, "the audit log has all that limits.log allows: it has room for the VM's end alone");
-		return;
-	}
-	if (durable)
-		ticket = next_ticket(control);
 	connection->request = *request;
+	if (vm->log_full && !request->kind->stays && !caps_make_room(vm, &request->change)) {
+		not_done(control, vm, connection,
+			 "the audit log has all that limits.log allows: it has room for the VM's end alone", now);
+		return; /* counted: for a record of that there is no room either */
+	}
+	uint32_t ticket = durable ? next_ticket(control) : AUDIT_NO_TICKET;
 	int recorded = record_granted(vm, &connection->caller, request, ticket);
 	bool unrecorded = recorded != 0 || (durable && vm->log_failed);
 	if (unrecorded && !vm_may_unrecorded(vm, request->kind->ends || !durable)) {

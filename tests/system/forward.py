@@ -113,6 +113,11 @@ def forms(place, log, lines):
     check("the message is the record's line", lines_of(messages) == lines)
     status, out, _ = place.run("--vm", "vm1", log)
     check("a filter", lines_of(out.split(b"\n")[:-1]) == lines[1::2])
+    asked = [("log_opened", {"class_uid": 1008}, {}), ("control_granted", {"class_uid": 6003, "actor": {"user": {"uid": "0"}}}, {"details": {"login_uid": 4321}}),
+             ("passt_started", {"class_uid": 6002}, {"details": {"login_uid": 4321}})]
+    write_log(f"{place.folder}/asked.jsonl", chained(asked))
+    status, out, _ = place.run("--user", "4321", f"{place.folder}/asked.jsonl")
+    check("a filter by who logged in, whoever he became", status == 0 and [line.split()[5] for line in out.split(b"\n")[:-1]] == [b"control_granted"], out)
     check("no such form", place.run("--form", "xml", log)[0] == 2)
     journal(place, log, lines)
 

@@ -244,6 +244,7 @@ fi
 cf audit rotate >/dev/null || fail "the host's log is not rotated again"
 expect_status "rotated or not, it is one log" 0 'sealed' cf audit verify --pubkey "$key" --host-log "$place/log/host.jsonl" "$first"
 expect_status "by docs/verify.py, too" 0 'sealed' "$top/docs/verify.py" --pubkey "$key" --host-log "$place/log/host.jsonl" "$first"
+expect_status "no key of the host's log is none" 10 '"verdict":"self-signed",.*"key_given":false' cf audit verify --json --host-log "$place/log/host.jsonl" "$first"
 [ -s "$place/log/host.2.jsonl" ] && cf audit settle && [ -s "$place/log/host.3.jsonl" ] && pass "the host's log has three files" || fail "not three files" "$(ls -l "$place/log")"
 expect_status "and is one log" 11 "$(signed_to "$place"/log/host.jsonl "$place"/log/host.[23].jsonl)" cf audit verify --pubkey "$key" "$place/log/host.jsonl"
 expect_status "by docs/verify.py, too" 11 'unsealed' "$top/docs/verify.py" --pubkey "$key" "$place/log/host.jsonl"
@@ -263,6 +264,15 @@ if diff <(sed 's/^[^{]*//' "$place/messages") <(cat "$first" "${first%.jsonl}".[
 	fail "not all of a log is handed on" "$(head -c 2000 "$place/diff")"
 fi
 expect_status "and once" 0 '^$' cf audit forward --cursor "$place/forwarded" "$first" "${first%.jsonl}.2.jsonl"
+mv "$first" "$place/first" # a file that was handed on may be taken away
+expect_status "what is left of it was handed on, too" 0 '^$' cf audit forward --cursor "$place/forwarded" "${first%.jsonl}.2.jsonl" "${first%.jsonl}.3.jsonl"
+for time in first second; do
+	cf audit forward --cursor "$place/later" "${first%.jsonl}.2.jsonl" "${first%.jsonl}.3.jsonl" >"$place/$time-time" || fail "later segments are not handed on the $time time" "$(cat "$place/$time-time")"
+done
+if diff <(sed 's/^[^{]*//' "$place/first-time") <(cat "${first%.jsonl}".[23].jsonl) >"$place/diff" && ! [ -s "$place/second-time" ]; then pass "later segments are, in order and once"; else
+	fail "not all of later segments is handed on, or more" "$(head -c 2000 "$place/diff" "$place/second-time")"
+fi
+mv "$place/first" "$first"
 expect_status "no VM of that name" 1 'never written again' cf audit rotate parts
 mv "${first%.jsonl}.3.jsonl" "$place/third"
 expect_status "a segment that is gone" 30 'cut' cf audit verify --pubkey "$key" --host-log "$place/log/host.jsonl" "$first"
@@ -271,6 +281,7 @@ expect_status "by the log alone" 14 'continued' cf audit verify "$first"
 expect_status "of all runs, some of them gone, the one that was cut is found" 33 "parts-.*: cut: " cf audit verify --pubkey "$key" --host-log "$place/log/host.jsonl"
 mv "$first" "$place/first"
 expect_status "of all runs, the one that is gone is found" 33 "parts-.*: run-missing: " cf audit verify --pubkey "$key" --host-log "$place/log/host.jsonl"
+expect_status "and how far the host's log goes" 33 "host.jsonl: unsealed: signed to record [0-9]+ at" cf audit verify --pubkey "$key" --host-log "$place/log/host.jsonl"
 expect_status "a log that is gone" 33 'run-missing' cf audit verify --pubkey "$key" --host-log "$place/log/host.jsonl" "$first"
 expect_status "by docs/verify.py, too" 33 'run-missing' "$top/docs/verify.py" --pubkey "$key" --host-log "$place/log/host.jsonl" "$first"
 expect_status "in JSON, an object a line" 33 '^[{]"log":"[^"]*parts-[^"]*","verdict":"run-missing","status":33,' cf audit verify --json --pubkey "$key" --host-log "$place/log/host.jsonl"
@@ -316,6 +327,8 @@ echo "- an anchor of the host's log"
 cf audit anchor "$host" >"$place/host.anchor" || fail "no anchor" "$(cat "$place/host.anchor")"
 expect_status "it is in the host's log" 11 'unsealed' cf audit verify --pubkey "$key" --anchor "$place/host.anchor" "$host"
 expect_status "by docs/verify.py, too" 11 'unsealed' "$top/docs/verify.py" --pubkey "$key" --anchor "$place/host.anchor" "$host"
+expect_status "of one log, it is no evidence against others" 2 'give that log alone' cf audit report --pubkey "$key" --host-log "$host" --anchor "$place/host.anchor" "$host" "$first"
+expect_status "nor is a log's key" 2 'give that log alone' cf audit forward --pubkey "$(log_key "$first")" "$first" "$host"
 expect_status "an older copy is found" 32 'rolled-back' cf audit verify --pubkey "$key" --anchor "$place/host.anchor" "$place/copy/host.jsonl"
 expect_status "by docs/verify.py, too" 32 'rolled-back' "$top/docs/verify.py" --pubkey "$key" --anchor "$place/host.anchor" "$place/copy/host.jsonl"
 

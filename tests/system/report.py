@@ -106,6 +106,10 @@ def main():
             check("a log that nothing signs is reported as that", status == 0 and "unsigned-tail" in text and "not signed" in text)
             check("the bait is text", text.count("<script>document.title='owned'") >= len("abcdefghijkl") and "onerror='x'" in text)
             check("what would not show is shown", "\\u202e" in text and "\u202e" not in text)
+            write_log(f"{place}/refused.jsonl", chained([("log_opened", {}, {})] + [(code, {"class_uid": 3004, "message": code}, {}) for code in (
+                "control_denied", "start_refused", "run_refused", "policy_refused")]))
+            status, path, source = report(place, f"{place}/refused.jsonl")
+            check("every refusal of the page is in its total", status == 0 and "<b>4</b>refusals" in source, re.findall(r"<b>\d+</b>[a-z ]+", source))
             with open(f"{place}/hostile<b>.jsonl", "rb") as file:
                 lines = file.read().split(b"\n")[:-1]
             write_log(f"{place}/broken.jsonl", lines[:1] + lines[2:])

@@ -168,6 +168,21 @@ START_TEST(a_log_has_the_name_of_its_run_or_nobodys)
 }
 END_TEST
 
+/* Whichever known run it says it is, under whichever name: it does not begin with that run's key. */
+START_TEST(a_forged_log_of_a_known_run_is_found_under_any_name)
+{
+	static const char *const names[] = {"sealed.jsonl", "last.jsonl", "copy.jsonl"};
+	struct fake_log log = {0};
+	struct fake_writer forger;
+	fake_writer_begin(&forger, &log, ROWS, 99);
+	fake_writer_add(&forger, AUDIT_LOG_CLOSED);
+	fake_writer_sign(&forger, 0);
+	place(names[_i], &log, log.count);
+	expect_of_one(names[_i], VERDICT_REPLACED);
+	fake_log_free(&log);
+}
+END_TEST
+
 START_TEST(no_run_is_judged_by_a_host_log_that_is_not_whole)
 {
 	struct verify_result result;
@@ -194,6 +209,7 @@ int main(void)
 	tcase_add_checked_fixture(tests, setup, teardown);
 	tcase_add_test(tests, each_run_gets_its_verdict_from_both);
 	tcase_add_test(tests, a_log_has_the_name_of_its_run_or_nobodys);
+	tcase_add_loop_test(tests, a_forged_log_of_a_known_run_is_found_under_any_name, 0, 3);
 	tcase_add_test(tests, no_run_is_judged_by_a_host_log_that_is_not_whole);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);

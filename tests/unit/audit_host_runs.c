@@ -16,22 +16,47 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-static unsigned *run_log_syncs; /* shared with the processes that write the host's log */
+enum { SYNCS_MAX = 64 };
+static struct {
+	unsigned count;
+	ino_t files[SYNCS_MAX];
+} * synced; /* shared with the processes that write the host's log; NULL: not looked at */
 
 /* In libc's place. */
 int fdatasync(int descriptor)
 {
-	struct stat log, synced;
-	if (run_log_syncs != NULL && stat(log_path, &log) == 0 && fstat(descriptor, &synced) == 0)
-		*run_log_syncs += log.st_ino == synced.st_ino;
+	struct stat status;
+	if (synced != NULL && synced->count < SYNCS_MAX && fstat(descriptor, &status) == 0)
+		synced->files[synced->count++] = status.st_ino;
 	return (int)syscall(SYS_fdatasync, descriptor);
+}
+
+static void watch_syncs(void)
+{
+	synced = mmap(NULL, sizeof(*synced), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ck_assert_ptr_ne(synced, MAP_FAILED);
+}
+
+/* How often; *last: the last of them, counted from 1 among all. */
+static unsigned syncs_of(const char *file, unsigned *last)
+{
+	struct stat status;
+	unsigned often = 0;
+	*last = 0;
+	ck_assert_int_eq(stat(file, &status), 0);
+	for (unsigned i = 0; i < synced->count; i++)
+		if (synced->files[i] == status.st_ino) {
+			often++;
+			*last = i + 1;
+		}
+	return often;
 }
 
 /* Or a host that fails then would leave a log that seems cut. What is sealed is on disk already. */
 START_TEST(what_the_host_s_log_has_of_an_end_is_on_disk)
 {
-	run_log_syncs = mmap(NULL, sizeof(unsigned), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	ck_assert_ptr_ne(run_log_syncs, MAP_FAILED);
+	unsigned last;
+	watch_syncs();
 	if (_i > 0)
 		fake_log_remove(&run_log, 7);
 	write_run();
@@ -45,7 +70,28 @@ START_TEST(what_the_host_s_log_has_of_an_end_is_on_disk)
 				: _i == 1 ? "\"event_code\":\"run_unsealed\""
 					  : "\"event_code\":\"run_refused\""),
 			  1);
-	ck_assert_uint_eq(*run_log_syncs, _i > 0);
+	ck_assert_uint_eq(syncs_of(log_path, &last), _i > 0);
+}
+END_TEST
+
+/* Or a host that fails while the VM runs would leave none that names its log, and nobody would say how the run ended.
+ */
+START_TEST(the_mark_of_a_run_that_the_host_s_log_has_is_on_disk)
+{
+	char folder[128], mark[256];
+	unsigned at_log, at_mark, at_folder;
+	watch_syncs();
+	start_run();
+	snprintf(folder, sizeof(folder), "%s/running", host_folder);
+	int size = snprintf(mark, sizeof(mark), "%s/", folder);
+	for (size_t i = 0; i < sizeof(vm.plan.run_id); i++)
+		size += snprintf(mark + size, sizeof(mark) - (size_t)size, "%02x", vm.plan.run_id[i]);
+	syncs_of(host_path, &at_log);
+	syncs_of(mark, &at_mark);
+	syncs_of(folder, &at_folder);
+	ck_assert_uint_gt(at_log, 0);
+	ck_assert_uint_gt(at_mark, at_log);
+	ck_assert_uint_gt(at_folder, at_mark);
 }
 END_TEST
 
@@ -191,6 +237,24 @@ START_TEST(a_run_that_the_host_does_not_know_is_found)
 }
 END_TEST
 
+/* Who names all logs of a folder names the host's own, too: it is no run's, and is judged by its key. */
+START_TEST(the_host_s_log_among_the_logs_is_judged_by_its_key)
+{
+	char later[128];
+	start_run();
+	end_run();
+	ck_assert_int_eq(judge_log(host_path, true), VERDICT_UNSEALED);
+	ck_assert_int_eq(judge_log(host_path, false), VERDICT_UNSEALED);
+	ck_assert_msg(host_log_rotate(&host, why) == 0, "%s", why);
+	ck_assert_msg(host_log_reset(&host, "other", 3, why) == 0, "%s", why);
+	snprintf(later, sizeof(later), "%s/host.2.jsonl", host_folder);
+	ck_assert_int_eq(judge_log(later, true), VERDICT_UNSEALED);
+	ck_assert_int_eq(unlink(log_path), 0); /* it does not pass for a run's */
+	ck_assert_int_eq(symlink(host_path, log_path), 0);
+	ck_assert_int_eq(judge(true), VERDICT_UNKNOWN_KEY);
+}
+END_TEST
+
 START_TEST(a_run_that_is_over_when_it_is_told_of)
 {
 	ck_assert_msg(host_log_announce(&vm, why) == 0, "%s", why);
@@ -290,6 +354,7 @@ int main(void)
 	tcase_add_test(tests, a_run_is_begun_and_sealed);
 	tcase_add_test(tests, a_log_that_lost_its_first_signature_is_found_while_it_runs);
 	tcase_add_loop_test(tests, what_the_host_s_log_has_of_an_end_is_on_disk, 0, 3);
+	tcase_add_test(tests, the_mark_of_a_run_that_the_host_s_log_has_is_on_disk);
 	tcase_add_test(tests, a_run_that_died_is_marked);
 	tcase_add_loop_test(tests, a_reader_does_not_hide_the_end, 0, 3);
 	tcase_add_test(tests, a_log_that_is_gone_is_marked);
@@ -297,6 +362,7 @@ int main(void)
 	tcase_add_test(tests, a_cut_of_a_sealed_log_is_found);
 	tcase_add_loop_test(tests, another_log_of_the_run_is_found, 0, 2);
 	tcase_add_test(tests, a_run_that_the_host_does_not_know_is_found);
+	tcase_add_test(tests, the_host_s_log_among_the_logs_is_judged_by_its_key);
 	tcase_add_test(tests, a_run_that_is_over_when_it_is_told_of);
 	tcase_add_loop_test(tests, no_session_tells_of_a_run_that_its_launcher_is_to_refuse, 0, 2);
 	tcase_add_loop_test(tests, a_start_leaves_runs_alone_whose_launcher_lives, 0, 3);

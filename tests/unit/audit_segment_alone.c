@@ -315,6 +315,24 @@ START_TEST(that_others_come_before_is_said)
 }
 END_TEST
 
+/* Of the host's log, too: what nobody signed is not heard, be it all that is there. */
+START_TEST(a_host_s_log_that_is_an_unsigned_segment_says_nothing)
+{
+	struct verify verify;
+	struct verify_result result;
+	char host_log[SEGMENT_PATH_SIZE];
+	segment_path(first, 2, host_log);
+	write_lines(host_log, FIRST, FIRST + 1);
+	snprintf(path, sizeof(path), "%s/another.jsonl", folder);
+	write_lines(path, 0, FIRST);
+	const struct audit_evidence evidence = {.host_log = host_log};
+	ck_assert_int_eq(audit_judge(path, &evidence, NULL, NULL, &verify, &result, why), 0);
+	ck_assert_str_eq(verdict_word(result.verdict), verdict_word(VERDICT_UNKNOWN_KEY));
+	const char *const options[] = {"--host-log", host_log, NULL};
+	ck_assert_int_eq(script(options), verdict_status(VERDICT_UNKNOWN_KEY));
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("audit segment alone");
@@ -324,6 +342,7 @@ int main(void)
 	tcase_add_loop_test(tests, an_attack_on_one_segment_gets_its_verdict_from_both, 0,
 			    sizeof(rows) / sizeof(rows[0]));
 	tcase_add_test(tests, that_others_come_before_is_said);
+	tcase_add_test(tests, a_host_s_log_that_is_an_unsigned_segment_says_nothing);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);
 }

@@ -133,6 +133,13 @@ static void bytes_between(void)
 {
 	tail = "{\"half\":";
 }
+/* More than is read at once, so that nothing of it is left when the next file begins. */
+static void many_bytes_between(void)
+{
+	static char many[RECORD_MAX + RECORD_MAX / 4];
+	memset(many, 'x', sizeof(many) - 1);
+	tail = many;
+}
 static void line_between(void)
 {
 	tail = "{\"whole\":1}\n";
@@ -224,6 +231,7 @@ static const struct {
     {"second edited", second_edited, ALL(VERDICT_EDITED)},
     {"its tree edited", frontier_edited, ALL(VERDICT_EDITED)},
     {"bytes between two", bytes_between, ALL(VERDICT_EDITED)},
+    {"many bytes between two", many_bytes_between, ALL(VERDICT_EDITED)},
     {"a line between two", line_between, ALL(VERDICT_INSERTED)},
     {"second of another run", second_of_another_run, ALL(VERDICT_SPLICED)},
     {"a segment without its beginning", no_start, ALL(VERDICT_INSERTED)},

@@ -206,11 +206,13 @@ END_TEST
 static void ask_full(const char *request, enum audit_event event, bool fills)
 {
 	int connection = connect_as(FAKE_OWNER);
+	uint64_t unsent = fake.vm.unsent;
 	fake.vm.log_full = true;
 	ask(connection, request);
 	serve(T0);
 	struct audit_view view = fake_auditor_hears();
 	ck_assert_int_eq(view.event, event);
+	ck_assert_uint_eq(fake.vm.unsent, unsent + (event == AUDIT_NONE)); /* what is not recorded is counted */
 	if (event == AUDIT_NONE) {
 		ck_assert(hear(connection));
 		ck_assert_ptr_nonnull(strstr(answer, "limits.log allows"));
