@@ -2,6 +2,7 @@
 
 A subject gives the command line for a guest's command line; everything it needs lies in the bench's own folder.
 """
+import atexit
 import os
 import shutil
 from pathlib import Path
@@ -38,9 +39,10 @@ DEVICES["all"] = "\n".join((DEVICES["scratch"], DEVICES["network"].partition("\n
                            f"balloon: {{minimum: {RAM_MIB // 2}MiB}}", "limits: {cpu: CPU%}"))
 HOST = """cofferdam: 1
 folders:
-  runtime: "{folder}/runtime"
+  runtime: "{runtime}"
   audit: "{folder}/audit"
 """
+MEMORY = Path("/dev/shm")  # a tmpfs, as /run, the usual place of what runs, is on most hosts
 
 
 class Subject:
@@ -61,7 +63,9 @@ class Cofferdam(Subject):
         super().__init__("cofferdam", f"cofferdam, jailed, 3 devices ({PROCESSES[3]} processes)", tuple(DEVICES))
         self.work = work
         self.words = [str(build / "cofferdam"), "--host", str(work / "host.yaml")]
-        self.write("host.yaml", HOST.format(folder=work))
+        runtime = (MEMORY if MEMORY.is_mount() else work) / f"{work.name}-runtime"
+        atexit.register(shutil.rmtree, runtime, ignore_errors=True)
+        self.write("host.yaml", HOST.format(folder=work, runtime=runtime))
 
     def write(self, name, text):
         (self.work / name).write_text(text)
