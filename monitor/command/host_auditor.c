@@ -125,7 +125,7 @@ static int confine(const struct vm *vm, int channel, char *why)
 	if (keep_only(vm, channel, why) != 0 || keep_capabilities(why) != 0)
 		return -1;
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_DUMPABLE, 0) != 0 ||
-	    prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || prctl(PR_SET_NAME, HOST_AUDITOR) != 0)
+	    prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || prctl(PR_SET_NAME, HOST_AUDITOR) != 0 || setpgid(0, 0) != 0)
 		return because(why, errno, "cannot confine the host's auditor");
 	return keep_folder(vm->host->folders.audit.text, why) == 0 ? host_auditor_filter(why) : -1;
 }
@@ -233,10 +233,17 @@ int host_auditor_refused(struct vm *vm, const char *reason, char *why)
 	return ask(vm, QUESTION_REFUSED, reason, why);
 }
 
-void host_auditor_end(struct vm *vm)
+/* It may have been taken over, or wait for a host's log that another never lets go of. The channel is open as long as
+   it, or a process that it made to write, is there; those are its group, of which its filter lets none go. */
+void host_auditor_end(struct vm *vm, int ms)
 {
+	struct pollfd gone = {.fd = vm->host_auditor}; /* POLLHUP */
 	if (vm->host_auditor <= 0)
 		return;
+	shutdown(vm->host_auditor, SHUT_WR);
+	while (poll(&gone, 1, ms) < 0 && errno == EINTR)
+		continue;
+	kill(-vm->host_auditor_pid, SIGKILL);
 	close_descriptor(&vm->host_auditor);
 	while (waitpid(vm->host_auditor_pid, NULL, 0) < 0 && errno == EINTR)
 		continue;

@@ -274,7 +274,7 @@ static int run(const char *path, const struct policy *policy, const struct host 
 	vm_close(&vm);
 	if (!gone)
 		note_refusal(&vm, end.reason);
-	host_auditor_end(&vm);
+	host_auditor_end(&vm, HOST_AUDITOR_END_MS);
 	int status = outcome_status(end.outcome, end.exit_register);
 	char text[WHY_SIZE];
 	ending_text(&vm, &end, text);

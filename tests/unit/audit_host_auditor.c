@@ -62,7 +62,7 @@ static void setup(void)
 static void teardown(void)
 {
 	char command[128];
-	host_auditor_end(&vm);
+	host_auditor_end(&vm, HOST_AUDITOR_END_MS);
 	snprintf(command, sizeof(command), "rm -rf %s", folder);
 	ck_assert_int_eq(system(command), 0);
 }
@@ -187,15 +187,47 @@ START_TEST(the_key_is_the_first_one)
 }
 END_TEST
 
-START_TEST(another_that_holds_the_host_log_is_waited_for_so_long)
+static int hold_host_log(void)
 {
 	char lock_path[64];
 	snprintf(lock_path, sizeof(lock_path), "%s/host.lock", folder);
-	AUTO_CLOSE int lock = open(lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	int lock = open(lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	ck_assert_int_eq(flock(lock, LOCK_EX), 0);
+	return lock;
+}
+
+START_TEST(another_that_holds_the_host_log_is_waited_for_so_long)
+{
+	AUTO_CLOSE int lock = hold_host_log();
 	ck_assert_int_eq(host_auditor_started(&vm, why), 0);
 	ck_assert_int_eq(host_auditor_answer(&vm, 100, why), -1);
 	ck_assert_ptr_nonnull(strstr(why, "host.lock"));
+}
+END_TEST
+
+static void until_it_writes(void)
+{
+	char proc[64], child[16] = "";
+	snprintf(proc, sizeof(proc), "/proc/%d/task/%d/children", vm.host_auditor_pid, vm.host_auditor_pid);
+	for (int tries = 0; child[0] == 0; tries++) {
+		AUTO_CLOSE int file = open(proc, O_RDONLY);
+		ck_assert_int_ge(read(file, child, sizeof(child)), 0);
+		poll(NULL, 0, 1);
+		ck_assert_int_lt(tries, 3000);
+	}
+}
+
+/* It does nothing any more, and has made one that waits for the host's log: neither is there afterwards. */
+START_TEST(the_launchers_end_does_not_wait_for_it_for_ever)
+{
+	AUTO_CLOSE int lock = hold_host_log(), channel = dup(vm.host_auditor);
+	struct pollfd gone = {.fd = channel};
+	ck_assert_int_eq(host_auditor_started(&vm, why), 0);
+	until_it_writes();
+	ck_assert_int_eq(kill(vm.host_auditor_pid, SIGSTOP), 0);
+	host_auditor_end(&vm, 50);
+	ck_assert_int_eq(waitpid(-1, NULL, WNOHANG), -1);
+	ck_assert_int_eq(poll(&gone, 1, 3000), 1);
 }
 END_TEST
 
@@ -254,7 +286,7 @@ END_TEST
 
 START_TEST(without_one_the_launcher_writes_itself)
 {
-	host_auditor_end(&vm);
+	host_auditor_end(&vm, HOST_AUDITOR_END_MS);
 	ck_assert_int_le(vm.host_auditor, 0);
 	ck_assert_msg(started() == 0, "%s", why);
 	ck_assert_uint_eq(count("\"run_started\""), 1);
@@ -399,6 +431,7 @@ int main(void)
 	tcase_add_test(tests, a_run_whose_log_is_written_was_not_refused);
 	tcase_add_test(tests, the_key_is_the_first_one);
 	tcase_add_test(tests, another_that_holds_the_host_log_is_waited_for_so_long);
+	tcase_add_test(tests, the_launchers_end_does_not_wait_for_it_for_ever);
 	tcase_add_test(tests, it_sees_no_file_outside_the_folder_of_the_logs);
 	tcase_add_test(tests, a_mark_that_the_host_auditor_did_not_make_is_not_believed);
 	tcase_add_test(tests, nothing_is_written_twice);

@@ -7,12 +7,14 @@
 #include "monitor/command/origin.h"
 #include "tests/unit/run_suite.h"
 
+#include <poll.h>
 #include <pwd.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static struct vm vm;
@@ -258,15 +260,21 @@ START_TEST(what_did_not_come_about_is_told_with_the_reason)
 }
 END_TEST
 
-/* It waits for its disk, or was taken over: the launcher waits for it so long, and once. */
+/* It waits for its disk, or was taken over: the launcher waits for it so long, and once; then it is ended. */
 START_TEST(an_auditor_that_takes_nothing_is_not_waited_for_for_ever)
 {
-	enum { MORE_THAN_FIT = 100000 };
+	enum { MORE_THAN_FIT = 100000, DEATH_MS = 3000 };
 	struct timeval patience = {0};
 	socklen_t size = sizeof(patience);
 	char why[WHY_SIZE];
 	uint8_t packet[AUDIT_PACKET_MAX];
 	ssize_t got = 1;
+	int status = 0;
+	pid_t hanging = fork();
+	while (hanging == 0)
+		pause();
+	struct pollfd gone = {.fd = (int)syscall(SYS_pidfd_open, hanging, 0), .events = POLLIN};
+	vm.programs[VM_PROGRAM_AUDITOR].pidfd = gone.fd;
 	ck_assert_int_eq(log_intent(&vm, why), 0);
 	ck_assert_int_eq(getsockopt(vm.auditor, SOL_SOCKET, SO_SNDTIMEO, &patience, &size), 0);
 	ck_assert_int_gt(patience.tv_sec, 0);
@@ -275,6 +283,10 @@ START_TEST(an_auditor_that_takes_nothing_is_not_waited_for_for_ever)
 	while (got > 0)
 		got = recv(auditor, packet, sizeof(packet), 0);
 	ck_assert_int_eq(got, 0);
+	ck_assert_int_eq(poll(&gone, 1, DEATH_MS), 1);
+	ck_assert_int_eq(waitpid(hanging, &status, 0), hanging);
+	ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	close(gone.fd);
 }
 END_TEST
 
