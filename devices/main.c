@@ -29,6 +29,7 @@
  *              ioctl([DEVICE_FD_BACKEND], [TUNSETOFFLOAD], at most 7)
  *     passt    read([DEVICE_FD_BACKEND], …, at most NETWORK_IN_MAX)
  *              sendto([DEVICE_FD_BACKEND_OUT], …, at most NETWORK_OUT_MAX, [MSG_NOSIGNAL | MSG_DONTWAIT], [0] …)
+ *              sendmsg([DEVICE_FD_BACKEND_OUT], …, [MSG_NOSIGNAL | MSG_DONTWAIT])
  *     vsock    ppoll(…, nfds at most 5 and one for each connection, …)   instead
  *              recvmsg([DEVICE_FD_BACKEND], …, [MSG_DONTWAIT | MSG_CMSG_CLOEXEC])
  *              sendto([DEVICE_FD_BACKEND], …, [sizeof(struct message)], [MSG_NOSIGNAL | MSG_DONTWAIT], [0] …)
@@ -120,10 +121,9 @@ static void report_fault(struct process *process, enum fault fault, uint64_t que
 {
 	uint32_t bit = UINT32_C(1) << fault;
 
-	if ((process->reported & bit) != 0)
-		return;
+	if ((process->reported & bit) == 0)
+		lockdown_send(&(struct message){.type = MESSAGE_FAULT, .code = fault, .value = {queue}});
 	process->reported |= bit;
-	lockdown_send(&(struct message){.type = MESSAGE_FAULT, .code = fault, .value = {queue}});
 }
 
 static void tell(void *context, const struct message *message)
@@ -233,20 +233,17 @@ static void map(struct process *process, const struct plan *plan)
 {
 	process->registers =
 	    mmap(NULL, TRANSPORT_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, DEVICE_FD_REGISTERS, 0);
-	if (process->registers == MAP_FAILED)
-		lockdown_fail(FAILURE_MEMORY, errno, DEVICE_FD_REGISTERS);
 	process->device.state = mmap(NULL, device_state_size(process->device.plan), PROT_READ | PROT_WRITE,
 				     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (process->device.state == MAP_FAILED)
+	if (process->registers == MAP_FAILED || process->device.state == MAP_FAILED ||
+	    !guest_memory_map(&process->memory, DEVICE_FD_RAM, plan->ram_size, plan_ram_low(plan), PLAN_RAM_HOLE_END))
 		lockdown_fail(FAILURE_MEMORY, errno, 0);
-	if (!guest_memory_map(&process->memory, DEVICE_FD_RAM, plan->ram_size, plan_ram_low(plan), PLAN_RAM_HOLE_END))
-		lockdown_fail(FAILURE_MEMORY, errno, DEVICE_FD_RAM);
 }
 
 int main(int argc, char **argv)
 {
-	static LARGE_MEMORY _Alignas(
-	    4096) struct process process; /* its first page, and those of queues that are used */
+	/* Its first page is used, and those of queues that are. */
+	static LARGE_MEMORY _Alignas(4096) struct process process;
 	struct device *device = &process.device;
 	unsigned role = argc == 2 ? (unsigned)atoi(argv[1]) : 0;
 	const struct plan *plan = lockdown_begin(role);

@@ -50,12 +50,14 @@ enum {
 	GSO_SIZE_MIN = 48, /* no TCP asks for less: one frame is 1366 packets at most */
 	TCP_CSUM = 16,     /* offsets in TCP's and UDP's headers */
 	UDP_CSUM = 6,
-	FRAMES_MAX = 256, /* of each direction in one run */
+	FRAMES_MAX = 256,  /* of each direction in one run */
+	PIECE_MAX = 32768, /* bytes that a Unix stream surely keeps in one piece */
 };
 
 struct network {
 	bool is_gone;                /* the backend ended: frames go nowhere */
 	uint32_t out_start, out_end; /* what is left to be written */
+	uint32_t unbroken;           /* bytes that passt may take in one read */
 	uint32_t in_start, in_end;   /* what was read and not looked at yet */
 	uint32_t frame, frame_size;  /* the one that waits for room in the guest, in `in`; size 0: none */
 	struct network_header in_header;
@@ -173,22 +175,41 @@ static void judge(struct device *device, struct network_header header, uint32_t 
 	network->out_end = HEADER + size;
 }
 
+/* Ends a read of passt's inside the frame: the kernel joins nothing to bytes that came with a descriptor, which passt
+   does not take. A passt whose buffer is full (8 MiB) loses a length of which it has no more than that, and takes for
+   frames what nobody judged. What is left of the frame is one piece, or passt would not wait for all of it. */
+static ssize_t send_break(int stream, uint8_t *from, size_t left)
+{
+	struct {
+		struct cmsghdr header;
+		int stream; /* it has the other end of it already */
+	} control = {{.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS}, stream};
+	struct iovec start = {from, left > LENGTH + 1 + PIECE_MAX ? left - PIECE_MAX : LENGTH + 1};
+	const struct msghdr message = {
+	    .msg_iov = &start, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
+
+	return sendmsg(stream, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
 /* True: nothing is left to be written. A tap that is down takes nothing, and loses what it is given. */
 static bool flush(struct device *device)
 {
 	struct network *network = device->state;
-	const uint8_t *from = network->out + network->out_start;
+	uint8_t *from = network->out + network->out_start;
 	size_t left = network->out_end - network->out_start;
 	bool is_passt = device->plan_network->is_passt != 0;
+	bool is_break = is_passt && network->unbroken >= RUN_MAX && network->out_start == HEADER - LENGTH;
 
 	if (left == 0)
 		return true;
-	ssize_t size = is_passt ? send(device->backend_out, from, left, MSG_NOSIGNAL | MSG_DONTWAIT)
-				: write(device->backend_out, from, left);
+	ssize_t size = is_break   ? send_break(device->backend_out, from, left)
+		       : is_passt ? send(device->backend_out, from, left, MSG_NOSIGNAL | MSG_DONTWAIT)
+				  : write(device->backend_out, from, left);
 	if (size < 0 && (errno == EAGAIN || errno == EINTR))
 		return false;
-	network->is_gone = network->is_gone || (is_passt && size <= 0);
+	network->is_gone = network->is_gone || (is_passt && size <= 0 && errno != ETOOMANYREFS);
 	network->out_start += !is_passt || size <= 0 ? (uint32_t)left : (uint32_t)size;
+	network->unbroken = is_break && size > 0 ? 0 : network->unbroken + (uint32_t)left;
 	return network->out_start == network->out_end;
 }
 

@@ -35,6 +35,8 @@ enum {
 	END_MS = 3000,
 	SAYS_MAX = 4096, /* bytes that it may complain in all */
 	WORDS_MAX = 32,
+	STREAM_ROOM = 106496,      /* the kernel takes it for half of what it gives */
+	STREAM_ROOM_LEAST = 65536, /* a piece is half of that at most */
 	FIRST_ID = ROLE_IDS - PLAN_NETWORKS_MAX,
 };
 _Static_assert((int)FIRST_ID >= (int)ROLE_DEVICE + PLAN_DEVICES_MAX, "its uid is nobody else's");
@@ -146,6 +148,15 @@ static int start(const struct jail_ids *ids, const struct policy_network *networ
 	return complain(says, why);
 }
 
+/* The largest frame is two pieces at most (devices/network.c), whatever the host's default is. */
+static bool takes_frames(int stream)
+{
+	int room = STREAM_ROOM;
+	socklen_t size = sizeof(room);
+	return setsockopt(stream, SOL_SOCKET, SO_SNDBUF, &room, size) == 0 &&
+	       getsockopt(stream, SOL_SOCKET, SO_SNDBUF, &room, &size) == 0 && room >= 2 * STREAM_ROOM_LEAST;
+}
+
 int passt_start(const struct jail_ids *ids, const struct policy_network *network, uint32_t index, struct passt *passt,
 		char *why)
 {
@@ -159,6 +170,11 @@ int passt_start(const struct jail_ids *ids, const struct policy_network *network
 	int ours = pair[0];
 	if (theirs < 0 || fcntl(ours, F_SETFL, O_NONBLOCK) != 0) {
 		because(why, errno, "cannot make a socket pair");
+		close_descriptor(&ours);
+	} else if (!takes_frames(ours)) {
+		because(why, 0,
+			"a frame does not fit into a socket of this host; `sysctl -w net.core.wmem_max=%d` helps",
+			STREAM_ROOM);
 		close_descriptor(&ours);
 	} else if (start(ids, network, index, theirs, passt, why) != 0) {
 		close_descriptor(&ours);

@@ -242,12 +242,10 @@ START_TEST(some_calls_are_for_nobody)
 	};
 	/* clang-format on */
 	/* The supervisor passes callers on to the launcher, which has all that it has. The monitor stops its own vCPUs.
-	 */
-	static const char *const but[][2] = {{"supervisor", "sendmsg"},
-					     {"monitor", "tgkill"},
-					     {"vcpu-0", "rt_sigreturn"},
-					     {"vcpu-1", "rt_sigreturn"},
-					     {"vcpu-2", "rt_sigreturn"}};
+	   A network's process marks passt's stream with a descriptor of it. */
+	static const char *const but[][2] = {{"supervisor", "sendmsg"},  {"passt", "sendmsg"},
+					     {"monitor", "tgkill"},      {"vcpu-0", "rt_sigreturn"},
+					     {"vcpu-1", "rt_sigreturn"}, {"vcpu-2", "rt_sigreturn"}};
 	load(_i);
 	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
 		int number = seccomp_syscall_resolve_name(calls[i]);
