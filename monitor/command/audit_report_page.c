@@ -166,12 +166,24 @@ static void put_total(uint64_t number, const char *what)
 	printf("<div><b>%" PRIu64 "</b>%s</div>\n", number, what);
 }
 
+/* The first of its lines that nothing vouches for although the chain is whole there; UINT64_MAX: none. What an anchor
+   misses may have been anywhere. */
+static uint64_t first_of_another(const struct verify_result *result)
+{
+	if (result->verdict == VERDICT_REPLACED)
+		return result->count > result->before ? result->count - result->before + 1 : 1;
+	return result->verdict == VERDICT_ROLLED_BACK ? 1 : UINT64_MAX;
+}
+
 static void put_totals(const struct report *report)
 {
 	const uint64_t *counts = report->counts;
-	uint64_t contradicted = 0;
-	for (size_t i = 0; i < report->log_count; i++)
-		contradicted += !report->logs[i].read || report->logs[i].result.verdict > VERDICT_TORN;
+	uint64_t contradicted = 0, unvouched = 0;
+	for (size_t i = 0; i < report->log_count; i++) {
+		const struct report_log *log = &report->logs[i];
+		contradicted += !log->read || log->result.verdict > VERDICT_TORN;
+		unvouched += first_of_another(&log->result) != UINT64_MAX ? log->shown : log->behind;
+	}
 	fputs("<div class=\"totals\">\n", stdout);
 	put_total(report->log_count, "logs");
 	put_total(contradicted, "logs not good");
@@ -183,6 +195,10 @@ static void put_totals(const struct report *report)
 	put_total(counts[AUDIT_VIOLATION], "jail violations");
 	put_total(counts[AUDIT_DEVICE_FAULT] + counts[AUDIT_CAP_REACHED], "device faults and caps");
 	fputs("</div>\n", stdout);
+	if (unvouched > 0)
+		printf("<p>Records that are counted on this page and lie behind a break, or in a log that is not the "
+		       "one that was written: %" PRIu64 ". Nothing vouches for them.</p>\n",
+		       unvouched);
 }
 
 static void put_verdict(const struct report_log *log)
@@ -231,6 +247,18 @@ static void put_code(const json_t *text)
 	fputs("</code>", stdout);
 }
 
+/* Where the log does not vouch for a record, that stands beside it. */
+static void put_mark(const struct report_log *log, uint64_t number)
+{
+	const struct verify_result *result = &log->result;
+	if (log->read && result->verdict > VERDICT_TORN && number > result->good)
+		fputs(" <span class=\"bad\">after the break</span>", stdout);
+	else if (log->read && number >= first_of_another(result))
+		printf(" <span class=\"bad\">%s</span>", verdict_word(result->verdict));
+	else if (number > result->signed_to)
+		fputs(" <span class=\"open\">not signed</span>", stdout);
+}
+
 static void put_runs(const struct report *report)
 {
 	fputs("<h2>What ran</h2>\n", stdout);
@@ -244,6 +272,7 @@ static void put_runs(const struct report *report)
 		put_text(vm);
 		fputs("</td><td class=\"when\">", stdout);
 		put_time(json_object_get(log->opened, "time"));
+		put_mark(log, log->opened_number);
 		fputs("</td><td class=\"when\">", stdout);
 		if (log->ended != NULL)
 			put_time(json_object_get(log->ended, "time"));
@@ -251,6 +280,8 @@ static void put_runs(const struct report *report)
 		if (log->ended == NULL)
 			put("not in this log");
 		put_text(json_object_get(log->ended, "message"));
+		if (log->ended != NULL)
+			put_mark(log, log->ended_number);
 		fputs("</td><td>", stdout);
 		put_who(log->opened);
 		fputs("</td><td>", stdout);
@@ -264,18 +295,13 @@ static void put_runs(const struct report *report)
 	end_table();
 }
 
-/* Where the log does not vouch for a record, that stands beside it. */
 static void put_place(const struct report *report, const struct report_row *row)
 {
 	const struct report_log *log = &report->logs[row->log];
-	bool broken = log->read && log->result.verdict > VERDICT_TORN && row->number > log->result.good;
 	printf("<td>%" PRIu64 " of <code>", row->number);
 	put(file_name(log->path));
 	fputs("</code>", stdout);
-	if (broken)
-		fputs(" <span class=\"bad\">after the break</span>", stdout);
-	else if (row->number > log->result.signed_to)
-		fputs(" <span class=\"open\">not signed</span>", stdout);
+	put_mark(log, row->number);
 	fputs("</td></tr>\n", stdout);
 }
 
