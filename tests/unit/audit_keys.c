@@ -84,6 +84,8 @@ START_TEST(a_run_that_the_host_does_not_know_has_no_key)
 	expect_with(host_key, host_path, VERDICT_UNKNOWN_KEY);
 	remove_host();
 	expect_with(NULL, NULL, VERDICT_UNSIGNED);
+	command("verify", NULL);
+	ck_assert_ptr_nonnull(strstr(output, "unsigned-tail: no record in it is signed")); /* at no time, then */
 }
 END_TEST
 
