@@ -109,6 +109,7 @@ static void print_escaped(const json_t *value, int width)
 	struct text text = {.bytes = escaped, .size = sizeof(escaped)};
 	const char *string = json_is_string(value) ? json_string_value(value) : "?";
 	size_t size = json_is_string(value) ? json_string_length(value) : 1;
+	escaped[0] = 0;
 	text_plain(&text, string, size < SHOWN_MAX ? size : SHOWN_MAX);
 	printf("%-*.*s", width, (int)text.used, escaped);
 }

@@ -45,6 +45,7 @@ static void print_name(const char *path)
 {
 	char plain[TEXT_EXPANSION * PATH_MAX];
 	struct text text = {.bytes = plain, .size = sizeof(plain)};
+	plain[0] = 0;
 	text_plain(&text, path, strnlen(path, PATH_MAX));
 	printf("%.*s", (int)text.used, plain);
 }
