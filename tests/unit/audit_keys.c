@@ -69,13 +69,15 @@ START_TEST(a_key_is_of_the_log_that_it_names)
 }
 END_TEST
 
-/* Whatever it is, of zeros as well, which something that is not there may be compared as. */
+/* Whatever it is, of zeros as well, and the run's id, which something that is not there may be compared as. */
 START_TEST(a_run_that_the_host_does_not_know_has_no_key)
 {
 	struct fake_writer writer = {.log = &log_, .time_ms = 1700000000000};
 	fake_context(&writer.context);
+	if (_i == 1)
+		memset(writer.context.run, 0, sizeof(writer.context.run));
 	signer_begin(&writer.signer, writer.context.run, (const uint8_t[NOTE_SEED_SIZE]){1});
-	if (_i == 0)
+	if (_i < 2)
 		memset(writer.signer.key.public_key, 0, NOTE_KEY_SIZE);
 	fake_writer_add(&writer, AUDIT_LOG_OPENED);
 	fake_writer_add(&writer, AUDIT_VM_RUNNING);
@@ -112,7 +114,7 @@ int main(void)
 	tcase_set_timeout(tests, 60);
 	tcase_add_checked_fixture(tests, setup, log_teardown);
 	tcase_add_test(tests, a_key_is_of_the_log_that_it_names);
-	tcase_add_loop_test(tests, a_run_that_the_host_does_not_know_has_no_key, 0, 2);
+	tcase_add_loop_test(tests, a_run_that_the_host_does_not_know_has_no_key, 0, 3);
 	tcase_add_loop_test(tests, nothing_is_signed_before_there_is_a_key, 0, 2);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);
