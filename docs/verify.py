@@ -96,8 +96,8 @@ def judge(lines, torn, pinned, other="unknown-key", final=(), anchor=()):  # fin
     if alone and epoch and other == "replaced": pinned = None  # the host's log has the first epoch's key and no other
     for i, line in enumerate(lines[1:], 1):
         bad, new, good = None, None, fits(lines[i - 1], line) and in_place(ended, line)
-        named = read_key(line.details.get("key"), name) if good and (line.start or line.code == "log_opened") else None
-        if good and i == 1: bad, key = other if pinned and named != pinned else None, named
+        named = read_key(text := line.details.get("key") if good and (line.start or line.code == "log_opened") else None, name)
+        if good and i == 1: bad, key = other if line.code == "checkpoint" or pinned not in (None, named and text) else None, named
         elif good and line.code == "checkpoint": bad, new = judge_note(line, key, epoch, root_of(peaks))
         elif good and line.start: bad = None if (*line.start, named) == (epoch, peaks, key) else "rewritten"
         if bad or not good: return judge_break(lines, i, bad, ended)
@@ -121,14 +121,14 @@ def from_host(host, key, value):  # of a run: its first key, the most its log ha
     had = [(("cofferdam/" + d["run"], d["count"], bytes.fromhex(d["root"])), {"run_started": False, "run_unsealed": d.get(
         "reason") in ("unsealed", "unsigned-tail", "torn")}.get(code, True)) for code, d in mine if d.get("count")]
     most = max((state for state, _ in had), key=lambda state: state[1], default=())
-    return read_key(start.get("key")), most, (most, True) in had, start.get("log")
+    return start.get("key") if read_key(start.get("key")) else None, most, (most, True) in had, start.get("log")
 def check(path, run, host, pinned, anchor):  # a run's log, against what the host's log says of it
     there, name = os.path.exists(path), os.path.basename(LATER.sub(".jsonl", path))  # of the first segment
     lines, torn = read(path) if there else ([START], False)
     run = run or (lines + [START])[1].run or LATER.search(path) and "none"
     known, final, is_end, log = from_host(host, *(("run", run) if run else ("log", name)))
     if not there: return "run-missing" if known else sys.exit(f"there is no {path}")
-    verdict = judge(lines, torn, known or bytes(32), "replaced" if known else "unknown-key", final, anchor)
+    verdict = judge(lines, torn, known or "nobody's", "replaced" if known else "unknown-key", final, anchor)
     is_other = log not in (None, name) and from_host(host, "log", name)[0] or is_end and (lines[-1].sequence or 0) > final[1]
     return "replaced" if STATUS[verdict] < 20 and is_other else "self-signed" if verdict == "sealed" and not pinned else verdict
 def verdicts(path, host_log, pinned, anchor):  # of each file: of those of all runs, when none is named
@@ -142,9 +142,9 @@ def verdicts(path, host_log, pinned, anchor):  # of each file: of those of all r
 parser = argparse.ArgumentParser(description=__doc__)
 for word in ("--pubkey", "--host-log", "--anchor", "log"): parser.add_argument(word, nargs=None if "-" in word else "?")
 if not (words := parser.parse_args()).log and (words.anchor or not words.host_log): parser.error("name a log")
-text = words.pubkey and (open(words.pubkey).read().strip() if os.path.exists(words.pubkey) else words.pubkey)
-pinned = text and (read_key(text) or sys.exit(f"{text} is not a public key"))
+pinned = open(words.pubkey).read().strip() if words.pubkey and os.path.exists(words.pubkey) else words.pubkey
+if pinned is not None and not read_key(pinned): sys.exit(f"{pinned} is not a public key")
 match = words.anchor and (NOTE.fullmatch(open(words.anchor, encoding="utf-8").read()) or sys.exit("not an anchor"))
 found = verdicts(words.log, words.host_log, pinned, (match[1], int(match[2]), base64.b64decode(match[3])) if match else ())
-for about, verdict in found: print(f"{about}: {verdict}")
+for about, verdict in found: print("".join(c if c.isprintable() else ascii(c)[1:-1] for c in about) + f": {verdict}")
 sys.exit(max([STATUS[verdict] for _, verdict in found], default=0))

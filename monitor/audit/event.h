@@ -72,7 +72,8 @@ enum audit_event {
 				  held back or refused since the last such record; for CAP_CPU, CAP_TASKS and
 				  CAP_MEMORY COUNT: periods of 100 ms held back, tasks refused, processes killed, in
 				  all, and FIRST LAST: the launcher's looks before the first of them and after the
-				  last; CAP_LOG is the auditor's */
+				  last; for CAP_CONSOLE_OUTPUT COUNT, when it stands for several; CAP_LOG is the
+				  auditor's */
 
 	AUDIT_FRAMES_DENIED, /* [DEVICE DENIAL COUNT] PEER FIRST LAST: frames since the last such record, and the last
 				one's other end; of vsock packets and callers, and the last one's port */

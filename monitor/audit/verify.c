@@ -74,11 +74,16 @@ static enum verdict judge_start(const struct verify *verify, const struct verify
 	return agrees ? VERDICTS : VERDICT_REWRITTEN;
 }
 
-/* The first record names the key of the first epoch. VERDICTS: good. */
+static bool names_the_pinned_key(const struct verify *verify, const struct verify_line *line)
+{
+	return line->has_key && !verify->is_nobodys && memcmp(line->key, verify->key, sizeof(line->key)) == 0 &&
+	       (!verify->is_named || memcmp(line->run, verify->log, sizeof(line->run)) == 0);
+}
+
+/* The first record names the key of the first epoch. Nothing is signed before it does. VERDICTS: good. */
 static enum verdict judge_key(struct verify *verify, const struct verify_line *line)
 {
-	bool pinned_one = line->has_key && memcmp(line->key, verify->key, sizeof(line->key)) == 0;
-	if (verify->pinned && !pinned_one)
+	if ((verify->pinned && !names_the_pinned_key(verify, line)) || line->is_checkpoint)
 		return VERDICT_UNKNOWN_KEY;
 	verify->has_key = line->has_key;
 	memcpy(verify->key, line->key, sizeof(verify->key));

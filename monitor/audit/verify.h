@@ -81,12 +81,16 @@ struct verify_point {
 
 enum { VERIFY_WINDOW = 5 };
 
-/* Given by the caller after verify_begin: `pinned` and `key`, `is_first_key`, `is_later`, `final`, `anchor`. To be
-   read: `lines`, `good`, `tree`, `signed_to`, `signed_ms`, `epoch`, `last_note`. The rest is private. */
+/* Given by the caller after verify_begin: `pinned` and `key`, `is_named` and `log`, `is_nobodys`, `is_first_key`,
+   `is_later`, `final`, `anchor`. To be read: `lines`, `good`, `tree`, `signed_to`, `signed_ms`, `epoch`, `last_note`.
+   The rest is private. */
 struct verify {
 	bool pinned, has_key;
 	bool is_first_key; /* `key` is the first epoch's: nothing can be said by it of a segment of a later one */
-	bool is_later;     /* the first line is to be a later segment's, unless nothing comes before it */
+	bool is_nobodys;   /* nobody knows the log's key: none that it names can be `key`, pinned as that is */
+	bool is_named;     /* `key` is `log`'s and no other's: in another one it was taken from there */
+	uint8_t log[NOTE_LOG_ID_SIZE];
+	bool is_later;              /* the first line is to be a later segment's, unless nothing comes before it */
 	uint8_t key[NOTE_KEY_SIZE]; /* of the epoch */
 	struct verify_point final;  /* as the host's log has it */
 	struct verify_point anchor;

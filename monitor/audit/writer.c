@@ -172,6 +172,14 @@ static void count_dropped(struct writer *writer)
 		append(writer, &view, SENDER_AUDITOR);
 }
 
+/* A count of events that were lost stands for as many. */
+static void drop(struct writer *writer, const struct audit_view *view)
+{
+	uint64_t events = view->event == AUDIT_RECORDS_DROPPED ? view->fields[AUDIT_COUNT].number : 1;
+	if (__builtin_add_overflow(writer->dropped, events, &writer->dropped))
+		writer->dropped = UINT64_MAX;
+}
+
 size_t writer_append(struct writer *writer, const struct audit_view *view, enum record_sender sender)
 {
 	const struct audit_view full = {.event = AUDIT_LOG_FULL};
@@ -186,7 +194,8 @@ size_t writer_append(struct writer *writer, const struct audit_view *view, enum 
 		append_last(writer, &full, SENDER_AUDITOR, WRITER_SEAL);
 	writer->full = true;
 	size_t size = is_last_word(view->event) ? append_last(writer, view, sender, WRITER_SEAL) : 0;
-	writer->dropped += size == 0;
+	if (size == 0)
+		drop(writer, view);
 	return size;
 }
 

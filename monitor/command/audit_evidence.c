@@ -24,16 +24,14 @@
 int audit_take_key(const char *given, struct verify *verify, char *why)
 {
 	char text[NOTE_KEY_TEXT_SIZE + 8];
-	uint8_t log[NOTE_LOG_ID_SIZE];
 	if (strchr(given, '+') != NULL && strlen(given) < sizeof(text))
 		snprintf(text, sizeof(text), "%s", given);
 	else if (audit_log_text(given, text, sizeof(text), why) < 0)
 		return -1;
 	text[strcspn(text, "\r\n")] = 0;
-	verify->pinned = true;
-	if (note_key_parse(text, strlen(text), log, verify->key))
-		return 0;
-	return because(why, 0, "%s is not a public key: it should read cofferdam/LOG+ID+KEY", given);
+	verify->pinned = verify->is_named = note_key_parse(text, strlen(text), verify->log, verify->key);
+	return verify->pinned ? 0
+			      : because(why, 0, "%s is not a public key: it should read cofferdam/LOG+ID+KEY", given);
 }
 
 /* The signature on an anchor is not looked at: it counts because somebody kept it out of the host's reach. */
@@ -144,10 +142,10 @@ struct known_run {
 	char id[2 * NOTE_LOG_ID_SIZE + 1]; /* in hex */
 	char log[NAME_MAX + 1];            /* its log's name; "": it has none */
 	bool started;
-	uint8_t key[NOTE_KEY_SIZE];
-	uint64_t records;             /* that its log had for certain, 0: none … */
-	uint8_t root[TREE_HASH_SIZE]; /* … and the root over them */
-	bool ended;                   /* with these */
+	uint8_t key[NOTE_KEY_SIZE], key_log[NOTE_LOG_ID_SIZE]; /* the key, and whose it says it is */
+	uint64_t records;                                      /* that its log had for certain, 0: none … */
+	uint8_t root[TREE_HASH_SIZE];                          /* … and the root over them */
+	bool ended;                                            /* with these */
 };
 
 /* What one record of it says of a run. */
@@ -189,10 +187,10 @@ static void learn(struct known_run *run, const struct told *told)
 {
 	const char *key = audit_log_string(json_object_get(told->details, "key"));
 	json_int_t count = json_integer_value(json_object_get(told->details, "count"));
-	uint8_t log[NOTE_LOG_ID_SIZE], root[TREE_HASH_SIZE];
+	uint8_t root[TREE_HASH_SIZE];
 	bool begins = is_event(told, AUDIT_RUN_STARTED) || is_event(told, AUDIT_RUN_REFUSED);
 	if (begins && !run->started && key != NULL && told->log != NULL) {
-		run->started = note_key_parse(key, strlen(key), log, run->key);
+		run->started = note_key_parse(key, strlen(key), run->key_log, run->key);
 		snprintf(run->log, sizeof(run->log), "%s", told->log);
 	}
 	if ((!begins && !is_event(told, AUDIT_RUN_SEALED) && !is_event(told, AUDIT_RUN_UNSEALED)) || count <= 0 ||
@@ -251,8 +249,10 @@ static const char *name_of(const char *path)
 static void expect_run(const struct known_run *run, struct verify *verify)
 {
 	struct verify_point *final = &verify->final;
-	verify->pinned = true; /* by a key of zeros, which nobody has, when the host does not know the run */
+	verify->pinned = verify->is_named = true;
+	verify->is_nobodys = !run->started;
 	memcpy(verify->key, run->key, sizeof(verify->key));
+	memcpy(verify->log, run->key_log, sizeof(verify->log));
 	final->given = run->records > 0;
 	final->size = run->records;
 	final->is_end = run->ended;

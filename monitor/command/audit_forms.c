@@ -102,6 +102,13 @@ static void put_string(struct text *text, const char *name, const char *value)
 		put_field(text, name, value, strlen(value));
 }
 
+/* A record's, in which a NUL is a character like others. */
+static void put_text(struct text *text, const char *name, const json_t *value)
+{
+	if (json_string_length(value) > 0)
+		put_field(text, name, json_string_value(value), json_string_length(value));
+}
+
 static void put_number(struct text *text, const char *name, json_int_t value)
 {
 	char digits[24];
@@ -112,12 +119,12 @@ static void put_number(struct text *text, const char *name, json_int_t value)
 size_t forward_journal(char message[static FORWARD_MAX], const json_t *record, const char *line, size_t size)
 {
 	struct text text = {.bytes = message, .size = FORWARD_MAX};
-	put_string(&text, "MESSAGE", text_at(record, "message"));
+	put_text(&text, "MESSAGE", json_object_get(record, "message"));
 	put_number(&text, "PRIORITY", priority(record));
 	put_number(&text, "SYSLOG_FACILITY", FACILITY_AUDIT);
 	put_string(&text, "SYSLOG_IDENTIFIER", "cofferdam");
 	put_string(&text, "COFFERDAM_EVENT", event_code(record));
-	put_string(&text, "COFFERDAM_VM", text_at(own(record), "vm"));
+	put_text(&text, "COFFERDAM_VM", json_object_get(own(record), "vm"));
 	put_string(&text, "COFFERDAM_RUN", text_at(own(record), "run"));
 	put_number(&text, "COFFERDAM_SEQUENCE", json_integer_value(json_object_get(own(record), "sequence")));
 	put_number(&text, "COFFERDAM_TIME_MS", json_integer_value(json_object_get(record, "time")));

@@ -4,6 +4,9 @@
  * in between repeats some (metadata.uid tells which), and loses none. A record is handed on when the next one, which
  * has its hash, or a signature vouches for it, or the log ends with it; at the first line that does not fit, or when
  * the cursor's record is not in the log any more, it stops and says so.
+ *
+ * What nothing signed at the end of the host's log is cut off when a crash left it there, and the log goes on with a
+ * record that says so. Of such an end the cursor has the last signature before it as well: from there it goes on then.
  */
 #include "monitor/command/audit_forward.h"
 
@@ -34,6 +37,8 @@ struct cursor {
 	char run[RUN_DIGITS + 1];
 	uint64_t sequence;
 	char hash[HASH_DIGITS + 1]; /* of that record: its leaf's */
+	uint64_t signed_to;         /* nothing signed it yet: the last checkpoint before it, 0: none or not needed */
+	char signed_hash[HASH_DIGITS + 1];
 };
 
 struct forward {
@@ -45,8 +50,9 @@ struct forward {
 	size_t count;
 	struct verify verify;
 	/* of the present log */
-	struct cursor last; /* handed on; sequence 0: nothing */
-	struct cursor held; /* the record that nothing vouches for yet; sequence 0: none */
+	struct cursor last;       /* handed on; sequence 0: nothing */
+	struct cursor checkpoint; /* the last one that was read; sequence 0: none */
+	struct cursor held;       /* the record that nothing vouches for yet; sequence 0: none */
 	json_t *held_record;
 	char held_line[RECORD_MAX];
 	size_t held_size;
@@ -74,6 +80,19 @@ static struct cursor *add_cursor(struct forward *forward)
 	return memset(&more[forward->count++], 0, sizeof(*more));
 }
 
+static bool take_cursor(struct cursor *cursor, const char *line)
+{
+	int used = 0, more = 0;
+	if (sscanf(line, "%32[0-9a-f] %" SCNu64 " %64[0-9a-f]%n", cursor->run, &cursor->sequence, cursor->hash,
+		   &used) != 3 ||
+	    strlen(cursor->run) != RUN_DIGITS || strlen(cursor->hash) != HASH_DIGITS)
+		return false;
+	if (line[used] == '\n')
+		return true;
+	return sscanf(line + used, " %" SCNu64 " %64[0-9a-f]%n", &cursor->signed_to, cursor->signed_hash, &more) == 2 &&
+	       line[used + more] == '\n' && strlen(cursor->signed_hash) == HASH_DIGITS;
+}
+
 static int load_cursors(struct forward *forward, char *why)
 {
 	const char *path = forward->options->cursor;
@@ -82,17 +101,27 @@ static int load_cursors(struct forward *forward, char *why)
 	if (file == NULL)
 		return path == NULL || errno == ENOENT ? 0 : because(why, errno, "cannot open the cursor %s", path);
 	while (fgets(line, sizeof(line), file) != NULL) {
-		struct cursor *cursor = add_cursor(forward);
-		int used = 0;
-		if (sscanf(line, "%32[0-9a-f] %" SCNu64 " %64[0-9a-f]%n", cursor->run, &cursor->sequence, cursor->hash,
-			   &used) != 3 ||
-		    line[used] != '\n' || strlen(cursor->run) != RUN_DIGITS || strlen(cursor->hash) != HASH_DIGITS) {
+		if (!take_cursor(add_cursor(forward), line)) {
 			fclose(file);
 			return because(why, 0, "%s is not a cursor that `audit forward` wrote", path);
 		}
 	}
 	fclose(file);
 	return 0;
+}
+
+static void print_cursor(FILE *file, const struct cursor *cursor)
+{
+	fprintf(file, "%s %" PRIu64 " %s", cursor->run, cursor->sequence, cursor->hash);
+	if (cursor->signed_to > 0)
+		fprintf(file, " %" PRIu64 " %s", cursor->signed_to, cursor->signed_hash);
+	fputc('\n', file);
+}
+
+static void note_signed(const struct cursor *checkpoint, struct cursor *last)
+{
+	last->signed_to = last->sequence > checkpoint->sequence ? checkpoint->sequence : 0;
+	memcpy(last->signed_hash, checkpoint->hash, sizeof(last->signed_hash));
 }
 
 /* A new file takes the old one's name once it is on disk. */
@@ -105,6 +134,7 @@ static int save_cursors(struct forward *forward)
 	if (fflush(stdout) != 0)
 		return because(forward->why, errno, "cannot write to standard output");
 	struct cursor *cursor = cursor_of(forward, forward->last.run);
+	note_signed(&forward->checkpoint, &forward->last);
 	*(cursor == NULL ? add_cursor(forward) : cursor) = forward->last;
 	if (path == NULL)
 		return 0;
@@ -112,8 +142,7 @@ static int save_cursors(struct forward *forward)
 		return because(forward->why, ENAMETOOLONG, "cannot write the cursor");
 	FILE *file = fopen(new, "we");
 	for (size_t i = 0; file != NULL && i < forward->count; i++)
-		fprintf(file, "%s %" PRIu64 " %s\n", forward->cursors[i].run, forward->cursors[i].sequence,
-			forward->cursors[i].hash);
+		print_cursor(file, &forward->cursors[i]);
 	bool written = file != NULL && fflush(file) == 0 && fdatasync(fileno(file)) == 0;
 	if (file != NULL)
 		fclose(file);
@@ -240,15 +269,39 @@ static void hold(struct forward *forward, const struct cursor *place, const json
 	forward->held_size = size;
 }
 
+static bool is_event(const json_t *record, enum audit_event event)
+{
+	const char *code = audit_log_string(json_object_get(json_object_get(record, "metadata"), "event_code"));
+	return code != NULL && strcmp(code, record_rules[event].code) == 0;
+}
+
+/* Whether what was handed on after the last signature was cut off since: right after that the log says so, in a new
+   segment once that has begun. `before`: the hash of the record before this. */
+static bool was_cut_off(const struct cursor *cursor, const struct cursor *here, const char *before,
+			const json_t *record)
+{
+	return cursor != NULL && cursor->signed_to > 0 && here->sequence == cursor->signed_to + 1 &&
+	       strcmp(before, cursor->signed_hash) == 0 &&
+	       (is_event(record, AUDIT_LOG_REPAIRED) || is_event(record, AUDIT_LOG_CONTINUED));
+}
+
 /* Whether this may be the log that the cursor is of, so far. A segment that begins right after the cursor's record has
    that one's hash. */
-static bool goes_on(struct forward *forward, const struct cursor *here, bool first)
+static bool goes_on(struct forward *forward, const struct cursor *here, const json_t *record, bool first)
 {
 	const struct cursor *cursor = cursor_of(forward, here->run);
 	char before[HASH_DIGITS + 1];
 	hash_digits(forward->verify.good_last.previous, before);
-	if (first)
-		forward->resumed = cursor == NULL ? 0 : cursor->sequence;
+	if (first && cursor != NULL) {
+		forward->resumed = cursor->sequence;
+		forward->checkpoint.sequence = cursor->signed_to;
+		memcpy(forward->checkpoint.hash, cursor->signed_hash, sizeof(cursor->signed_hash));
+	}
+	if (here->sequence <= forward->resumed && was_cut_off(cursor, here, before, record)) {
+		forward->resumed = cursor->signed_to;
+		forward->found = true;
+		return true;
+	}
 	bool follows = first && here->sequence == forward->resumed + 1;
 	if (cursor == NULL || forward->resumed == 0 || (here->sequence != forward->resumed && !follows))
 		return true;
@@ -270,7 +323,11 @@ static bool pass_on(const json_t *record, const char *line, size_t size, uint64_
 	if (forward->verify.broken)
 		return false;
 	take_place(&here, &forward->verify.good_last);
-	if (!goes_on(forward, &here, number == 1) || !let_go(forward))
+	if (!goes_on(forward, &here, record, number == 1))
+		return false;
+	if (forward->verify.good_last.is_checkpoint)
+		forward->checkpoint = here;
+	if (!let_go(forward))
 		return false;
 	if (here.sequence <= forward->resumed)
 		return true;
@@ -282,7 +339,7 @@ static int forward_log(struct forward *forward, const char *path)
 {
 	struct verify_result result;
 	char text[AUDIT_TEXT_SIZE], failed[WHY_SIZE], why[WHY_SIZE];
-	forward->last.sequence = forward->held.sequence = forward->resumed = 0;
+	forward->last.sequence = forward->held.sequence = forward->checkpoint.sequence = forward->resumed = 0;
 	forward->found = false;
 	if (audit_judge(path, &forward->options->evidence, pass_on, forward, &forward->verify, &result, why) != 0) {
 		say("%s", why);

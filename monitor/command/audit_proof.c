@@ -4,6 +4,10 @@
  * root, and the checkpoint. When the checkpoint's key is not the log's first, the notes that handed the key on follow,
  * oldest first; they name no record.
  *
+ * The key given names its log: notes of another one are not signed by it, and the record must be this log's and say the
+ * place that the proof says, as verify demands of each line. Else who has one run's key proves what another never
+ * wrote.
+ *
  * The checkpoint is of the record's own epoch. One of a later epoch is not believed, though it covers the record as
  * well: whoever steals a key could prove with it what was never written before his time.
  */
@@ -263,16 +267,24 @@ static size_t note_length(const char *at)
 	return end == NULL ? 0 : (size_t)(end + 1 - at);
 }
 
+static enum note_verdict open_of(const uint8_t log[static NOTE_LOG_ID_SIZE], const char *note, size_t size,
+				 const uint8_t key[static NOTE_KEY_SIZE], struct checkpoint *checkpoint)
+{
+	enum note_verdict verdict = note_open(note, size, key, checkpoint);
+	bool others = verdict == NOTE_GOOD && memcmp(checkpoint->log, log, NOTE_LOG_ID_SIZE) != 0;
+	return others ? NOTE_OTHER_KEY : verdict;
+}
+
 /* Follows the key from the first epoch's to the checkpoint's. *before: how many records earlier epochs have signed. */
-static enum note_verdict follow(const char *notes, uint8_t key[static NOTE_KEY_SIZE], struct checkpoint *checkpoint,
-				uint64_t *before)
+static enum note_verdict follow(const uint8_t log[static NOTE_LOG_ID_SIZE], const char *notes,
+				uint8_t key[static NOTE_KEY_SIZE], struct checkpoint *checkpoint, uint64_t *before)
 {
 	size_t size = note_length(notes);
 	uint64_t epoch = 0;
 	for (const char *at = notes + size; size > 0 && *at == '\n'; epoch++) {
 		struct checkpoint turn;
 		size_t turn_size = note_length(++at);
-		enum note_verdict verdict = note_open(at, turn_size, key, &turn);
+		enum note_verdict verdict = open_of(log, at, turn_size, key, &turn);
 		if (verdict != NOTE_GOOD)
 			return verdict;
 		if (!turn.has_next || turn.epoch != epoch)
@@ -281,8 +293,21 @@ static enum note_verdict follow(const char *notes, uint8_t key[static NOTE_KEY_S
 		*before = turn.size > *before ? turn.size : *before;
 		at += turn_size;
 	}
-	enum note_verdict verdict = size == 0 ? NOTE_MALFORMED : note_open(notes, size, key, checkpoint);
+	enum note_verdict verdict = size == 0 ? NOTE_MALFORMED : open_of(log, notes, size, key, checkpoint);
 	return verdict == NOTE_GOOD && checkpoint->epoch != epoch ? NOTE_MALFORMED : verdict;
+}
+
+/* What verify would say of the line, which is in the tree. VERDICTS: nothing. */
+static enum verdict judge_record(const struct read_proof *proof, const uint8_t log[static NOTE_LOG_ID_SIZE])
+{
+	struct verify_line claim;
+	const char *record = (const char *)proof->record;
+	size_t size = (size_t)proof->record_size;
+	bool is_line = size < RECORD_MAX && memchr(record, '\n', size) == NULL;
+	json_decref(audit_log_read(is_line ? record : NULL, size, &claim));
+	if (claim.is_record && memcmp(claim.run, log, sizeof(claim.run)) != 0)
+		return VERDICT_SPLICED;
+	return claim.is_record && claim.sequence == proof->index + 1 ? VERDICTS : VERDICT_EDITED;
 }
 
 /* A log that an attacker wrote may hold what a terminal obeys. What cofferdam writes comes out as it is. */
@@ -313,7 +338,7 @@ int audit_check_proof(char **operands, const struct audit_options *options)
 		say("%s is not a proof as `cofferdam audit prove` prints it", operands[0]);
 		return verdict_status(VERDICT_NOT_A_LOG);
 	}
-	enum note_verdict verdict = follow(proof.notes, verify.key, &checkpoint, &before);
+	enum note_verdict verdict = follow(verify.log, proof.notes, verify.key, &checkpoint, &before);
 	if (verdict != NOTE_GOOD) {
 		say("%s: its checkpoint is not signed by the log's key", operands[0]);
 		return verdict_status(verdict == NOTE_OTHER_KEY ? VERDICT_UNKNOWN_KEY : VERDICT_REWRITTEN);
@@ -327,6 +352,11 @@ int audit_check_proof(char **operands, const struct audit_options *options)
 	if (!tree_includes(leaf, proof.index, checkpoint.size, proof.path, proof.length, checkpoint.root)) {
 		say("%s: this record is not in the log at that place", operands[0]);
 		return verdict_status(VERDICT_EDITED);
+	}
+	enum verdict of_record = judge_record(&proof, verify.log);
+	if (of_record != VERDICTS) {
+		say("%s: what it shows is no record of this log at that place", operands[0]);
+		return verdict_status(of_record);
 	}
 	if (options->json)
 		printf("{\"verdict\":\"included\",\"record\":%" PRIu64 ",\"of\":%" PRIu64 "}\n", proof.index + 1,

@@ -5,6 +5,7 @@
  */
 #include "monitor/command/audit_report.h"
 #include "monitor/command/command.h"
+#include "monitor/large.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -81,15 +82,20 @@ static bool take_record(const json_t *record, const char *line, size_t size, uin
 	(void)size;
 	if (record == NULL || event == AUDIT_NONE)
 		return true;
+	if (event == AUDIT_LOG_OPENED && log->opened == NULL)
+		log->opened_number = number;
 	if (event == AUDIT_LOG_OPENED)
 		keep_one(&log->opened, row.record, false);
 	else if (event == AUDIT_POLICY_LOADED)
 		keep_one(&log->policy, row.record, false);
-	else if (event == AUDIT_VM_STOPPED || event == AUDIT_VM_CRASHED)
+	else if (event == AUDIT_VM_STOPPED || event == AUDIT_VM_CRASHED) {
 		keep_one(&log->ended, row.record, true);
+		log->ended_number = number;
+	}
 	if (!audit_filter_passes(&report->options->filter, record))
 		return true;
 	log->shown++;
+	log->behind += report->verify.broken;
 	report->counts[event]++;
 	if (section_of[event] != REPORT_NONE)
 		keep_row(report, &report->sections[section_of[event]], &row);
@@ -100,21 +106,20 @@ static bool take_record(const json_t *record, const char *line, size_t size, uin
 static int take_log(struct report *report, const char *path)
 {
 	struct report_log *log = &report->logs[report->log_count];
-	struct verify verify;
+	struct verify *verify = &report->verify;
 	uint8_t root[TREE_HASH_SIZE];
 	char why[WHY_SIZE];
 	*log = (struct report_log){.path = path};
-	int got = audit_judge(path, &report->options->evidence, take_record, report, &verify, &log->result, why);
+	int got = audit_judge(path, &report->options->evidence, take_record, report, verify, &log->result, why);
 	report->log_count++;
 	log->read = got == 0;
-	log->pinned = verify.pinned;
 	if (!log->read) {
 		snprintf(log->text, sizeof(log->text), "%s", why);
 		say("%s", why);
 		return EXIT_OURS;
 	}
 	audit_describe(&log->result, log->text);
-	tree_root(&verify.tree, root);
+	tree_root(&verify->tree, root);
 	for (size_t i = 0; i < sizeof(root); i++)
 		snprintf(log->root + 2 * i, 3, "%02x", root[i]);
 	return log->result.verdict <= VERDICT_TORN ? 0 : verdict_status(log->result.verdict);
@@ -137,7 +142,8 @@ static void forget(struct report *report)
 
 int audit_report(char **operands, const struct audit_options *options)
 {
-	struct report report = {.options = options};
+	static LARGE_MEMORY struct report report;
+	report = (struct report){.options = options};
 	size_t count = 0;
 	int worst = 0;
 	while (operands[count] != NULL)

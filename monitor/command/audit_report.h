@@ -36,12 +36,12 @@ struct report_rows {
 struct report_log {
 	const char *path;
 	bool read; /* false: `text` says why not, and nothing else is there */
-	bool pinned;
 	struct verify_result result;
 	char text[AUDIT_TEXT_SIZE + WHY_SIZE]; /* the verdict in a sentence */
 	char root[2 * TREE_HASH_SIZE + 1];
-	json_t *opened, *policy, *ended; /* records, each a reference or NULL */
-	uint64_t shown;                  /* records that pass the filter */
+	json_t *opened, *policy, *ended;      /* records, each a reference or NULL */
+	uint64_t opened_number, ended_number; /* their lines */
+	uint64_t shown, behind;               /* records that pass the filter; of them behind a break */
 };
 
 struct report {
@@ -50,6 +50,7 @@ struct report {
 	size_t log_count;
 	struct report_rows sections[REPORT_SECTIONS];
 	uint64_t counts[AUDIT_EVENTS]; /* records that pass the filter */
+	struct verify verify;          /* of the log that is read */
 	bool out_of_memory;
 };
 

@@ -68,18 +68,28 @@ static void put_character(char character)
 	}
 }
 
-/* Anybody's string. NULL: nothing. */
-static void put(const char *string)
+static void put_bytes(const char *string, size_t size)
 {
 	char plain[TEXT_EXPANSION * REPORT_TEXT_MAX];
 	struct text text = {.bytes = plain, .size = sizeof(plain)};
-	size_t size = string == NULL ? 0 : strnlen(string, REPORT_TEXT_MAX + 1);
 	if (size > 0)
 		text_plain(&text, string, size > REPORT_TEXT_MAX ? REPORT_TEXT_MAX : size);
 	for (size_t i = 0; i < text.used; i++)
 		put_character(plain[i]);
 	if (size > REPORT_TEXT_MAX)
 		fputs(" …", stdout);
+}
+
+/* Anybody's string. */
+static void put(const char *string)
+{
+	put_bytes(string, strlen(string));
+}
+
+/* A record's, in which a NUL is a character like others: what stands behind it is shown. No string: nothing. */
+static void put_text(const json_t *value)
+{
+	put_bytes(json_string_value(value), json_string_length(value));
 }
 
 static void put_time(const json_t *time)
@@ -100,11 +110,6 @@ static const json_t *detail(const json_t *record, const char *key)
 	return json_object_get(json_object_get(own(record), "details"), key);
 }
 
-static const char *string_at(const json_t *object, const char *key)
-{
-	return json_string_value(json_object_get(object, key));
-}
-
 /* "uid 1000, logged in as 1001": the login uid is what su and sudo do not change. */
 static void put_ids(const json_t *holder)
 {
@@ -122,12 +127,13 @@ static void put_who(const json_t *record)
 		put_ids(details);
 		return;
 	}
-	if (string_at(actor, "name") != NULL) {
-		put(string_at(actor, "name"));
+	const json_t *name = json_object_get(actor, "name");
+	if (json_is_string(name)) {
+		put_text(name);
 		fputs(" (", stdout);
 	}
 	put_ids(actor);
-	if (string_at(actor, "name") != NULL)
+	if (json_is_string(name))
 		fputs(")", stdout);
 }
 
@@ -160,12 +166,24 @@ static void put_total(uint64_t number, const char *what)
 	printf("<div><b>%" PRIu64 "</b>%s</div>\n", number, what);
 }
 
+/* The first of its lines that nothing vouches for although the chain is whole there; UINT64_MAX: none. What an anchor
+   misses may have been anywhere. */
+static uint64_t first_of_another(const struct verify_result *result)
+{
+	if (result->verdict == VERDICT_REPLACED)
+		return result->count > result->before ? result->count - result->before + 1 : 1;
+	return result->verdict == VERDICT_ROLLED_BACK ? 1 : UINT64_MAX;
+}
+
 static void put_totals(const struct report *report)
 {
 	const uint64_t *counts = report->counts;
-	uint64_t contradicted = 0;
-	for (size_t i = 0; i < report->log_count; i++)
-		contradicted += !report->logs[i].read || report->logs[i].result.verdict > VERDICT_TORN;
+	uint64_t contradicted = 0, unvouched = 0;
+	for (size_t i = 0; i < report->log_count; i++) {
+		const struct report_log *log = &report->logs[i];
+		contradicted += !log->read || log->result.verdict > VERDICT_TORN;
+		unvouched += first_of_another(&log->result) != UINT64_MAX ? log->shown : log->behind;
+	}
 	fputs("<div class=\"totals\">\n", stdout);
 	put_total(report->log_count, "logs");
 	put_total(contradicted, "logs not good");
@@ -177,6 +195,10 @@ static void put_totals(const struct report *report)
 	put_total(counts[AUDIT_VIOLATION], "jail violations");
 	put_total(counts[AUDIT_DEVICE_FAULT] + counts[AUDIT_CAP_REACHED], "device faults and caps");
 	fputs("</div>\n", stdout);
+	if (unvouched > 0)
+		printf("<p>Records that are counted on this page and lie behind a break, or in a log that is not the "
+		       "one that was written: %" PRIu64 ". Nothing vouches for them.</p>\n",
+		       unvouched);
 }
 
 static void put_verdict(const struct report_log *log)
@@ -218,11 +240,23 @@ static void put_verification(const struct report *report)
 	end_table();
 }
 
-static void put_code(const char *text)
+static void put_code(const json_t *text)
 {
 	fputs("<code>", stdout);
-	put(text);
+	put_text(text);
 	fputs("</code>", stdout);
+}
+
+/* Where the log does not vouch for a record, that stands beside it. */
+static void put_mark(const struct report_log *log, uint64_t number)
+{
+	const struct verify_result *result = &log->result;
+	if (log->read && result->verdict > VERDICT_TORN && number > result->good)
+		fputs(" <span class=\"bad\">after the break</span>", stdout);
+	else if (log->read && number >= first_of_another(result))
+		printf(" <span class=\"bad\">%s</span>", verdict_word(result->verdict));
+	else if (number > result->signed_to)
+		fputs(" <span class=\"open\">not signed</span>", stdout);
 }
 
 static void put_runs(const struct report *report)
@@ -231,42 +265,43 @@ static void put_runs(const struct report *report)
 	begin_table("VM|Started|Ended|How|By|Policy|Run");
 	for (size_t i = 0; i < report->log_count; i++) {
 		const struct report_log *log = &report->logs[i];
-		if (log->opened == NULL || string_at(own(log->opened), "vm") == NULL)
+		const json_t *vm = json_object_get(own(log->opened), "vm");
+		if (!json_is_string(vm))
 			continue; /* a host's log */
 		fputs("<tr><td>", stdout);
-		put(string_at(own(log->opened), "vm"));
+		put_text(vm);
 		fputs("</td><td class=\"when\">", stdout);
 		put_time(json_object_get(log->opened, "time"));
+		put_mark(log, log->opened_number);
 		fputs("</td><td class=\"when\">", stdout);
 		if (log->ended != NULL)
 			put_time(json_object_get(log->ended, "time"));
 		fputs("</td><td>", stdout);
-		put(log->ended == NULL ? "not in this log" : string_at(log->ended, "message"));
+		if (log->ended == NULL)
+			put("not in this log");
+		put_text(json_object_get(log->ended, "message"));
+		if (log->ended != NULL)
+			put_mark(log, log->ended_number);
 		fputs("</td><td>", stdout);
 		put_who(log->opened);
 		fputs("</td><td>", stdout);
-		put(json_string_value(detail(log->policy, "path")));
+		put_text(detail(log->policy, "path"));
 		fputs(" ", stdout);
-		put_code(string_at(own(log->opened), "policy"));
+		put_code(json_object_get(own(log->opened), "policy"));
 		fputs("</td><td>", stdout);
-		put_code(string_at(own(log->opened), "run"));
+		put_code(json_object_get(own(log->opened), "run"));
 		fputs("</td></tr>\n", stdout);
 	}
 	end_table();
 }
 
-/* Where the log does not vouch for a record, that stands beside it. */
 static void put_place(const struct report *report, const struct report_row *row)
 {
 	const struct report_log *log = &report->logs[row->log];
-	bool broken = log->read && log->result.verdict > VERDICT_TORN && row->number > log->result.good;
 	printf("<td>%" PRIu64 " of <code>", row->number);
 	put(file_name(log->path));
 	fputs("</code>", stdout);
-	if (broken)
-		fputs(" <span class=\"bad\">after the break</span>", stdout);
-	else if (row->number > log->result.signed_to)
-		fputs(" <span class=\"open\">not signed</span>", stdout);
+	put_mark(log, row->number);
 	fputs("</td></tr>\n", stdout);
 }
 
@@ -274,7 +309,7 @@ static void put_names(const json_t *names)
 {
 	size_t count = json_array_size(names);
 	for (size_t i = 0; i < count; i++) {
-		put(json_string_value(json_array_get(names, i)));
+		put_text(json_array_get(names, i));
 		fputs(i + 1 < count ? ", " : "", stdout);
 	}
 }
@@ -285,19 +320,19 @@ static void put_row(const struct report *report, enum report_section section, co
 	fputs("<tr><td class=\"when\">", stdout);
 	put_time(json_object_get(record, "time"));
 	fputs("</td><td>", stdout);
-	put(string_at(own(record), "vm"));
+	put_text(json_object_get(own(record), "vm"));
 	fputs("</td><td>", stdout);
-	put(string_at(record, "message"));
+	put_text(json_object_get(record, "message"));
 	fputs("</td><td>", stdout);
 	if (section == REPORT_ACTIONS || section == REPORT_REFUSALS || section == REPORT_KEEPING) {
 		put_who(record);
 	} else if (section == REPORT_JAILS) {
 		put_names(detail(record, "layers_absent"));
 	} else if (section == REPORT_INPUTS) {
-		const char *hash = json_string_value(detail(record, "sha256"));
-		put_code(hash != NULL ? hash : json_string_value(detail(record, "policy")));
+		const json_t *hash = detail(record, "sha256");
+		put_code(json_is_string(hash) ? hash : detail(record, "policy"));
 	} else {
-		put(string_at(record, "severity"));
+		put_text(json_object_get(record, "severity"));
 	}
 	fputs("</td>", stdout);
 	put_place(report, row);

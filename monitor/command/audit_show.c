@@ -60,7 +60,8 @@ static const json_t *at(const json_t *object, const char *first, const char *sec
 
 static bool is_text(const json_t *value, const char *wanted)
 {
-	return json_is_string(value) && strcmp(json_string_value(value), wanted) == 0;
+	return json_is_string(value) && json_string_length(value) == strlen(wanted) &&
+	       memcmp(json_string_value(value), wanted, strlen(wanted)) == 0;
 }
 
 static bool is_number(const json_t *holder, const char *key, const char *wanted)
@@ -99,19 +100,17 @@ bool audit_filter_passes(const struct audit_filter *filter, const json_t *record
 
 /* ---- the table ---- */
 
-static const char *text_at(const json_t *record, const char *key)
-{
-	const char *text = json_string_value(json_object_get(record, key));
-	return text == NULL ? "?" : text;
-}
+enum { SHOWN_MAX = 2047 };
 
-static void print_escaped(const char *string, int width)
+/* A NUL in it is a character like others: what stands behind it is shown. */
+static void print_escaped(const json_t *value, int width)
 {
-	char escaped[TEXT_EXPANSION * 2048];
+	char escaped[TEXT_EXPANSION * SHOWN_MAX];
 	struct text text = {.bytes = escaped, .size = sizeof(escaped)};
-	size_t size = strnlen(string, 2047);
+	const char *string = json_is_string(value) ? json_string_value(value) : "?";
+	size_t size = json_is_string(value) ? json_string_length(value) : 1;
 	escaped[0] = 0;
-	text_plain(&text, string, size);
+	text_plain(&text, string, size < SHOWN_MAX ? size : SHOWN_MAX);
 	printf("%-*.*s", width, (int)text.used, escaped);
 }
 
@@ -145,11 +144,11 @@ static bool print_record(const json_t *record, const char *line, size_t size, ui
 		json_int_t time = json_integer_value(json_object_get(record, "time"));
 		audit_time(time < 0 ? UINT64_MAX : (uint64_t)time, when);
 		printf("%-24s  ", when);
-		print_escaped(text_at(json_object_get(record, "metadata"), "event_code"), 16);
+		print_escaped(at(record, "metadata", "event_code"), 16);
 		printf("  ");
-		print_escaped(text_at(record, "status"), 8);
+		print_escaped(json_object_get(record, "status"), 8);
 		printf("  ");
-		print_escaped(text_at(record, "message"), 0);
+		print_escaped(json_object_get(record, "message"), 0);
 	}
 	putchar('\n');
 	return true;

@@ -1,9 +1,11 @@
 /* `cofferdam audit verify` and `anchor`: what a log is worth, and what to keep of it; `keygen` and `settle` for the
  * host's log. */
+#include "monitor/audit/text.h"
 #include "monitor/command/audit_commands.h"
 #include "monitor/command/command.h"
 #include "monitor/command/host_log.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -38,6 +40,16 @@ static void report_json(const char *path, const struct verify_result *result, co
 	json_decref(object);
 }
 
+/* The name of a run's log is the host's log's word, and a folder that is looked into may be anybody's. */
+static void print_name(const char *path)
+{
+	char plain[TEXT_EXPANSION * PATH_MAX];
+	struct text text = {.bytes = plain, .size = sizeof(plain)};
+	plain[0] = 0;
+	text_plain(&text, path, strnlen(path, PATH_MAX));
+	printf("%.*s", (int)text.used, plain);
+}
+
 /* `verify`: NULL: only the result is left of it. */
 static void report(const char *path, const struct verify *verify, const struct verify_result *result,
 		   const struct audit_options *options)
@@ -49,11 +61,13 @@ static void report(const char *path, const struct verify *verify, const struct v
 		tree_root(&verify->tree, root);
 		hex(root, sizeof(root), root_text);
 	}
-	if (options->json)
+	if (options->json) {
 		report_json(path, result, text, verify == NULL ? NULL : root_text,
 			    options->evidence.public_key != NULL);
-	else
-		printf("%s: %s: %s\n", path, verdict_word(result->verdict), text);
+		return;
+	}
+	print_name(path);
+	printf(": %s: %s\n", verdict_word(result->verdict), text);
 }
 
 /* ---- all runs ---- */

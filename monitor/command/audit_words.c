@@ -52,8 +52,16 @@ static const char of_no_run[] =
     "the host's log has no run whose log begins with the key of line %1: it is not its "
     "host's log, or an older copy or a later part, or the run was never there, or has just begun";
 
+/* Of VERDICT_UNSIGNED and VERDICT_TORN, where no signature was found at all. */
+static const char none_signed[] = "no record in it is signed: a crash before the first signature, or somebody made it",
+		  torn_at_once[] =
+		      "no record in it is signed, and the last line is not whole: a crash before the first "
+		      "signature, a full disk, or somebody made it";
+
 static const char *text_of(const struct verify_result *result)
 {
+	if (result->signed_to == 0 && (result->verdict == VERDICT_UNSIGNED || result->verdict == VERDICT_TORN))
+		return result->verdict == VERDICT_TORN ? torn_at_once : none_signed;
 	if (result->verdict == VERDICT_REPLACED && result->count > 0)
 		return goes_on;
 	return result->of_no_run ? of_no_run : texts[result->verdict];

@@ -1,4 +1,7 @@
-/* Messages of the command line. Tool messages go to standard error only. */
+/* Messages of the command line. Tool messages go to standard error only. They may name what a log, a folder or another
+ * process called itself: nothing of that acts on a terminal, or makes a line of its own.
+ */
+#include "monitor/audit/text.h"
 #include "monitor/command/command.h"
 
 #include <stdarg.h>
@@ -8,12 +11,14 @@
 
 void say(const char *format, ...)
 {
-	char line[4096];
+	char line[4096], plain[TEXT_EXPANSION * sizeof(line)];
+	struct text text = {.bytes = plain, .size = sizeof(plain)};
 	va_list arguments;
 	va_start(arguments, format);
 	vsnprintf(line, sizeof(line), format, arguments);
 	va_end(arguments);
-	fprintf(stderr, isatty(STDERR_FILENO) ? "\rcofferdam: %s\r\n" : "cofferdam: %s\n", line);
+	text_plain(&text, line, strlen(line));
+	fprintf(stderr, isatty(STDERR_FILENO) ? "\rcofferdam: %.*s\r\n" : "cofferdam: %.*s\n", (int)text.used, plain);
 }
 
 int because(char *why, int error, const char *format, ...)

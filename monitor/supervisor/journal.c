@@ -105,16 +105,27 @@ void journal_fault(struct supervisor *vm, uint32_t index, const struct message *
 		send_fault(vm, index, message->code, message->value[0]);
 }
 
+static void send_cap(struct supervisor *vm, uint32_t index)
+{
+	struct member *member = &vm->members[index];
+	struct audit_packet packet;
+	audit_begin(&packet, AUDIT_CAP_REACHED);
+	audit_add_u64(&packet, AUDIT_CAP, member->last_cap);
+	audit_add_u64(&packet, AUDIT_VALUE, member->last_cap_value);
+	audit_add_string(&packet, AUDIT_DEVICE, device_name(vm, index));
+	if (member->caps.suppressed > 0)
+		audit_add_u64(&packet, AUDIT_COUNT, member->caps.suppressed + 1);
+	if (journal_send(vm, &packet, AUDIT_NO_TICKET) == 0)
+		member->caps.suppressed = 0;
+}
+
 void journal_cap(struct supervisor *vm, uint32_t index, uint32_t cap, uint64_t value, uint64_t now)
 {
-	struct audit_packet packet;
-	if (!quota_take(&vm->members[index].quota, now))
-		return;
-	audit_begin(&packet, AUDIT_CAP_REACHED);
-	audit_add_u64(&packet, AUDIT_CAP, cap);
-	audit_add_u64(&packet, AUDIT_VALUE, value);
-	audit_add_string(&packet, AUDIT_DEVICE, device_name(vm, index));
-	journal_send(vm, &packet, AUDIT_NO_TICKET);
+	struct member *member = &vm->members[index];
+	member->last_cap = cap;
+	member->last_cap_value = value;
+	if (quota_take(&member->caps, now))
+		send_cap(vm, index);
 }
 
 void journal_changed(struct supervisor *vm, const struct cap_change *change)
@@ -167,6 +178,10 @@ static void settle_member(struct supervisor *vm, uint32_t index)
 	if (member->quota.suppressed > 0) {
 		member->quota.suppressed--; /* the record stands for one of them */
 		send_fault(vm, index, member->last_code, 0);
+	}
+	if (member->caps.suppressed > 0) {
+		member->caps.suppressed--;
+		send_cap(vm, index);
 	}
 	for (uint32_t cap = CAP_BANDWIDTH; cap <= CAP_CONNECTIONS; cap++)
 		if (member->delays[cap - CAP_BANDWIDTH].count > 0)

@@ -29,6 +29,10 @@ struct member {
 	uint64_t layers, absent, measures; /* as MESSAGE_LOCKED said */
 	struct quota quota;
 	uint32_t last_code; /* of the fault that the quota suppressed last */
+	/* Caps have one of their own: a guest that has used up that of its faults hides none behind them. */
+	struct quota caps;
+	uint32_t last_cap; /* that was reached last, and its value */
+	uint64_t last_cap_value;
 	/* How often CAP_BANDWIDTH to CAP_CONNECTIONS held it back since their last record; times in ms. */
 	struct delays {
 		uint64_t count, first, last, next_at;

@@ -3,6 +3,7 @@
 each of its strings, then rendered by headless Chromium. The page asks for nothing, runs nothing, says nothing on the
 console, shows what the logs say, on paper as well, and is not blank. Needs B (build folder); the real VM needs a usable
 /dev/kvm. KEEP: a folder for the pictures."""
+import base64
 import contextlib
 import glob
 import json
@@ -93,6 +94,26 @@ def controls():
     check("docs/compliance.md has the page's controls", len(ours) > 8 and ours == theirs, [pair for pair in zip(ours, theirs) if pair[0] != pair[1]])
 
 
+def vouched(place):
+    """Beside each record that nothing vouches for stands that, what a VM's run came to among them, and how many are in the totals."""
+    run = "ab" * 16
+    lines = chained([(code, {"class_uid": 3004, "message": code}, {"vm": "vm"}) for code in ("log_opened", "vm_running", "vm_paused", "vm_stopped")], run)
+    write_log(f"{place}/end.jsonl", lines[:2] + lines[3:])
+    status, _, source = report(place, f"{place}/end.jsonl")
+    ran = source.split("<h2>What ran</h2>")[1].split("<h2>")[0]
+    check("how a VM ended is not vouched for behind a break", status == 21 and re.search(r"vm_stopped <span class=\"bad\">after the break", ran), ran)
+    check("nor counted as if it were", "is not the one that was written: 1. Nothing vouches" in source, source[:6000])
+    zeros = base64.b64encode(bytes(32)).decode()
+    with open(f"{place}/anchor", "w", encoding="utf-8") as file:
+        file.write(f"cofferdam/{run}\n1\n{zeros}\nepoch 0\nline {zeros}\n\n\u2014 cofferdam/{run} {base64.b64encode(bytes(68)).decode()}\n")
+    write_log(f"{place}/end.jsonl", lines)
+    status, _, source = report(place, "--anchor", f"{place}/anchor", f"{place}/end.jsonl")
+    check("nothing is in a log that was rolled back", status == 32 and source.count('<span class="bad">rolled-back</span>') == 1 + 2 + 4 and "written: 4. Nothing" in source,
+          (status, source.count('<span class="bad">rolled-back</span>')))
+    status, _, source = report(place, f"{place}/end.jsonl")
+    check("what is whole has none of that", status == 0 and "Nothing vouches" not in source and 'class="bad"' not in source)
+
+
 def main():
     controls()
     with tempfile.TemporaryDirectory(prefix="cofferdam-report-") as place:
@@ -116,6 +137,7 @@ def main():
             status, path, _ = report(place, f"{place}/broken.jsonl", f"{place}/not-there.jsonl")
             text = look(browser, "broken", path)
             check("a log with a gap, and one that is not there", status == 125 and "missing" in text and "not read" in text and "after the break" in text, text[:2000])
+            vouched(place)
             if os.access("/dev/kvm", os.W_OK):
                 real(browser, place)
             else:

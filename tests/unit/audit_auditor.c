@@ -318,6 +318,33 @@ START_TEST(keys_turn_on_a_full_disk_as_long_as_the_end_has_its_room)
 }
 END_TEST
 
+/* What a sender lost and counted, and what the auditor refused, is not one event when the count is lost as well. */
+START_TEST(a_full_disk_loses_no_count)
+{
+	struct audit_packet lost;
+	uint32_t ticket = 2;
+	start(-1);
+	send_event(launcher, AUDIT_LOG_OPENED, 1);
+	ck_assert_int_eq(audit_wait(launcher, 1, SOON_MS, NULL, NULL), 0);
+	shared->no_room = true;
+	do
+		send_event(launcher, AUDIT_POLICY_LOADED, ticket); /* the last one is lost */
+	while (audit_wait(launcher, ticket++, SOON_MS, NULL, NULL) == 0);
+	audit_begin(&lost, AUDIT_RECORDS_DROPPED);
+	audit_add_u64(&lost, AUDIT_COUNT, 500);
+	audit_add_string(&lost, AUDIT_PROCESS, "supervisor");
+	ck_assert_int_eq(audit_send(supervisor, &lost, AUDIT_NO_TICKET, true), 0);
+	pause_auditor();
+	for (int i = 0; i < 3; i++)
+		ck_assert_int_eq(send(supervisor, "garbage", 7, 0), 7);
+	kill(process, SIGCONT);
+	send_event(supervisor, AUDIT_VM_RUNNING, AUDIT_NO_TICKET);
+	ck_assert_int_eq(end(), 0);
+	ck_assert_int_eq(read_log().verdict, VERDICT_SELF_SIGNED);
+	ck_assert(says(log_.count - 2, "events of auditor lost: 505"));
+}
+END_TEST
+
 START_TEST(only_its_own_role_starts_it)
 {
 	char *wrong[] = {(char[]){"cofferdam-auditor"}, (char[]){"2"}, NULL};
@@ -347,6 +374,7 @@ int main(void)
 	tcase_add_test(tests, nothing_is_written_after_a_torn_line);
 	tcase_add_test(tests, a_sync_that_fails_at_the_end_of_an_epoch_ends_the_log);
 	tcase_add_loop_test(tests, keys_turn_on_a_full_disk_as_long_as_the_end_has_its_room, 0, 2);
+	tcase_add_test(tests, a_full_disk_loses_no_count);
 	tcase_add_test(tests, only_its_own_role_starts_it);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);

@@ -174,13 +174,33 @@ START_TEST(a_refusal_says_what_is_wrong)
 }
 END_TEST
 
-/* A proof of one record of a log that is no longer than that, signed by whoever has the key. */
-static void forge_proof(const char *record, uint64_t epoch, const struct note_key *signer, const char *turn)
+/* The log's first record, with this message; `run`: of which run it says it is. */
+static const char *record_of(uint8_t run, const char *message)
+{
+	static char record[2048];
+	char digits[2 * NOTE_LOG_ID_SIZE + 1];
+	uint8_t id[NOTE_LOG_ID_SIZE];
+	memcpy(id, first.signer.log, sizeof(id));
+	id[0] = run;
+	sodium_bin2hex(digits, sizeof(digits), id, sizeof(id));
+	snprintf(
+	    record, sizeof(record),
+	    "{\"metadata\":{\"event_code\":\"vm_running\"},\"time\":1,\"message\":\"%s\",\"unmapped\":{\"cofferdam\":{"
+	    "\"sequence\":1,\"previous\":\"%064d\",\"run\":\"%s\",\"details\":{}}}}",
+	    message, 0, digits);
+	return record;
+}
+
+/* A proof of one record of a log that is no longer than that, signed by whoever has the key; `run`: of which run the
+   note says it is. */
+static void forge_proof_of(uint8_t run, const char *record, uint64_t epoch, const struct note_key *signer,
+			   const char *turn)
 {
 	struct checkpoint checkpoint = {.size = 1, .epoch = epoch};
 	char note[NOTE_MAX], base64[4096];
 	tree_leaf(record, strlen(record), checkpoint.root); /* of a tree of one leaf */
 	memcpy(checkpoint.log, first.signer.log, sizeof(checkpoint.log));
+	checkpoint.log[0] = run;
 	size_t size = note_sign(note, &checkpoint, signer);
 	sodium_bin2base64(base64, sizeof(base64), (const uint8_t *)record, strlen(record),
 			  sodium_base64_VARIANT_ORIGINAL);
@@ -188,6 +208,11 @@ static void forge_proof(const char *record, uint64_t epoch, const struct note_ke
 	ck_assert_ptr_nonnull(out);
 	fprintf(out, "c2sp.org/tlog-proof@v1\nextra %s\nindex 0\n\n%.*s%s", base64, (int)size, note, turn);
 	fclose(out);
+}
+
+static void forge_proof(const char *record, uint64_t epoch, const struct note_key *signer, const char *turn)
+{
+	forge_proof_of(1, record, epoch, signer, turn);
 }
 
 /* The note that handed the first key on, with the line before it, as a proof has it. */
@@ -208,7 +233,7 @@ static const char *first_turn(void)
 /* Who steals the present key proves nothing of what was signed before his time. */
 START_TEST(a_record_is_proved_by_its_own_epoch)
 {
-	const char *record = "{\"message\":\"nothing happened\"}", *turn = first_turn();
+	const char *record = record_of(1, "nothing happened"), *turn = first_turn();
 	forge_proof(record, 0, &first.signer.key, "");
 	ck_assert_int_eq(check(key_text), 0); /* of its own epoch it would be one */
 	forge_proof(record, 1, &second.signer.key, turn);
@@ -219,11 +244,32 @@ END_TEST
 
 START_TEST(what_a_terminal_obeys_is_escaped)
 {
-	forge_proof("{\"message\":\"\xc2\x9b"
-		    "2J\"}",
+	forge_proof(record_of(1, "\xc2\x9b"
+				 "2J"),
 		    0, &first.signer.key, "");
 	ck_assert_int_eq(check(key_text), 0);
-	ck_assert_str_eq(output, "{\"message\":\"\\u009b2J\"}\n");
+	ck_assert_ptr_null(strstr(output, "\xc2\x9b"));
+	ck_assert_ptr_nonnull(strstr(output, "\"message\":\"\\u009b2J\""));
+}
+END_TEST
+
+/* Who has one run's key proves nothing in another run's name, neither the note's nor the record's, and nothing that
+   verify would not take for a record at that place. */
+START_TEST(a_key_proves_records_of_its_own_log)
+{
+	const struct {
+		uint8_t note, record;
+		const char *instead;
+		enum verdict verdict;
+	} forged[] = {
+	    {1, 2, NULL, VERDICT_SPLICED},         {2, 2, NULL, VERDICT_UNKNOWN_KEY},
+	    {2, 1, NULL, VERDICT_UNKNOWN_KEY},     {1, 1, "{\"message\":\"stopped\"}", VERDICT_EDITED},
+	    {1, 1, log_.lines[2], VERDICT_EDITED}, /* true, of another place */
+	};
+	const char *record = forged[_i].instead != NULL ? forged[_i].instead : record_of(forged[_i].record, "stopped");
+	forge_proof_of(forged[_i].note, record, 0, &first.signer.key, "");
+	ck_assert_int_eq(check(key_text), verdict_status(forged[_i].verdict));
+	ck_assert_str_eq(output, "");
 }
 END_TEST
 
@@ -252,6 +298,7 @@ int main(void)
 	tcase_add_loop_test(tests, a_refusal_says_what_is_wrong, 0, sizeof(spoilt) / sizeof(spoilt[0]));
 	tcase_add_test(tests, a_record_is_proved_by_its_own_epoch);
 	tcase_add_test(tests, what_a_terminal_obeys_is_escaped);
+	tcase_add_loop_test(tests, a_key_proves_records_of_its_own_log, 0, 5);
 	tcase_add_test(tests, another_key_is_refused);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);

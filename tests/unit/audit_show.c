@@ -8,7 +8,9 @@
 
 #include <getopt.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const struct host no_host; /* its folder of logs is nowhere */
 
@@ -42,6 +44,48 @@ START_TEST(show_lets_nothing_through_to_the_terminal)
 	ck_assert_ptr_null(strstr(output, "\xc2\x9b"));
 	ck_assert_ptr_nonnull(strstr(output, "\\u001b[2J"));
 	ck_assert_ptr_nonnull(strstr(output, "line 4: not a record"));
+}
+END_TEST
+
+/* A NUL ends a string in C, and none in a log: what stands behind it is shown, and it is no shorter word. */
+START_TEST(a_nul_hides_nothing)
+{
+	struct fake_writer writer;
+	fake_log_free(&log_);
+	fake_writer_begin(&writer, &log_, 1, 1);
+	memcpy(writer.context.vm.bytes, "vm\0ab", 5);
+	writer.context.vm.size = 5;
+	fake_writer_add(&writer, AUDIT_VM_RUNNING);
+	write_log(&log_);
+	ck_assert_int_eq(command("show", NULL), 0);
+	ck_assert_ptr_nonnull(strstr(output, "VM vm\\u0000ab runs"));
+	ck_assert_int_eq(command("show", "--vm=vm"), 0);
+	ck_assert_ptr_null(strstr(output, "vm_running"));
+}
+END_TEST
+
+/* Names of files and of runs' logs are their makers' words: none adds a line, or acts on the terminal. */
+START_TEST(a_name_is_no_line_and_no_command)
+{
+	char strange[128], errors[] = "/tmp/cofferdam-errors-XXXXXX", said[512] = "";
+	int file = mkstemp(errors), saved = dup(STDERR_FILENO);
+	write_log(&log_);
+	snprintf(strange, sizeof(strange), "%.40s\x1b[2J\n: a", path);
+	ck_assert_int_eq(rename(path, strange), 0);
+	strcpy(path, strange);
+	ck_assert_int_eq(command("verify", NULL), verdict_status(VERDICT_SELF_SIGNED));
+	ck_assert_ptr_nonnull(strstr(output, "\\u001b[2J\\u000a: a: self-signed: "));
+	ck_assert_ptr_eq(strchr(output, '\n'), output + strlen(output) - 1);
+	dup2(file, STDERR_FILENO);
+	unlink(path);
+	ck_assert_int_eq(command("show", NULL), EXIT_OURS);
+	dup2(saved, STDERR_FILENO);
+	ck_assert_int_gt(pread(file, said, sizeof(said) - 1, 0), 0);
+	ck_assert_ptr_nonnull(strstr(said, "\\u001b[2J\\u000a: a"));
+	ck_assert_ptr_null(strchr(said, '\x1b'));
+	close(file);
+	close(saved);
+	unlink(errors);
 }
 END_TEST
 
@@ -143,6 +187,8 @@ int main(void)
 	tcase_add_checked_fixture(tests, log_setup, log_teardown);
 	tcase_add_test(tests, show_prints_a_table_and_says_when_the_chain_is_broken);
 	tcase_add_test(tests, show_lets_nothing_through_to_the_terminal);
+	tcase_add_test(tests, a_nul_hides_nothing);
+	tcase_add_test(tests, a_name_is_no_line_and_no_command);
 	tcase_add_loop_test(tests, a_filter_shows_what_fits_and_nothing_else, 0, sizeof(filters) / sizeof(filters[0]));
 	tcase_add_test(tests, a_filter_that_is_none_is_refused);
 	tcase_add_test(tests, only_regular_files_are_read);

@@ -57,6 +57,36 @@ START_TEST(another_device_has_its_own_quota)
 }
 END_TEST
 
+/* The console's device breaks rules and reaches its cap: neither hides the other, nor counts as the other. */
+START_TEST(faults_hide_no_cap)
+{
+	fake_supervisor_run(T0);
+	fake_expect_event(AUDIT_VM_RUNNING);
+	for (int i = 0; i < QUOTA_BURST + 1; i++)
+		fake_member_says(FAKE_CONSOLE, MESSAGE_FAULT, FAULT_HEAD, 0, T0);
+	for (int i = 0; i < QUOTA_BURST; i++)
+		fake_expect_event(AUDIT_DEVICE_FAULT);
+	for (int i = 0; i < QUOTA_BURST + 5; i++)
+		fake_member_says(FAKE_CONSOLE, MESSAGE_CAP, CAP_CONSOLE_OUTPUT, 1000, T0);
+	for (int i = 0; i < QUOTA_BURST; i++) {
+		struct audit_view reached = fake_auditor_hears();
+		ck_assert_int_eq(reached.event, AUDIT_CAP_REACHED);
+		ck_assert_uint_eq(reached.fields[AUDIT_COUNT].size, 0);
+	}
+	fake_expect_event(AUDIT_NONE);
+	journal_settle(&fake.vm);
+	struct audit_view view = fake_auditor_hears();
+	ck_assert_int_eq(view.event, AUDIT_DEVICE_FAULT);
+	ck_assert_uint_eq(view.fields[AUDIT_COUNT].size, 0); /* one was held back */
+	view = fake_auditor_hears();
+	ck_assert_int_eq(view.event, AUDIT_CAP_REACHED);
+	ck_assert_uint_eq(view.fields[AUDIT_CAP].number, CAP_CONSOLE_OUTPUT);
+	ck_assert_uint_eq(view.fields[AUDIT_VALUE].number, 1000);
+	ck_assert_uint_eq(view.fields[AUDIT_COUNT].number, 5);
+	fake_expect_event(AUDIT_NONE);
+}
+END_TEST
+
 /* A flood of them could fill the launcher's channel, and what it cannot take ends the VM. */
 START_TEST(the_launcher_hears_of_each_cap_once)
 {
@@ -261,6 +291,7 @@ int main(void)
 	tcase_add_checked_fixture(tests, setup, NULL);
 	tcase_add_test(tests, faults_are_recorded_and_bounded);
 	tcase_add_test(tests, another_device_has_its_own_quota);
+	tcase_add_test(tests, faults_hide_no_cap);
 	tcase_add_test(tests, the_launcher_hears_of_each_cap_once);
 	tcase_add_test(tests, a_limit_that_is_always_reached_is_a_record_now_and_then);
 	tcase_add_test(tests, counts_of_a_limit_do_not_wrap);
