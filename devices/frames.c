@@ -30,6 +30,7 @@ enum {
 	OPTION_SOURCE = 1,
 	OPTION_TARGET = 2,
 	OPTION_NONCE = 14,
+	OPTIONS_MAX = 16, /* bytes: an address and a nonce; many nonces could carry anything */
 };
 
 static const uint8_t nobody[16];
@@ -205,8 +206,8 @@ static enum denial check_neighbour(const struct plan_network *network, const uin
 	uint32_t size = frame->end - frame->transport, fixed = frame->type == ROUTER_SOLICITATION ? 8 : 24;
 	bool is_nobodys = memcmp(frame->from, nobody, 16) == 0;
 
-	if (size < fixed || frame->hops != 255 || frame->code != 0 || !is_on_link(network, frame->to) ||
-	    !are_options_good(network, at + fixed, size - fixed) ||
+	if (size < fixed || size - fixed > OPTIONS_MAX || frame->hops != 255 || frame->code != 0 ||
+	    !is_on_link(network, frame->to) || !are_options_good(network, at + fixed, size - fixed) ||
 	    (!is_nobodys && !is_guests(network, 6, frame->from)))
 		return DENIAL_NEIGHBOUR;
 	/* A solicitation of nobody's asks whether somebody has the address that it is to have. */

@@ -176,6 +176,22 @@ START_TEST(what_differs_by_one_thing_does_not)
 }
 END_TEST
 
+/* As many nonces as fit would carry anything to anybody who is taken for a neighbour. */
+START_TEST(neighbour_discovery_carries_no_load)
+{
+	uint8_t bytes[FAKE_FRAME_MAX];
+	uint32_t size = fake_frame((enum fake_frame)_i, bytes);
+
+	for (uint32_t options = 1; options <= 4; options++, size += 8) {
+		ck_assert_int_eq(check(&fake_network, true, bytes, size),
+				 options <= 2 ? DENIAL_NONE : DENIAL_NEIGHBOUR);
+		bytes[size] = 14; /* one more */
+		bytes[size + 1] = 1;
+		bytes[IP + 5] = (uint8_t)(bytes[IP + 5] + 8);
+	}
+}
+END_TEST
+
 START_TEST(no_frame_that_is_cut_leaves)
 {
 	uint8_t bytes[FAKE_FRAME_MAX];
@@ -345,6 +361,7 @@ int main(void)
 
 	tcase_add_loop_test(tests, good_frames_leave, 0, FAKE_FRAMES);
 	tcase_add_loop_test(tests, what_differs_by_one_thing_does_not, 0, ROWS(out));
+	tcase_add_loop_test(tests, neighbour_discovery_carries_no_load, FAKE_SOLICITATION, FAKE_FRAMES);
 	tcase_add_loop_test(tests, no_frame_that_is_cut_leaves, 0, FAKE_FRAMES);
 	tcase_add_test(tests, without_rules_nothing_leaves_but_what_finds_neighbours);
 	tcase_add_test(tests, without_addresses_nothing_leaves);
