@@ -126,6 +126,10 @@ static const struct row out[] = {
     {FAKE_TCP4, {{0, 0}}, 1, DENIAL_MALFORMED}, /* something behind the packet */
     {FAKE_UDP4, {{0, 0}}, 14, DENIAL_NONE},     /* filled up to 60 */
     {FAKE_UDP4, {{0, 0}}, 15, DENIAL_MALFORMED},
+    {FAKE_TCP4, {{IP + 3, 40}}, -6, DENIAL_NONE}, /* headers alone */
+    {FAKE_UDP4, {{IP + 3, 28}, {L4 + 5, 8}}, -4, DENIAL_NONE},
+    {FAKE_ROUTER_SOLICITATION, {{IP + 5, 8}}, -8, DENIAL_NONE},
+    {FAKE_SOLICITATION, {{IP + 5, 24}}, -8, DENIAL_NONE},
     {FAKE_UDP4, {{L4 + 5, 11}}, 0, DENIAL_MALFORMED},
     {FAKE_UDP4, {{L4 + 5, 13}}, 0, DENIAL_MALFORMED},
     {FAKE_UDP6, {{L6 + 5, 0}}, 0, DENIAL_MALFORMED},
