@@ -26,16 +26,21 @@ static struct vsock_header to(uint32_t host_port, uint32_t guest_port, uint16_t 
 	return header;
 }
 
-static const uint32_t ends[] = {2, 3}; /* sends no more; and takes no more either */
+/* Flags of what it says of its end: 1 takes no more, 2 sends no more; what it has said stays said. */
+static const uint32_t ends[][2] = {{2, 0}, {2, 2}, {0, 2}, {3, 0}, {2, 1}, {1, 2}};
 
 START_TEST(after_its_end_a_guest_sends_no_byte)
 {
 	struct vsock_header end = vsock_packet(ALLOWED, SHUTDOWN, 0);
 	int host = vsock_connected();
 
-	end.flags = ends[_i];
-	vsock_send_header(&end, NULL, 0);
-	if (_i == 1)
+	for (unsigned i = 0; i < 2; i++) {
+		end.flags = ends[_i][i];
+		vsock_send_header(&end, NULL, 0);
+	}
+	if ((ends[_i][0] | ends[_i][1]) == 3)
+		vsock_expect(RST, ALLOWED);
+	if (ends[_i][0] == 3)
 		vsock_expect(RST, ALLOWED);
 	vsock_say(ALLOWED, DATA, "late", 4);
 	vsock_expect(RST, ALLOWED);
