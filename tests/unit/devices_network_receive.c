@@ -296,6 +296,7 @@ START_TEST(frames_of_a_stream_come_in_whatever_pieces_they_come)
 
 	for (unsigned i = 0; i < 3; i++) {
 		memcpy(stream + i * (4 + size), &prefix, 4);
+		frame[42] = (uint8_t)i; /* each another */
 		memcpy(stream + i * (4 + size) + 4, frame, size);
 		offer_room((uint16_t)i, 256);
 	}
@@ -307,7 +308,7 @@ START_TEST(frames_of_a_stream_come_in_whatever_pieces_they_come)
 	for (unsigned i = 0; i < 3; i++) {
 		ck_assert(is_given_back(RECEIVE, &length));
 		ck_assert_uint_eq(length, HEADER + size);
-		ck_assert_mem_eq(fake.ram + FAKE_DATA + 256 * i + HEADER, frame, size);
+		ck_assert_mem_eq(fake.ram + FAKE_DATA + 256 * i + HEADER, stream + i * (4 + size) + 4, size);
 	}
 }
 END_TEST
