@@ -168,6 +168,27 @@ START_TEST(the_guests_end_waits_for_its_bytes)
 }
 END_TEST
 
+START_TEST(the_hosts_end_is_said_once_and_the_guest_goes_on)
+{
+	struct vsock_header end = vsock_packet(ALLOWED, SHUTDOWN, 0);
+	int host = vsock_connected();
+	char bytes[16];
+
+	shutdown(host, SHUT_WR);
+	vsock_settle();
+	const struct vsock_header *header = vsock_heard();
+	ck_assert(header != NULL && header->operation == SHUTDOWN && header->flags == 2);
+	ck_assert_ptr_null(vsock_heard());
+	vsock_say(ALLOWED, DATA, "still", 5);
+	ck_assert_int_eq(recv(host, bytes, sizeof(bytes), 0), 5);
+	ck_assert_ptr_null(vsock_heard());
+	end.flags = 2;
+	vsock_send_header(&end, NULL, 0);
+	vsock_expect(RST, ALLOWED);
+	ck_assert(is_ended_empty(host));
+}
+END_TEST
+
 #define ROWS(table) ((int)(sizeof(table) / sizeof((table)[0])))
 
 int main(void)
@@ -185,6 +206,7 @@ int main(void)
 	tcase_add_test(tests, of_what_is_due_nothing_is_lost);
 	tcase_add_test(tests, answers_to_nobody_are_not_the_next_drivers);
 	tcase_add_loop_test(tests, the_guests_end_waits_for_its_bytes, 0, 2);
+	tcase_add_test(tests, the_hosts_end_is_said_once_and_the_guest_goes_on);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);
 }
