@@ -1,5 +1,6 @@
 /* Promises of devices/vsock.c: what a guest says out of its turn, in each state of a connection, reaches nobody and
- * ends that connection at most; what it is to hear is neither lost nor another driver's.
+ * ends that connection at most; what it is to hear is neither lost nor another driver's;
+ * and a turn ends, whatever a second processor does meanwhile.
  */
 #include "tests/unit/fake_vsock.h"
 #include "tests/unit/run_suite.h"
@@ -189,6 +190,64 @@ START_TEST(the_hosts_end_is_said_once_and_the_guest_goes_on)
 }
 END_TEST
 
+/* ---- turns ---- */
+
+/* A second processor gives one buffer back to a ring whenever it has come back. */
+static unsigned fed_ring, fed;
+
+static void feed(void *where, size_t size)
+{
+	struct fake_ring *ring = &fake_vsock.rings[fed_ring];
+	uint16_t used;
+
+	(void)size;
+	memcpy(&used, fake_vsock.ram + ring->layout.device + 2, sizeof(used));
+	if ((uint8_t *)where != fake_vsock.ram + ring->layout.driver + 2 || ring->avail_index != used)
+		return;
+	fake_ring_offer(ring, 0);
+	fed++;
+}
+
+/* Turn by turn: a reset is never further away than that. */
+static void expect_turns(unsigned ring)
+{
+	fed_ring = ring;
+	fake_hook = feed;
+	for (unsigned turn = 0; turn < 3; turn++) {
+		fed = 0;
+		ck_assert((device_run(&fake_vsock.device, 0) & DEVICE_AGAIN) != 0);
+		ck_assert(fed >= 60 && fed <= 65); /* packets */
+	}
+	fake_hook = NULL;
+}
+
+START_TEST(packets_without_end_are_taken_in_turns)
+{
+	int host = vsock_connected();
+
+	vsock_say(ALLOWED, CREDIT_UPDATE, NULL, 0);
+	expect_turns(TRANSMIT);
+	close(host);
+}
+END_TEST
+
+START_TEST(buffers_without_end_are_filled_in_turns)
+{
+	static char bytes[10000];
+	const struct fake_buffer small = {IN, sizeof(struct vsock_header) + 1, WRITE};
+	struct message message;
+
+	fake_ring_add(&fake_vsock.rings[RECEIVE], 0, &small, 1);
+	vsock_say(ALLOWED, REQUEST, NULL, 0);
+	ck_assert_uint_eq(vsock_asked(&message), ALLOWED);
+	int host = vsock_hand_over(message.code); /* the answer fills it */
+	ck_assert_int_eq(send(host, bytes, sizeof(bytes), 0), sizeof(bytes));
+	vsock_settle();
+	expect_turns(RECEIVE);
+	close(host);
+}
+END_TEST
+
 #define ROWS(table) ((int)(sizeof(table) / sizeof((table)[0])))
 
 int main(void)
@@ -207,6 +266,8 @@ int main(void)
 	tcase_add_test(tests, answers_to_nobody_are_not_the_next_drivers);
 	tcase_add_loop_test(tests, the_guests_end_waits_for_its_bytes, 0, 2);
 	tcase_add_test(tests, the_hosts_end_is_said_once_and_the_guest_goes_on);
+	tcase_add_test(tests, packets_without_end_are_taken_in_turns);
+	tcase_add_test(tests, buffers_without_end_are_filled_in_turns);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);
 }
