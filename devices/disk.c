@@ -252,16 +252,18 @@ bool disk_may_wait(struct device *device, int error)
 	return true;
 }
 
-/* What is left when all data has been moved. */
-static void finish(struct device *device, struct chain *chain)
+/* What is left when all data has been moved. A turn ends with what waits for the host's disk. */
+static void finish(struct device *device, struct chain *chain, uint32_t *budget)
 {
 	struct disk_request *disk = current(device);
 	bool changes = disk->type != TYPE_IN && disk->range_count > 0;
 	/* 5.2.6.2: a driver that cannot flush must not have to. */
 	bool syncs = disk->type == TYPE_FLUSH || (changes && (device->features & F_FLUSH) == 0);
 
-	if (disk->status == STATUS_OK && syncs && !image_flush(device))
-		disk->status = STATUS_IOERR;
+	if (disk->status == STATUS_OK && syncs) {
+		disk->status = image_flush(device) ? STATUS_OK : STATUS_IOERR;
+		*budget = 0;
+	}
 	if (disk->status == STATUS_OK && disk->type == TYPE_GET_ID)
 		guest_buffers_write(&chain->writable, device->plan->as.disk.serial, PLAN_SERIAL_SIZE);
 	guest_buffers_write(&(struct guest_buffers){.iov = &disk->last, .count = 1, .size = 1}, &disk->status, 1);
@@ -294,7 +296,7 @@ static unsigned disk_run(struct device *device, unsigned ready)
 			moved = step(device, chain, most < SECTOR ? SECTOR : most - most % SECTOR, &budget);
 		bool is_done = !has_data_left(disk);
 		if (is_done)
-			finish(device, chain);
+			finish(device, chain, &budget);
 		device_account(device, 0, moved, is_done);
 		budget -= moved < budget ? moved : budget;
 		served += is_done;

@@ -30,6 +30,7 @@ enum {
 	OPTION_SOURCE = 1,
 	OPTION_TARGET = 2,
 	OPTION_NONCE = 14,
+	OPTIONS_MAX = 16, /* bytes: an address and a nonce; many nonces could carry anything */
 };
 
 static const uint8_t nobody[16];
@@ -59,6 +60,15 @@ static bool is_guests(const struct plan_network *network, uint32_t family, const
 
 /* ---- what a frame is ---- */
 
+/* The first bytes are ports, or type and code. */
+static void read_start(const uint8_t *at, struct frame *frame)
+{
+	frame->source = load16(at);
+	frame->port = load16(at + 2);
+	frame->type = at[0];
+	frame->code = at[1];
+}
+
 static enum denial parse_transport(const uint8_t *bytes, struct frame *frame)
 {
 	const uint8_t *at = bytes + frame->transport;
@@ -81,10 +91,7 @@ static enum denial parse_transport(const uint8_t *bytes, struct frame *frame)
 	if (size < header)
 		return DENIAL_MALFORMED;
 	frame->payload = frame->transport + header;
-	frame->source = load16(at);
-	frame->port = load16(at + 2);
-	frame->type = at[0];
-	frame->code = at[1];
+	read_start(at, frame);
 	return DENIAL_NONE;
 }
 
@@ -137,23 +144,15 @@ static enum denial parse_ip6(const uint8_t *bytes, uint32_t size, struct frame *
 
 static enum denial parse(const uint8_t *bytes, uint32_t size, struct frame *frame)
 {
-	enum denial denial;
-
 	*frame = (struct frame){.network = FRAME_HEADER, .end = size, .rule = TRAFFIC_LINK};
 	if (size < FRAME_HEADER)
 		return DENIAL_MALFORMED;
-	switch (load16(bytes + TYPE)) {
-	case TYPE_ARP:
+	uint16_t type = load16(bytes + TYPE);
+	if (type == TYPE_ARP)
 		return DENIAL_NONE;
-	case TYPE_IP4:
-		denial = parse_ip4(bytes, size, frame);
-		break;
-	case TYPE_IP6:
-		denial = parse_ip6(bytes, size, frame);
-		break;
-	default: /* 802.3's lengths, and VLAN tags, are here */
+	if (type != TYPE_IP4 && type != TYPE_IP6) /* 802.3's lengths, and VLAN tags, are among these */
 		return DENIAL_PROTOCOL;
-	}
+	enum denial denial = (type == TYPE_IP4 ? parse_ip4 : parse_ip6)(bytes, size, frame);
 	if (denial == DENIAL_NONE && frame->end != size && size > FRAME_PADDED)
 		return DENIAL_MALFORMED;
 	return denial != DENIAL_NONE ? denial : parse_transport(bytes, frame);
@@ -207,8 +206,8 @@ static enum denial check_neighbour(const struct plan_network *network, const uin
 	uint32_t size = frame->end - frame->transport, fixed = frame->type == ROUTER_SOLICITATION ? 8 : 24;
 	bool is_nobodys = memcmp(frame->from, nobody, 16) == 0;
 
-	if (size < fixed || frame->hops != 255 || frame->code != 0 || !is_on_link(network, frame->to) ||
-	    !are_options_good(network, at + fixed, size - fixed) ||
+	if (size < fixed || size - fixed > OPTIONS_MAX || frame->hops != 255 || frame->code != 0 ||
+	    !is_on_link(network, frame->to) || !are_options_good(network, at + fixed, size - fixed) ||
 	    (!is_nobodys && !is_guests(network, 6, frame->from)))
 		return DENIAL_NEIGHBOUR;
 	/* A solicitation of nobody's asks whether somebody has the address that it is to have. */
@@ -293,12 +292,23 @@ enum denial frame_check_egress(const struct plan_network *network, const uint8_t
 	return !is_of_sockets(frame) && passes(network, frame, frame->to, true) ? DENIAL_NONE : DENIAL_EGRESS;
 }
 
-/* What says that something could not be delivered, and how large it may be: no guest works well without. */
-static bool is_error(const struct frame *frame)
+/* What says that something could not be delivered, and how large it may be: no guest works well without. It repeats the
+   start of what it is about: a packet that may leave here, or it is no error but whatever its sender likes. */
+static bool is_error(const struct plan_network *network, const uint8_t *bytes, const struct frame *frame)
 {
-	if (frame->family == 4)
-		return frame->protocol == PROTOCOL_ICMP && (frame->type == 3 || frame->type == 11 || frame->type == 12);
-	return frame->protocol == PROTOCOL_ICMP6 && frame->type >= 1 && frame->type <= 4;
+	bool is_4 = frame->family == 4;
+	bool is_kind =
+	    is_4 ? frame->type == 3 || frame->type == 11 || frame->type == 12 : frame->type >= 1 && frame->type <= 4;
+	uint32_t header = is_4 ? IP4_HEADER : IP6_HEADER;
+	const uint8_t *at = bytes + frame->payload;
+
+	if (frame->protocol != (is_4 ? PROTOCOL_ICMP : PROTOCOL_ICMP6) || !is_kind ||
+	    frame->end - frame->payload < header + ICMP_HEADER || (is_4 ? at[0] != 0x45 : at[0] >> 4 != 6))
+		return false;
+	struct frame about = {.family = frame->family, .protocol = at[is_4 ? 9 : 6]};
+	read_start(at + header, &about);
+	return is_guests(network, about.family, at + (is_4 ? 12 : 8)) &&
+	       passes(network, &about, at + (is_4 ? 16 : 24), true);
 }
 
 enum denial frame_check_ingress(const struct plan_network *network, const uint8_t *bytes, uint32_t size,
@@ -311,5 +321,6 @@ enum denial frame_check_ingress(const struct plan_network *network, const uint8_
 		return DENIAL_NONE;
 	if (!is_guests(network, frame->family, frame->to))
 		return DENIAL_INGRESS;
-	return is_error(frame) || passes(network, frame, frame->from, false) ? DENIAL_NONE : DENIAL_INGRESS;
+	return is_error(network, bytes, frame) || passes(network, frame, frame->from, false) ? DENIAL_NONE
+											     : DENIAL_INGRESS;
 }

@@ -84,8 +84,16 @@ static void check_ip(const struct plan_network *network, const uint8_t *bytes, u
 		return;
 	}
 	require(is_one_of(network, is_egress ? from : to, family));
-	if (!is_egress && (protocol == 1 || protocol == 58))
+	bool is_error = protocol == 1 ? type == 3 || type == 11 || type == 12 : protocol == 58 && type - 1 < 4;
+	if (!is_egress && is_error) { /* about a packet of the guest's, to somebody */
+		const uint8_t *about = bytes + header + 8;
+		require(size >= header + 8 + (is_four ? 28 : 48) && about[0] >> 4 == family);
+		require(is_one_of(network, about + (is_four ? 12 : 8), family));
+		from = bytes + header + 8 + (is_four ? 16 : 24);
+		require(has_peer(network->egress, network->egress_count, from, family) ||
+			has_peer(network->ingress, network->ingress_count, from, family));
 		return;
+	}
 	const uint8_t *peer = is_egress ? to : from;
 	if (is_egress) /* not to the host itself, nor to IPv4 in IPv6's clothes */
 		require(is_four ? to[0] != 0 && to[0] != 127 : memcmp(to, (const uint8_t[10]){0}, 10) != 0);

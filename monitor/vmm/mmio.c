@@ -147,25 +147,17 @@ static void write_queue(struct mmio_device *device, uint32_t offset, uint32_t va
 	}
 	if (*ready)
 		return;
-	switch (offset) {
-	case REGISTER_QUEUE_NUM:
+	/* What is none of these is read-only, unknown, or a QueueNotify that the ioeventfd does not take. */
+	uint32_t half = offset / sizeof(value) % 2;
+	uint32_t low = offset - half * (uint32_t)sizeof(value);
+	if (offset == REGISTER_QUEUE_NUM)
 		queue->size = value;
-		break;
-	case REGISTER_QUEUE_DESC_LOW:
-	case REGISTER_QUEUE_DESC_HIGH:
-		set_half(&queue->descriptors, offset == REGISTER_QUEUE_DESC_HIGH, value);
-		break;
-	case REGISTER_QUEUE_DRIVER_LOW:
-	case REGISTER_QUEUE_DRIVER_HIGH:
-		set_half(&queue->driver, offset == REGISTER_QUEUE_DRIVER_HIGH, value);
-		break;
-	case REGISTER_QUEUE_DEVICE_LOW:
-	case REGISTER_QUEUE_DEVICE_HIGH:
-		set_half(&queue->device, offset == REGISTER_QUEUE_DEVICE_HIGH, value);
-		break;
-	default: /* read-only, unknown, or a QueueNotify that the ioeventfd does not take */
-		break;
-	}
+	else if (low == REGISTER_QUEUE_DESC_LOW)
+		set_half(&queue->descriptors, half, value);
+	else if (low == REGISTER_QUEUE_DRIVER_LOW)
+		set_half(&queue->driver, half, value);
+	else if (low == REGISTER_QUEUE_DEVICE_LOW)
+		set_half(&queue->device, half, value);
 }
 
 enum mmio_effect mmio_write(struct mmio_device *device, uint32_t offset, const uint8_t *data, uint32_t size)

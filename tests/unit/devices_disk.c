@@ -273,6 +273,28 @@ START_TEST(a_driver_that_cannot_flush_need_not)
 }
 END_TEST
 
+/* A flush can take long: a reset waits for one at most, however many there are. */
+START_TEST(a_flush_ends_the_turn)
+{
+	const struct fake_buffer buffers[] = {{HEADER, 16, 0}, {STATUS, 1, WRITE}};
+	uint32_t id, used;
+
+	device_reset(&fake_disk.device);
+	ck_assert_int_eq(fake_device_activate(&fake_disk, SIZE, _i == 0 ? 0 : F_FLUSH), FAULT_NONE);
+	put_header(_i == 0 ? FLUSH : OUT,
+		   0); /* of nothing: a driver that cannot flush has it on the disk all the same */
+	for (uint16_t head = 0; head < 6; head += 2)
+		fake_ring_add(&fake_disk.rings[0], head, buffers, 2);
+	for (unsigned turn = 0; turn < 3; turn++) {
+		ck_assert_uint_eq(device_run(&fake_disk.device, 0), DEVICE_AGAIN);
+		ck_assert(fake_ring_take(&fake_disk.rings[0], &id, &used));
+		ck_assert_uint_eq(fake_disk.ram[STATUS], OK);
+		ck_assert(!fake_ring_take(&fake_disk.rings[0], &id, &used));
+	}
+	ck_assert_uint_eq(device_run(&fake_disk.device, 0), 0);
+}
+END_TEST
+
 #define ROWS(table) ((int)(sizeof(table) / sizeof((table)[0])))
 
 int main(void)
@@ -290,6 +312,7 @@ int main(void)
 	tcase_add_test(tests, a_truncated_image_is_an_error_and_leaks_nothing);
 	tcase_add_test(tests, a_failing_image_is_an_error);
 	tcase_add_test(tests, a_driver_that_cannot_flush_need_not);
+	tcase_add_loop_test(tests, a_flush_ends_the_turn, 0, 2);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);
 }

@@ -130,6 +130,23 @@ START_TEST(a_driver_that_never_stops_gets_no_more_than_its_ring)
 }
 END_TEST
 
+START_TEST(a_full_ring_takes_more_than_one_turn)
+{
+	const struct fake_buffer buffer = {FAKE_DATA, 0x7000, WRITE};
+	uint32_t id, used, given = 0;
+
+	device_reset(&fake.device);
+	ck_assert_int_eq(fake_device_activate(&fake, 64, 0), FAULT_NONE);
+	for (uint16_t head = 0; head < 64; head++)
+		fake_ring_add(&fake.rings[0], head, &buffer, 1);
+	ck_assert_uint_eq(device_run(&fake.device, 0), DEVICE_AGAIN);
+	while (fake_ring_take(&fake.rings[0], &id, &used))
+		given += used;
+	ck_assert(given >= RUN_MAX && given < RUN_MAX + buffer.length);
+	ck_assert_uint_eq(device_run(&fake.device, 0), 0);
+}
+END_TEST
+
 START_TEST(an_unused_queue_costs_nothing)
 {
 	struct transport_queue queues[TRANSPORT_QUEUES_MAX] = {0};
@@ -155,6 +172,7 @@ int main(void)
 	tcase_add_test(tests, a_giant_request_gets_the_cap);
 	tcase_add_loop_test(tests, a_request_has_room_and_nothing_to_read, 0, ROWS(wrong));
 	tcase_add_test(tests, a_driver_that_never_stops_gets_no_more_than_its_ring);
+	tcase_add_test(tests, a_full_ring_takes_more_than_one_turn);
 	tcase_add_test(tests, an_unused_queue_costs_nothing);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);

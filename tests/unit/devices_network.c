@@ -113,6 +113,93 @@ START_TEST(a_denied_frame_does_not_leave_and_is_told)
 }
 END_TEST
 
+/* Of a ping no port; of IPv4 four bytes, of IPv6 sixteen. */
+static const struct {
+	enum fake_frame frame;
+	uint64_t where;
+} places[] = {
+    {FAKE_PING4, DENIED_WHERE(4, 1, 0)},
+    {FAKE_TCP4, DENIED_WHERE(4, 6, 443)},
+    {FAKE_UDP6, DENIED_WHERE(6, 17, 53)},
+    {FAKE_PING6, DENIED_WHERE(6, 58, 0)},
+};
+
+START_TEST(where_a_denied_frame_was_to_go_is_told)
+{
+	uint32_t size = fake_frame(places[_i].frame, frame);
+	bool is_six = places[_i].frame >= FAKE_TCP6;
+	uint8_t to[16] = {0};
+
+	fake.network.egress_count = fake.network.ingress_count = 0;
+	memcpy(to, frame + (is_six ? 38 : 30), is_six ? 16 : 4);
+	offer_frame(&plain, frame, size, 1000);
+	run_all();
+	ck_assert_uint_eq(fake.messages[0].code, DENIAL_EGRESS);
+	ck_assert_mem_eq(&fake.messages[0].value[1], to, sizeof(to));
+	ck_assert_uint_eq(fake.messages[0].value[3], places[_i].where);
+}
+END_TEST
+
+/* A second processor adds the same frame whenever it came back, and whoever is behind the tap takes it. */
+static uint32_t added;
+
+static void add_another(void *where, size_t size)
+{
+	static uint8_t sent[NETWORK_OUT_MAX];
+	struct fake_ring *ring = &fake.rings[TRANSMIT];
+	uint16_t used;
+
+	(void)size;
+	memcpy(&used, fake.ram + ring->layout.device + 2, sizeof(used));
+	if ((uint8_t *)where != fake.ram + ring->layout.driver + 2 || ring->avail_index != used)
+		return;
+	while (take_sent(sent, sizeof(sent)) > 0)
+		continue;
+	fake_ring_offer(ring, 0);
+	added++;
+}
+
+START_TEST(frames_without_end_are_taken_in_turns)
+{
+	static uint8_t bytes[32768];
+	const struct network_header header = {1, 1, 0, 1460, 34, 16, 0};
+	uint32_t size = fake_frame(FAKE_UDP4, bytes);
+
+	if (_i > 0) {
+		size = fake_frame(FAKE_TCP4, bytes) + 20000;
+		bytes[16] = (uint8_t)((size - 14) >> 8);
+		bytes[17] = (uint8_t)(size - 14);
+	}
+	offer_frame(_i == 0 ? &plain : &header, bytes, size, sizeof(bytes));
+	fake_hook = add_another;
+	for (unsigned turn = 1; turn < 4; turn++) {
+		added = 0;
+		ck_assert((device_run(&fake.device, 0) & DEVICE_AGAIN) != 0);
+		ck_assert_uint_le(added, _i == 0 ? 256 + 1 : RUN_MAX / size + 2);
+		ck_assert_uint_ge(added, _i == 0 ? 256 - 1 : RUN_MAX / size - 1);
+	}
+	ck_assert_uint_eq(fake.told, 0);
+}
+END_TEST
+
+START_TEST(a_packet_as_large_as_the_mtu_leaves)
+{
+	uint32_t size = fake_frame(FAKE_UDP4, frame), length;
+	uint8_t sent[512];
+
+	fake.network.mtu = (uint16_t)(size - 14);
+	offer_frame(&plain, frame, size, 1000);
+	run_all();
+	ck_assert(is_given_back(TRANSMIT, &length));
+	ck_assert_int_gt(take_sent(sent, sizeof(sent)), 0);
+	fake.network.mtu--;
+	offer_frame(&plain, frame, size, 1000);
+	run_all();
+	ck_assert_int_eq(take_sent(sent, sizeof(sent)), -1);
+	ck_assert_uint_eq(fake.messages[0].code, DENIAL_OFFLOAD);
+}
+END_TEST
+
 static const struct {
 	uint32_t header, writable;
 } wrong[] = {{0, 0}, {11, 0}, {12, 1}, {0, 64}};
@@ -311,6 +398,9 @@ int main(void)
 	add_both(passt);
 	tcase_add_test(tap, the_kernel_is_told_what_the_driver_takes);
 	tcase_add_test(tap, a_frame_is_read_once);
+	tcase_add_loop_test(tap, where_a_denied_frame_was_to_go_is_told, 0, ROWS(places));
+	tcase_add_loop_test(tap, frames_without_end_are_taken_in_turns, 0, 2);
+	tcase_add_test(tap, a_packet_as_large_as_the_mtu_leaves);
 	tcase_add_loop_test(tap, what_is_no_frame_needs_a_reset, 0, ROWS(wrong));
 	tcase_add_test(tap, an_empty_frame_and_one_larger_than_all_are_denied);
 	tcase_add_loop_test(tap, what_a_driver_says_of_a_frame_is_what_it_is, 0, ROWS(offers));

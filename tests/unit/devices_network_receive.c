@@ -145,6 +145,7 @@ START_TEST(a_driver_without_room_for_it_loses_a_frame_and_no_more)
 	offer_room(0, 40);
 	offer_room(1, 256);
 	come_in(&plain, frame, size);
+	ck_assert_uint_ne(device_run(&fake.device, DEVICE_INPUT) & (DEVICE_INPUT | DEVICE_AGAIN), 0);
 	run_all();
 	ck_assert(!is_given_back(RECEIVE, &length));
 	device_reset(&fake.device);
@@ -199,6 +200,7 @@ START_TEST(what_no_rule_lets_in_does_not_come_in)
 	ck_assert(!is_given_back(RECEIVE, &length));
 	ck_assert_uint_eq(fake.told, 1);
 	ck_assert_uint_eq(fake.messages[0].code, DENIAL_INGRESS);
+	ck_assert_uint_eq(fake.messages[0].value[0], 1);
 	ck_assert_uint_eq(device_run(&fake.device, 0) & DEVICE_LATER,
 			  0); /* and none of the others is left to be told */
 	const uint64_t *where = &fake.messages[0].value[1];
@@ -262,26 +264,51 @@ START_TEST(what_the_driver_does_not_take_is_not_given)
 }
 END_TEST
 
+/* It was judged by what the driver before it takes. */
+START_TEST(a_frame_that_waits_is_not_the_next_drivers)
+{
+	const struct network_header sum = {.flags = 1, .csum_start = 34, .csum_offset = 6};
+	uint32_t size = answer(frame), length;
+
+	come_in(&sum, frame, size);
+	run_all();
+	device_reset(&fake.device);
+	run_all();
+	ck_assert_int_eq(fake_device_activate(&fake, SIZE, F_GUEST_CSUM), FAULT_NONE);
+	offer_room(0, 256);
+	run_all();
+	ck_assert(!is_given_back(RECEIVE, &length));
+	come_in(&plain, frame, size);
+	run_all();
+	ck_assert(is_given_back(RECEIVE, &length));
+	ck_assert_uint_eq(fake.ram[FAKE_DATA], 0);
+}
+END_TEST
+
 /* ---- a stream ---- */
+
+static const uint32_t parts[] = {1, 3, 49, 51, 53, 99, 149};
 
 START_TEST(frames_of_a_stream_come_in_whatever_pieces_they_come)
 {
-	uint32_t size = answer(frame), length, prefix = htobe32(size);
+	uint32_t size = answer(frame), length, prefix = htobe32(size), all = 3 * (4 + size), part;
 	uint8_t stream[512];
 
 	for (unsigned i = 0; i < 3; i++) {
 		memcpy(stream + i * (4 + size), &prefix, 4);
+		frame[42] = (uint8_t)i; /* each another */
 		memcpy(stream + i * (4 + size) + 4, frame, size);
 		offer_room((uint16_t)i, 256);
 	}
-	for (uint32_t at = 0; at < 3 * (4 + size); at++) {
-		ck_assert_int_eq(send(host, stream + at, 1, 0), 1);
+	for (uint32_t at = 0; at < all; at += part) {
+		part = all - at < parts[_i] ? all - at : parts[_i];
+		ck_assert_int_eq(send(host, stream + at, part, 0), part);
 		run_all();
 	}
 	for (unsigned i = 0; i < 3; i++) {
 		ck_assert(is_given_back(RECEIVE, &length));
 		ck_assert_uint_eq(length, HEADER + size);
-		ck_assert_mem_eq(fake.ram + FAKE_DATA + 256 * i + HEADER, frame, size);
+		ck_assert_mem_eq(fake.ram + FAKE_DATA + 256 * i + HEADER, stream + i * (4 + size) + 4, size);
 	}
 }
 END_TEST
@@ -319,7 +346,10 @@ START_TEST(a_stream_that_lies_or_ends_is_left)
 
 	ck_assert_int_eq(send(host, &prefix, 4, 0), 4);
 	run_all();
-	ck_assert_uint_eq(device_run(&fake.device, 0) & (DEVICE_INPUT | DEVICE_AGAIN), 0); /* it is gone */
+	ck_assert_uint_eq(device_run(&fake.device, 0) & (DEVICE_INPUT | DEVICE_AGAIN), 0); /* it is gone … */
+	device_reset(&fake.device);
+	ck_assert_int_eq(fake_device_activate(&fake, SIZE, 0), FAULT_NONE);
+	ck_assert_uint_eq(device_run(&fake.device, 0) & (DEVICE_INPUT | DEVICE_AGAIN), 0); /* … for good */
 	close(host);
 	offer_frame(&plain, frame, size, 1000); /* the guest goes on, and its frames go nowhere */
 	run_all();
@@ -377,7 +407,8 @@ int main(void)
 	tcase_add_test(tap, what_comes_in_joined_is_of_packets_that_fit);
 	tcase_add_test(tap, what_the_driver_does_not_take_is_not_given);
 	tcase_add_test(tap, what_comes_in_has_the_same_limit_by_itself);
-	tcase_add_test(passt, frames_of_a_stream_come_in_whatever_pieces_they_come);
+	tcase_add_test(tap, a_frame_that_waits_is_not_the_next_drivers);
+	tcase_add_loop_test(passt, frames_of_a_stream_come_in_whatever_pieces_they_come, 0, ROWS(parts));
 	tcase_add_test(passt, a_frame_of_a_stream_is_whole_even_over_a_reset);
 	tcase_add_loop_test(passt, a_stream_that_lies_or_ends_is_left, 0, ROWS(lies));
 	suite_add_tcase(suite, tap);

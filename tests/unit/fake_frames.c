@@ -66,3 +66,22 @@ uint32_t fake_frame(enum fake_frame which, uint8_t bytes[static FAKE_FRAME_MAX])
 	memcpy(bytes, frames[which].bytes, frames[which].size);
 	return frames[which].size;
 }
+
+uint32_t fake_frame_turned(enum fake_frame which, uint8_t bytes[static FAKE_FRAME_MAX])
+{
+	enum { ADDRESSES4 = 26, ADDRESSES6 = 22, PORTS4 = 34, PORTS6 = 54 };
+	bool is_six = which >= FAKE_TCP6;
+	const uint8_t *was = frames[which].bytes;
+	uint32_t ip = is_six ? ADDRESSES6 : ADDRESSES4, length = is_six ? 16 : 4, ports = is_six ? PORTS6 : PORTS4;
+	uint32_t size = fake_frame(which, bytes);
+
+	memcpy(bytes, was + 6, 6);
+	memcpy(bytes + 6, was, 6);
+	memcpy(bytes + ip, was + ip + length, length);
+	memcpy(bytes + ip + length, was + ip, length);
+	if (which != FAKE_PING4 && which != FAKE_PING6) {
+		memcpy(bytes + ports, was + ports + 2, 2);
+		memcpy(bytes + ports + 2, was + ports, 2);
+	}
+	return size;
+}

@@ -38,4 +38,7 @@ extern const struct plan_network fake_network;
 /* Writes the frame into `bytes`, zeroed before; answers its size. */
 uint32_t fake_frame(enum fake_frame which, uint8_t bytes[static FAKE_FRAME_MAX]);
 
+/* The same, of TCP, UDP or a ping, as the peer would send it: MAC and IP addresses and ports the other way round. */
+uint32_t fake_frame_turned(enum fake_frame which, uint8_t bytes[static FAKE_FRAME_MAX]);
+
 #endif
