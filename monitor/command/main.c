@@ -144,5 +144,6 @@ static int start(int argc, char **argv)
 int main(int argc, char **argv)
 {
 	signal(SIGXFSZ, SIG_IGN); /* a limit on files' sizes is an error to report */
+	signal(SIGCHLD, SIG_DFL); /* who starts us may ignore it, and the kernel then forgets how a child ended */
 	return fill_standard_descriptors() ? delivered(start(argc, argv)) : EXIT_OURS;
 }

@@ -1,13 +1,14 @@
 /* Overlays of disks. See overlay.h.
  *
- * A kept overlay may come from anybody: its first page must be, byte for byte, what we would write there for this disk,
- * and its size the one that follows from it. Any bits will do: they are read here only to count those of clusters that
- * are holes in the file, which a guest would fill without growing the disk by its bits. When it is made, the page is
- * there before the guest runs.
+ * What is in a kept overlay may come from anybody, but nobody else may write to it: its first page must be, byte for
+ * byte, what we would write there for this disk, and its size the one that follows from it. Any bits will do: they are
+ * read here only to count those of clusters that are holes in the file, which a guest would fill without growing the
+ * disk by its bits. When it is made, the page is there before the guest runs.
  */
 #include "monitor/command/overlay.h"
 
 #include "monitor/command/command.h"
+#include "policy/file.h"
 #include "policy/open.h"
 
 #include <errno.h>
@@ -79,6 +80,27 @@ static int check_kept(int file, const char *path, uint64_t sectors, uint64_t siz
 	    path, (unsigned long long)sectors * 512);
 }
 
+/* The policy's folder may be one that others put files in, such as /tmp; and whoever may write to an overlay has the
+   guest's disk, whatever image is pinned. */
+static int check_owner(int file, const char *path, char *why)
+{
+	struct stat status;
+	if (fstat(file, &status) != 0)
+		return because(why, errno, "cannot look at the overlay %s", path);
+	if (!file_owner_is_trusted(status.st_uid, FILE_OF_OPERATOR))
+		return because(why, 0,
+			       "the overlay %s belongs to user %u, who could write to the disk; give it to root or to "
+			       "yourself with chown, or move it away to start anew",
+			       path, (unsigned)status.st_uid);
+	if ((status.st_mode & (S_IWGRP | S_IWOTH)) != 0)
+		return because(
+		    why, 0,
+		    "the overlay %s can be written by others than its owner (mode %04o); take the right away "
+		    "with `chmod go-w`",
+		    path, (unsigned)status.st_mode & 07777);
+	return 0;
+}
+
 static int open_nameless(const struct policy *policy, const char *label, char *why)
 {
 	int file = openat(policy->folders[PROBLEM_FILE_POLICY], ".", O_TMPFILE | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
@@ -94,6 +116,8 @@ static int open_kept(const struct policy *policy, const struct host *host, const
 {
 	uint64_t size = 0;
 	int file = policy_open_file(policy, host, path, POLICY_OPEN_OVERLAY, &size, why);
+	if (file >= 0 && check_owner(file, path->text, why) != 0)
+		close_descriptor(&file);
 	if (file >= 0 &&
 	    (size == 0 || is_half_made(file, sectors, size) ? make(file, path->text, true, sectors, why)
 							    : check_kept(file, path->text, sectors, size, why)) != 0)
@@ -171,7 +195,9 @@ int overlay_check(const struct policy *policy, const struct host *host, const st
 	if (faccessat(folder, name, F_OK, AT_SYMLINK_NOFOLLOW) != 0)
 		return 0; /* it would be made */
 	AUTO_CLOSE int file = policy_look_at_file(policy, host, &path, POLICY_OPEN_DISK_WRITE, &size, why);
-	if (file < 0 || size == 0 || is_half_made(file, sectors, size))
-		return file < 0 ? -1 : 0;
+	if (file < 0 || check_owner(file, path.text, why) != 0)
+		return -1;
+	if (size == 0 || is_half_made(file, sectors, size))
+		return 0;
 	return check_kept(file, path.text, sectors, size, why) == 0 ? check_holes(file, disk, plan, sectors, why) : -1;
 }

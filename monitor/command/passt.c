@@ -70,7 +70,8 @@ static void fill_words(const struct policy_network *network, const char *words[s
 	words[used] = NULL;
 }
 
-/* In the child. `descriptors` become 0 and up; their numbers are above FDS. */
+/* In the child. `descriptors` become 0 and up; their numbers are above FDS. A session of its own: Ctrl-C at the
+   operator's terminal asks the guest to power off, which may take its network. */
 static _Noreturn void become(const struct jail_ids *ids, uint32_t index, const char *const words[],
 			     const int descriptors[static FDS])
 {
@@ -79,6 +80,7 @@ static _Noreturn void become(const struct jail_ids *ids, uint32_t index, const c
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	signal(SIGPIPE, SIG_DFL);
+	setsid();
 	for (int i = 0; i < FDS; i++)
 		if (dup2(descriptors[i], i) < 0)
 			_exit(EXIT_OURS);

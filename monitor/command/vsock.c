@@ -8,6 +8,7 @@
 #include "monitor/command/command.h"
 #include "monitor/command/resources.h"
 #include "monitor/protocol.h"
+#include "policy/file.h"
 #include "policy/open.h"
 #include "policy/schema.h"
 
@@ -25,8 +26,18 @@
 
 enum { BACKLOG = 16 };
 
+enum whose { ANYBODYS, NO_STRANGERS };
+
+/* Where everybody may put files, as in /tmp, what is called PATH_PORT may be a stranger's, who would hear the guest. */
+static bool may_be_strangers(int folder, const struct stat *socket)
+{
+	struct stat status;
+	return !file_owner_is_trusted(socket->st_uid, FILE_OF_OPERATOR) &&
+	       (fstat(folder, &status) != 0 || (status.st_mode & S_IWOTH) != 0);
+}
+
 /* Connects to what is called `name` in the folder, and is a socket. The descriptor, not blocking; or -1 with errno. */
-static int connect_to(int folder, const char *name)
+static int connect_to(int folder, const char *name, enum whose whose)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	struct stat status;
@@ -35,6 +46,10 @@ static int connect_to(int folder, const char *name)
 		return -1;
 	if (!S_ISSOCK(status.st_mode)) {
 		errno = ENOTSOCK;
+		return -1;
+	}
+	if (whose == NO_STRANGERS && may_be_strangers(folder, &status)) {
+		errno = EACCES;
 		return -1;
 	}
 	snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d", file);
@@ -50,7 +65,7 @@ static int connect_to(int folder, const char *name)
 /* A socket that nobody listens to. */
 static void remove_stale(int folder, const char *name)
 {
-	AUTO_CLOSE int connection = connect_to(folder, name);
+	AUTO_CLOSE int connection = connect_to(folder, name, ANYBODYS);
 	if (connection < 0 && errno == ECONNREFUSED)
 		unlinkat(folder, name, 0);
 }
@@ -136,7 +151,7 @@ int vsock_check(const struct policy *policy, const struct host *host, char *why)
 	AUTO_CLOSE int folder = policy_open_folder(policy, host, &policy->vsock.path, name, why);
 	if (folder < 0)
 		return -1;
-	AUTO_CLOSE int connection = connect_to(folder, name);
+	AUTO_CLOSE int connection = connect_to(folder, name, ANYBODYS);
 	if (connection >= 0 || (errno != ENOENT && errno != ECONNREFUSED))
 		return is_taken(name, why);
 	return faccessat(folder, ".", W_OK | X_OK, AT_EACCESS) == 0
@@ -183,7 +198,7 @@ void vsock_connect(struct vsock_host *vsock, const struct policy_vsock *policy)
 		return;
 	}
 	snprintf(name, sizeof(name), "%s_%u", vsock->name, (unsigned)message.value[0]);
-	AUTO_CLOSE int connection = connect_to(vsock->folder, name);
+	AUTO_CLOSE int connection = connect_to(vsock->folder, name, NO_STRANGERS);
 	const struct message answer = {.type = MESSAGE_VSOCK, .code = message.code};
 	channel_give(vsock->channel, &answer, connection);
 }

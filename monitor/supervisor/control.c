@@ -81,24 +81,30 @@ static void record_turned_away(struct control *control, struct supervisor *vm, c
 		record_denied(vm, &control->turned_away, caller, &(struct request){0}, operation, why);
 }
 
+static enum caller_kind kind_of(const struct caller *caller)
+{
+	return (caller->roles & CALLER_OWNER) != 0      ? KIND_OWNER
+	       : (caller->roles & CALLER_OPERATOR) != 0 ? KIND_OPERATOR
+	       : (caller->roles & CALLER_AUDITOR) != 0  ? KIND_AUDITOR
+							: KIND_VIEWER;
+}
+
 /* One kind of caller cannot hide another's refusals among his own. */
 static void record_refused(struct control *control, struct supervisor *vm, const struct caller *caller,
 			   const struct request *request, const char *why, uint64_t now)
 {
-	struct quota *quota = &control->denied[(caller->roles & CALLER_OWNER) != 0      ? 0
-					       : (caller->roles & CALLER_OPERATOR) != 0 ? 1
-											: 2];
+	struct quota *quota = &control->denied[kind_of(caller)];
 	if (quota_take_of(quota, CONTROL_REQUESTS, QUOTA_EVERY_MS, now))
 		record_denied(vm, quota, caller, request, request_word(request), why);
 }
 
 void control_settle(struct control *control, struct supervisor *vm)
 {
-	struct quota *const quotas[] = {&control->turned_away, &control->denied[0], &control->denied[1],
-					&control->denied[2]};
-	for (size_t i = 0; i < sizeof(quotas) / sizeof(quotas[0]); i++) {
-		vm->unsent += quotas[i]->suppressed;
-		quotas[i]->suppressed = 0;
+	vm->unsent += control->turned_away.suppressed;
+	control->turned_away.suppressed = 0;
+	for (size_t i = 0; i < CALLER_KINDS; i++) {
+		vm->unsent += control->denied[i].suppressed;
+		control->denied[i].suppressed = 0;
 	}
 }
 
@@ -305,10 +311,9 @@ static void grant(struct control *control, struct supervisor *vm, struct connect
 /* The owner and root may fill their own log. */
 static bool may_ask_now(struct control *control, const struct connection *connection, uint64_t now)
 {
-	if ((connection->caller.roles & CALLER_OWNER) != 0)
-		return true;
-	return quota_take_of(&control->requests[(connection->caller.roles & CALLER_OPERATOR) != 0 ? 0 : 1],
-			     CONTROL_REQUESTS, CONTROL_REQUEST_EVERY_MS, now);
+	enum caller_kind kind = kind_of(&connection->caller);
+	return kind == KIND_OWNER ||
+	       quota_take_of(&control->requests[kind], CONTROL_REQUESTS, CONTROL_REQUEST_EVERY_MS, now);
 }
 
 /* Its record is on disk, or never will be. */
@@ -406,11 +411,12 @@ static struct connection *place_for(struct control *control, const struct caller
 		others += other;
 		same += other && one->caller.uid == caller->uid;
 	}
-	bool owner = (caller->roles & CALLER_OWNER) != 0;
+	enum caller_kind kind = kind_of(caller);
+	unsigned most = CONTROL_OF_OTHERS_MAX - (kind != KIND_AUDITOR);
 	*why = "too many connections";
 	if (caller->roles == 0)
 		*why = "you have no role in this VM: its policy's `control` names who has";
-	else if (place != NULL && (owner || (others < CONTROL_OF_OTHERS_MAX && same < CONTROL_OF_ONE_MAX)))
+	else if (place != NULL && (kind == KIND_OWNER || (others < most && same < CONTROL_OF_ONE_MAX)))
 		return place;
 	return NULL;
 }

@@ -15,15 +15,19 @@
 #include <poll.h>
 
 enum {
-	/* Connections that are not the owner's or root's: so many of one uid, and so many in all, which leaves some. */
+	/* Connections that are not the owner's or root's: so many of one uid, and so many in all, which leaves some;
+	   the last of them is an auditor's. */
 	CONTROL_OF_ONE_MAX = 3,
 	CONTROL_OF_OTHERS_MAX = SUPERVISOR_CONNECTIONS_MAX - 2,
-	/* Their requests: so many at once, then one so often; operators' and others' are counted apart. */
+	/* Their requests: so many at once, then one so often; each kind of caller's are counted apart. */
 	CONTROL_REQUESTS = 60,
 	CONTROL_REQUEST_EVERY_MS = 250,
 	CONTROL_IDLE_MS = 10000,   /* from the last answer to the end of the next request; and for reading an answer */
 	CONTROL_DURABLE_MS = 5000, /* a request is done after this time even if the disk has not answered */
 };
+
+/* Whose requests and refusals are counted together: who watches is not hindered by whom he watches. */
+enum caller_kind { KIND_OWNER, KIND_OPERATOR, KIND_AUDITOR, KIND_VIEWER, CALLER_KINDS };
 
 struct caller {
 	uint32_t roles; /* enum caller_role, or'ed */
@@ -54,9 +58,9 @@ struct connection_texts {
 struct control {
 	struct connection connections[SUPERVISOR_CONNECTIONS_MAX];
 	uint32_t last_ticket;
-	struct quota requests[2]; /* of operators; of others */
-	struct quota turned_away; /* records of connections and requests that were not even looked at */
-	struct quota denied[3];   /* records of requests that were refused: to the owner; operators; others */
+	struct quota requests[CALLER_KINDS]; /* the owner's are not counted */
+	struct quota turned_away;            /* records of connections and requests that were not even looked at */
+	struct quota denied[CALLER_KINDS];   /* records of requests that were refused */
 	struct connection_texts texts[SUPERVISOR_CONNECTIONS_MAX];
 };
 

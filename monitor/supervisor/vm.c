@@ -61,10 +61,11 @@ static bool may_run(const struct supervisor *vm)
 	return vm->go && vm->state == VM_STARTING && !vm->over;
 }
 
+/* It goes on while the guest stands still. */
 void vm_set_run_time(struct supervisor *vm, uint64_t run_time_ms)
 {
 	vm->run_time_ms = run_time_ms;
-	if (vm->state == VM_GOING || vm->state == VM_RUNNING)
+	if (vm->state == VM_GOING || vm->state == VM_RUNNING || vm->state == VM_PAUSING || vm->state == VM_PAUSED)
 		vm->run_until = run_time_ms < NEVER - vm->going_since ? vm->going_since + run_time_ms : NEVER;
 }
 
@@ -380,8 +381,18 @@ bool vm_may_unrecorded(const struct supervisor *vm, bool ends)
 
 /* ---- the end ---- */
 
+/* Nobody's stop lets a guest that heeds no button go on longer than its run time and the policy's grace would. */
+static uint64_t grace_left(const struct supervisor *vm, uint64_t grace_ms, uint64_t now)
+{
+	uint64_t left = vm->run_until > now ? vm->run_until - now : 0;
+	if (vm->run_until == NEVER || left >= NEVER - vm->plan->grace_ms)
+		return grace_ms;
+	return grace_ms < left + vm->plan->grace_ms ? grace_ms : left + vm->plan->grace_ms;
+}
+
 void vm_stop(struct supervisor *vm, const char *reason, uint64_t grace_ms, uint64_t now)
 {
+	grace_ms = grace_left(vm, grace_ms, now);
 	const struct message press = {.type = MESSAGE_POWER_BUTTON}, resume = {.type = MESSAGE_RESUME};
 	bool at_once = grace_ms == 0 || vm->state == VM_STARTING || vm->state == VM_ON_HOLD;
 	uint64_t force_at = grace_ms < NEVER - now ? now + grace_ms : NEVER - 1;

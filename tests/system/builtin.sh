@@ -24,6 +24,8 @@ policy named 'cmdline: list virtio_mmio.device=4K@0xd0002000:6' >/dev/null
 twice() { [ "$(cf run "$place/named.yaml" | grep -c '^device: virtio block at d0002000, interrupt 6')" = 2 ]; }
 expect_status "the guest finds devices in ACPI, and by its command line" 0 '' twice
 expect_status "devices reset while busy" 0 'all well' cf run "$(policy resets 'cmdline: reset-devices')"
+careless() { timeout -k 5 60 env --ignore-signal=CHLD "$cofferdam" --host "$place/host.yaml" "$@"; }
+expect_status "started by who ignores how children end" 7 . careless run "$(policy careless 'cmdline: list end=exit:7')"
 expect_sealed "$place"/log/[!h]*.jsonl "$place"/log/h[!o]*.jsonl
 
 log=$(ls "$place"/log/off-*.jsonl)

@@ -382,6 +382,7 @@ def with_passt(place):
     check("passt: one process", not more)
     check("passt: a uid of its own", len(set(status["Uid"].split())) == 1 and int(status["Uid"].split()[0]) % 32 == 28,
           status["Uid"])
+    check("passt: a session of its own, which a terminal's signals do not reach", os.getsid(pid) == pid, os.getsid(pid))
     check("passt: no capability, a filter", (int(status["CapEff"], 16), int(status["CapPrm"], 16), status["Seccomp"].strip()) ==
           (0, 0, "2"), status)
     os.kill(pid, signal.SIGKILL)

@@ -78,6 +78,19 @@ rm "$kept" && ln -s base.img "$kept"
 expect_status "a link is refused" 125 'symbolic link' cf run "$place/kept.yaml"
 rm "$kept" && ln "$place/base.img" "$kept"
 expect_status "a second name is refused" 125 'second name' cf run "$place/kept.yaml"
+rm "$kept" && expect_status "a new one is made" 0 'all well' cf run "$place/kept.yaml"
+chmod g+w "$kept"
+expect_status "one that others may write is refused" 125 'can be written by others than its owner \(mode 0620\)' cf run "$place/kept.yaml"
+expect_status "by plan as well" 125 'can be written by others' cf plan "$place/kept.yaml"
+chmod g-w "$kept"
+expect_status "one that they may not is not" 0 'all well' cf run "$place/kept.yaml"
+if [ "$(id -u)" = 0 ]; then
+	chown 12345 "$kept"
+	expect_status "another user's is refused" 125 'belongs to user 12345, who could write to the disk' env -u SUDO_UID "$cofferdam" --host "$place/host.yaml" run "$place/kept.yaml"
+	expect_status "by plan as well" 125 'belongs to user 12345' env -u SUDO_UID "$cofferdam" --host "$place/host.yaml" plan "$place/kept.yaml"
+else
+	skip "to give a file away needs root"
+fi
 unchanged "after all that"
 
 # NAME DISK SECTORS: what a guest writes at its disk's start is bytes to the next run, whatever format begins like that.

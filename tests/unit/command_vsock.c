@@ -14,8 +14,10 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -159,6 +161,27 @@ START_TEST(where_nobody_listens_it_is_refused)
 }
 END_TEST
 
+/* Where all may put files (0), what another user has put there is refused; elsewhere (1) the folder's owner decides,
+   and the operator's own is taken in both (2). */
+START_TEST(a_stranger_s_socket_is_not_connected)
+{
+	enum { STRANGER = 4321 };
+	AUTO_CLOSE int listener = listen_at(LISTED);
+	if (geteuid() != 0) {
+		cannot_run("to give a file away needs root");
+		return;
+	}
+	unsetenv("SUDO_UID");
+	ck_assert_int_eq(chmod(folder, _i == 1 ? 0755 : 01777), 0);
+	ck_assert_int_eq(_i == 2 ? 0 : chown("v_5001", STRANGER, STRANGER), 0);
+	ask(LISTED);
+	AUTO_CLOSE int connection = take_answer();
+	ck_assert(has_caller(listener) == (_i != 0));
+	ck_assert((connection >= 0) == (_i != 0));
+	ck_assert_int_ge(vsock.channel, 0);
+}
+END_TEST
+
 /* ---- what is not ---- */
 
 static const uint64_t unlisted[] = {
@@ -296,6 +319,7 @@ int main(void)
 	tcase_add_checked_fixture(asks, setup, teardown);
 	tcase_add_loop_test(asks, a_listed_port_is_connected, 0, ROWS(listed));
 	tcase_add_test(asks, where_nobody_listens_it_is_refused);
+	tcase_add_loop_test(asks, a_stranger_s_socket_is_not_connected, 0, 3);
 	tcase_add_loop_test(asks, an_unlisted_port_is_not_connected, 0, ROWS(unlisted));
 	tcase_add_test(asks, without_a_port_none_is_connected);
 	tcase_add_loop_test(asks, another_message_ends_the_channel, 0, ROWS(other_types));

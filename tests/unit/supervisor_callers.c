@@ -153,7 +153,7 @@ START_TEST(the_ninth_connection_is_turned_away)
 }
 END_TEST
 
-/* Two who see can fill neither the places nor the log, and operators still get through. */
+/* Others can fill neither all places nor the log, and operators and viewers not those that an auditor needs. */
 START_TEST(others_leave_room_for_the_owner)
 {
 	int first[CONTROL_OF_ONE_MAX + 1], second[CONTROL_OF_ONE_MAX + 1];
@@ -162,9 +162,16 @@ START_TEST(others_leave_room_for_the_owner)
 	for (int i = 0; i <= CONTROL_OF_ONE_MAX; i++)
 		second[i] = connect_with(STRANGER + 1, CALLER_OPERATOR | CALLER_VIEWER);
 	expect_refusal(first[CONTROL_OF_ONE_MAX], "too many connections");
-	expect_refusal(second[CONTROL_OF_ONE_MAX], "too many connections");
 	expect_record(AUDIT_CONTROL_DENIED, "connect", STRANGER);
-	expect_record(AUDIT_CONTROL_DENIED, "connect", STRANGER + 1);
+	for (int i = CONTROL_OF_OTHERS_MAX - 1 - CONTROL_OF_ONE_MAX; i <= CONTROL_OF_ONE_MAX; i++) {
+		expect_refusal(second[i], "too many connections");
+		expect_record(AUDIT_CONTROL_DENIED, "connect", STRANGER + 1);
+	}
+	int auditor = connect_with(STRANGER + 2, CALLER_AUDITOR | CALLER_VIEWER);
+	ask(auditor, "{\"request\":\"ps\"}\n");
+	serve(T0);
+	ck_assert(hear(auditor) && strstr(answer, "\"ok\":true") != NULL);
+	expect_record(AUDIT_CONTROL_GRANTED, "ps", STRANGER + 2);
 	expect_refusal(connect_with(STRANGER + 2, CALLER_AUDITOR), "too many connections");
 	expect_record(AUDIT_CONTROL_DENIED, "connect", STRANGER + 2);
 	int owner = connect_as(FAKE_OWNER);
@@ -187,6 +194,7 @@ START_TEST(requests_of_others_are_bounded)
 {
 	int viewer = connect_with(STRANGER, CALLER_VIEWER), owner = connect_as(FAKE_OWNER);
 	int operator= connect_with(STRANGER + 1, CALLER_OPERATOR);
+	int auditor = connect_with(STRANGER + 2, CALLER_AUDITOR | CALLER_VIEWER);
 	for (int i = 0; i < CONTROL_REQUESTS; i++) {
 		ck_assert(is_answered(viewer));
 		expect_record(AUDIT_CONTROL_GRANTED, "ps", STRANGER);
@@ -198,6 +206,7 @@ START_TEST(requests_of_others_are_bounded)
 		expect_record(AUDIT_CONTROL_GRANTED, "ps", FAKE_OWNER);
 	}
 	ck_assert(is_answered(operator));
+	ck_assert(is_answered(auditor));
 	viewer = connect_with(STRANGER, CALLER_VIEWER);
 	ask(viewer, "{\"request\":\"ps\"}\n");
 	serve(T0 + CONTROL_REQUEST_EVERY_MS);
@@ -237,9 +246,10 @@ static void send_refused(uint32_t uid, uint32_t roles, uint64_t now)
    none is left out. Nobody's hide another's. */
 START_TEST(refusals_are_recorded_within_a_quota_and_all_counted)
 {
-	static const uint32_t roles[] = {CALLER_OWNER, CALLER_OPERATOR, CALLER_VIEWER};
-	const uint32_t role = roles[_i % 3];
-	refusal_kind = _i / 3;
+	static const uint32_t roles[] = {CALLER_OWNER, CALLER_OPERATOR, CALLER_VIEWER, CALLER_AUDITOR};
+	enum { ROLES = sizeof(roles) / sizeof(roles[0]) };
+	const uint32_t role = roles[_i % ROLES];
+	refusal_kind = _i / ROLES;
 	for (unsigned i = 0; i < CONTROL_REQUESTS; i++) {
 		send_refused(STRANGER, role, T0);
 		expect_denied("invalid", STRANGER, 0);
@@ -252,7 +262,7 @@ START_TEST(refusals_are_recorded_within_a_quota_and_all_counted)
 		expect_denied("too many", STRANGER, 0);
 	while (fake_auditor_hears().event != AUDIT_NONE)
 		continue;
-	send_refused(STRANGER + 1, roles[(_i + 1) % 3], T0); /* another kind of caller */
+	send_refused(STRANGER + 1, roles[(_i + 1) % ROLES], T0); /* another kind of caller */
 	expect_denied("invalid", STRANGER + 1, 0);
 	send_refused(STRANGER, role, T0 + QUOTA_EVERY_MS);
 	expect_denied("invalid", STRANGER, _i == 0 || refusal_kind == 1 ? 26 : 0);
@@ -284,7 +294,7 @@ int main(void)
 	tcase_add_test(tests, the_ninth_connection_is_turned_away);
 	tcase_add_test(tests, others_leave_room_for_the_owner);
 	tcase_add_test(tests, requests_of_others_are_bounded);
-	tcase_add_loop_test(tests, refusals_are_recorded_within_a_quota_and_all_counted, 0, 6);
+	tcase_add_loop_test(tests, refusals_are_recorded_within_a_quota_and_all_counted, 0, 8);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);
 }

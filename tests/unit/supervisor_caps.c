@@ -195,6 +195,22 @@ START_TEST(the_run_time_counts_from_the_start_whenever_it_is_changed)
 }
 END_TEST
 
+/* A change that the log has is in force, whether the vCPUs run, are about to stand still or do. */
+START_TEST(the_run_time_can_be_changed_during_a_pause)
+{
+	vm_pause(&fake.vm);
+	if (_i == 1)
+		fake_member_says(MEMBER_MONITOR, MESSAGE_PAUSED, 0, 0, T0);
+	ck_assert_str_eq(vm_state_word(&fake.vm), _i == 0 ? "pausing" : "paused");
+	ck_assert_ptr_null(find("run_time", NULL, 20000));
+	caps_change(&fake.vm, &change);
+	ck_assert_uint_eq(vm_next_deadline(&fake.vm), T0 + 20000);
+	ck_assert_ptr_null(find("run_time", NULL, 60000));
+	caps_change(&fake.vm, &change);
+	ck_assert_uint_eq(vm_next_deadline(&fake.vm), T0 + 60000);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("supervisor caps");
@@ -208,6 +224,7 @@ int main(void)
 	tcase_add_test(tests, a_device_is_told_its_limit);
 	tcase_add_test(tests, what_is_in_force_is_what_was_set);
 	tcase_add_test(tests, the_run_time_counts_from_the_start_whenever_it_is_changed);
+	tcase_add_loop_test(tests, the_run_time_can_be_changed_during_a_pause, 0, 2);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);
 }

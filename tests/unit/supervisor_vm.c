@@ -375,6 +375,7 @@ END_TEST
 
 START_TEST(a_grace_without_end_does_not_wrap)
 {
+	fake.plan.run_time_ms = fake.vm.run_time_ms = _i == 0 ? 0 : NEVER - T0 - 2;
 	fake_supervisor_run(T0);
 	vm_stop(&fake.vm, "a", UINT64_MAX, T0);
 	vm_deadlines(&fake.vm, T0 + 1000000);
@@ -407,6 +408,21 @@ START_TEST(the_run_time_cap_ends_the_vm)
 	fake_expect_event(AUDIT_VM_STOPPING);
 	ck_assert_uint_eq(fake.to_monitor[1].type, MESSAGE_POWER_BUTTON);
 	ck_assert_uint_eq(vm_next_deadline(&fake.vm), T0 + 65000);
+	vm_deadlines(&fake.vm, T0 + 65000);
+	ck_assert_uint_eq(fake.vm.last.code, OUTCOME_STOPPED);
+}
+END_TEST
+
+/* Who may stop it may give it more time than the policy does, and not more than it had. */
+START_TEST(no_stop_goes_beyond_the_run_time_and_its_grace)
+{
+	fake_supervisor_run(T0);
+	fake_expect_event(AUDIT_VM_RUNNING);
+	vm_stop(&fake.vm, "with much patience", _i == 0 ? 3600000 : 64999 - 1000, T0 + 1000);
+	struct audit_view view = fake_auditor_hears();
+	ck_assert_int_eq(view.event, AUDIT_VM_STOPPING);
+	ck_assert_uint_eq(view.fields[AUDIT_GRACE].number, _i == 0 ? 64000 : 63999);
+	ck_assert_uint_eq(vm_next_deadline(&fake.vm), _i == 0 ? T0 + 65000 : T0 + 64999);
 	vm_deadlines(&fake.vm, T0 + 65000);
 	ck_assert_uint_eq(fake.vm.last.code, OUTCOME_STOPPED);
 }
@@ -469,9 +485,10 @@ int main(void)
 	tcase_add_test(tests, a_guest_that_powers_off_in_time_is_believed);
 	tcase_add_test(tests, a_second_stop_only_brings_the_end_nearer);
 	tcase_add_test(tests, a_stop_before_the_guest_runs_is_at_once);
-	tcase_add_test(tests, a_grace_without_end_does_not_wrap);
+	tcase_add_loop_test(tests, a_grace_without_end_does_not_wrap, 0, 2);
 	tcase_add_test(tests, the_key_asks_first_then_ends);
 	tcase_add_test(tests, the_run_time_cap_ends_the_vm);
+	tcase_add_loop_test(tests, no_stop_goes_beyond_the_run_time_and_its_grace, 0, 2);
 	tcase_add_test(tests, nothing_ticks_without_a_cap);
 	tcase_add_test(tests, the_balloon_is_asked_and_heard);
 	tcase_add_test(tests, without_a_balloon_nobody_is_asked);
