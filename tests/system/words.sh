@@ -42,6 +42,7 @@ expect_status "no log" 2 'audit show takes one LOG;' cf audit show
 expect_status "a log too many" 2 "audit show takes one LOG, so 'two' is too much" cf audit show one two
 expect_status "another subcommand's option" 2 'audit show takes no --pubkey' cf audit show --pubkey key log
 expect_status "a filter where there is none" 2 'audit anchor takes no --vm' cf audit anchor --vm some log
+expect_status "a day that no month has" 2 "'2026-02-31T00:00:00Z' is no time" cf audit show --since 2026-02-31T00:00:00Z log
 expect_status "a key that is missing" 2 'audit check-proof needs --pubkey' cf audit check-proof proof
 expect_status "--version" 0 '^cofferdam [0-9]+\.[0-9]+\.[0-9]+$' "$cofferdam" --version
 
