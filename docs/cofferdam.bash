@@ -14,7 +14,8 @@ _cofferdam() {
 		case ${COMP_WORDS[i]} in
 		--host)
 			if [[ -z $command ]]; then
-				((i + 1 == COMP_CWORD)) && return # its file
+				[[ ${COMP_WORDS[i + 1]} == = ]] && ((i++))
+				((i + 1 >= COMP_CWORD)) && return # its file
 				host=(--host "${COMP_WORDS[++i]}")
 			fi
 			;;

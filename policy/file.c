@@ -171,6 +171,11 @@ int file_read(const char *path, enum file_owner owner, struct problems *problems
 	int result = -1, directory;
 
 	problems_set_file(problems, file, path);
+	if (path[0] == '\0') {
+		problems_add(problems, (struct policy_at){.file = file}, "is a variable of the shell not set?",
+			     "the file's name is empty");
+		return -1;
+	}
 	directory = open_folder(path, &base);
 	if (directory < 0 && errno == ENOENT && absent != NULL)
 		*absent = true;

@@ -82,6 +82,22 @@ static bool is_in_chain(const struct chain *chain, const struct file_identity *i
 	return false;
 }
 
+/* What is wrong with a file as a whole is said where it is named, for there somebody wrote its name. */
+static void blame_extends(struct problems *problems, size_t first, struct policy_at at)
+{
+	static const char prefix[] = "`extends`: ";
+	const size_t length = sizeof(prefix) - 1;
+
+	for (size_t i = first; i < problems->count; i++) {
+		char *message = problems->list[i].message;
+
+		problems->list[i].at = at;
+		memmove(message + length, message, PROBLEM_TEXT_SIZE - length);
+		memcpy(message, prefix, length);
+		message[PROBLEM_TEXT_SIZE - 1] = '\0';
+	}
+}
+
 /* Opens and parses the file that the chain's last one extends. */
 static bool take_base(struct chain *chain, const struct tree_node *node)
 {
@@ -89,6 +105,7 @@ static bool take_base(struct chain *chain, const struct tree_node *node)
 	unsigned file = chain->count;
 	char message[PROBLEM_TEXT_SIZE], hint[PROBLEM_TEXT_SIZE], why[POLICY_WHY_SIZE];
 	struct policy_path path = {.at = node->at};
+	size_t before = chain->problems->count;
 
 	if (!scalar_convert(&key, node->text, &path, message, hint))
 		return false; /* schema_apply says why */
@@ -106,6 +123,8 @@ static bool take_base(struct chain *chain, const struct tree_node *node)
 			     why) != 0) {
 		if (why[0] != '\0')
 			problems_add(chain->problems, node->at, NULL, "`extends`: %s", why);
+		else
+			blame_extends(chain->problems, before, node->at);
 		return false;
 	}
 	if (is_in_chain(chain, &chain->identities[file])) {

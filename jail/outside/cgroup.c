@@ -164,8 +164,16 @@ static bool lacks_swap_cap(const char *place, bool unified)
 	return cgroup_lacks_swap_cap(place, unified) || cgroup_lacks_swap_cap(ours, unified);
 }
 
+/* As for swap: an administrator may have given the group of all VMs less than the place has. */
+static bool lacks_cpus(const char *place, bool unified, const char *cpus)
+{
+	char ours[CGROUP_GROUP_SIZE];
+	snprintf(ours, sizeof(ours), "%s/cofferdam", place);
+	return cgroup_lacks_cpus(place, unified, cpus) || cgroup_lacks_cpus(ours, unified, cpus);
+}
+
 /* 0, or the errno that a start would end with. */
-static int obstacle(const struct cgroup_places *places, enum controller controller)
+static int obstacle(const struct cgroup_places *places, const struct jail_caps *caps, enum controller controller)
 {
 	bool unified = places->in_unified[controller];
 	const char *place = unified ? places->unified : places->own_mount[controller];
@@ -173,6 +181,8 @@ static int obstacle(const struct cgroup_places *places, enum controller controll
 		return errno;
 	if (unified && is_in_the_way(places, controller))
 		return EBUSY;
+	if (controller == CONTROLLER_CPUSET && lacks_cpus(place, unified, caps->cpus))
+		return ENODEV;
 	return controller == CONTROLLER_MEMORY && lacks_swap_cap(place, unified) ? EOPNOTSUPP : 0;
 }
 
@@ -184,7 +194,7 @@ static int check(const struct cgroup_places *places, const struct jail_caps *cap
 			continue;
 		if (place[0] == 0)
 			return no_controller(i, why);
-		errno = obstacle(places, i);
+		errno = obstacle(places, caps, i);
 		if (errno != 0)
 			return explain(place, NULL, why);
 	}

@@ -41,6 +41,12 @@ bool cgroup_wants(const struct jail_caps *caps, enum controller controller);
    says nothing of it: false. */
 bool cgroup_lacks_swap_cap(const char *group, bool unified);
 
+/* Whether a list of processors such as "0-3,8" has none beyond another, which the kernel wrote. */
+bool cgroup_cpus_within(const char *cpus, const char *all);
+
+/* Whether `cpus` has a processor that no group below this one can have. What the group has may not be known: false. */
+bool cgroup_lacks_cpus(const char *group, bool unified, const char *cpus);
+
 /* Sets this controller's caps, if any, in a v2 group or in one of its own mount. 0, or -1 with errno; ENODEV: a
    processor that is not there; EOPNOTSUPP: swap cannot be capped. */
 int cgroup_set(const char *group, const struct jail_caps *caps, enum controller controller, bool unified);

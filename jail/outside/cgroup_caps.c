@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -97,6 +98,39 @@ static int write_cpus(const char *group, const char *in_force, const char *cpus)
 	cgroup_read(group, in_force, got);
 	errno = ENODEV;
 	return strcmp(asked, got) == 0 ? 0 : -1;
+}
+
+/* "4" or "0-3" of "0-3,8": takes it, and the comma behind. */
+static bool next_range(const char **list, unsigned long *first, unsigned long *last)
+{
+	char *rest;
+	if (**list < '0' || **list > '9')
+		return false;
+	*first = *last = strtoul(*list, &rest, 10);
+	if (*rest == '-')
+		*last = strtoul(rest + 1, &rest, 10);
+	*list = rest + (*rest == ',');
+	return true;
+}
+
+bool cgroup_cpus_within(const char *cpus, const char *all)
+{
+	unsigned long first, last, from, to;
+	while (next_range(&cpus, &first, &last)) {
+		bool found = false;
+		for (const char *rest = all; !found && next_range(&rest, &from, &to);)
+			found = from <= first && last <= to; /* the kernel writes neighbours as one range */
+		if (!found)
+			return false;
+	}
+	return true;
+}
+
+bool cgroup_lacks_cpus(const char *group, bool unified, const char *cpus)
+{
+	char all[CGROUP_PATH_SIZE];
+	cgroup_read(group, unified ? "cpuset.cpus.effective" : "cpuset.effective_cpus", all);
+	return all[strspn(all, "\n")] != 0 && !cgroup_cpus_within(cpus, all);
 }
 
 static int set_unified(const char *group, const struct jail_caps *caps, enum controller controller)

@@ -79,22 +79,36 @@ static const char help[] =
 enum { PUBKEY = 1, ANCHOR = 2, JSON = 4, FILTERS = 8, HOST_LOG = 16, FOLLOW = 32, FORWARD = 64 };
 
 static const struct {
-	const char *word;
+	int option;
+	const char *words;
+} option_words[] = {
+    {PUBKEY, "--pubkey"},
+    {ANCHOR, "--anchor"},
+    {JSON, "--json"},
+    {HOST_LOG, "--host-log"},
+    {FOLLOW, "--follow"},
+    {FORWARD, "--to, --form or --cursor"},
+    {FILTERS, "--vm, --user, --event, --class, --since or --until"},
+};
+
+static const struct audit_command {
+	const char *word, *takes; /* in words: what `least` and `most` say */
 	int (*run)(char **operands, const struct audit_options *options);
 	int least, most; /* operands */
 	int may, must;   /* options */
 	int reads;       /* how many of its operands at most are logs that it shows; verify says for itself */
 } commands[] = {
-    {"verify", audit_verify, 0, 1, PUBKEY | HOST_LOG | ANCHOR | JSON, 0, 0},
-    {"show", audit_show, 1, 1, JSON | FILTERS | FOLLOW, 0, 1},
-    {"report", audit_report, 1, INT_MAX, PUBKEY | HOST_LOG | ANCHOR | FILTERS, 0, INT_MAX},
-    {"forward", audit_forward, 1, INT_MAX, FORWARD | FOLLOW | FILTERS | PUBKEY | HOST_LOG | ANCHOR, 0, INT_MAX},
-    {"anchor", audit_anchor, 1, 1, PUBKEY, 0, 1},
-    {"prove", audit_prove, 2, 2, PUBKEY, 0, 1},
-    {"keygen", audit_keygen, 0, 0, 0, 0, 0},
-    {"settle", audit_settle, 0, 0, 0, 0, 0},
-    {"rotate", audit_rotate, 0, 1, 0, 0, 0},
-    {"check-proof", audit_check_proof, 1, 1, PUBKEY | JSON, PUBKEY, 0},
+    {"verify", "one LOG, or none", audit_verify, 0, 1, PUBKEY | HOST_LOG | ANCHOR | JSON, 0, 0},
+    {"show", "one LOG", audit_show, 1, 1, JSON | FILTERS | FOLLOW, 0, 1},
+    {"report", "one LOG or more", audit_report, 1, INT_MAX, PUBKEY | HOST_LOG | ANCHOR | FILTERS, 0, INT_MAX},
+    {"forward", "one LOG or more", audit_forward, 1, INT_MAX, FORWARD | FOLLOW | FILTERS | PUBKEY | HOST_LOG | ANCHOR,
+     0, INT_MAX},
+    {"anchor", "one LOG", audit_anchor, 1, 1, PUBKEY, 0, 1},
+    {"prove", "one LOG and the number of a record", audit_prove, 2, 2, PUBKEY, 0, 1},
+    {"keygen", "no argument", audit_keygen, 0, 0, 0, 0, 0},
+    {"settle", "no argument", audit_settle, 0, 0, 0, 0, 0},
+    {"rotate", "the name of one VM, or none", audit_rotate, 0, 1, 0, 0, 0},
+    {"check-proof", "one PROOF", audit_check_proof, 1, 1, PUBKEY | JSON, PUBKEY, 0},
 };
 
 /* The filters' letters, in the order of their options. */
@@ -116,6 +130,37 @@ static int given(const struct audit_options *options, const char *const *filters
 static bool is_of_one_log(const struct audit_evidence *evidence)
 {
 	return evidence->anchor != NULL || (evidence->public_key != NULL && evidence->host_log == NULL);
+}
+
+static const struct audit_command *find_command(const char *word)
+{
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+		if (strcmp(word, commands[i].word) == 0)
+			return &commands[i];
+	if (word[0] == 0)
+		say("audit takes a subcommand, such as verify; `cofferdam audit --help` explains");
+	else
+		say("audit: there is no subcommand '%s'; `cofferdam audit --help` explains", word);
+	return NULL;
+}
+
+/* Whether operands and options are this subcommand's; otherwise says which are not. */
+static bool takes_these(const struct audit_command *command, char **operands, int count, int given_options)
+{
+	int wrong = given_options & ~command->may, missing = command->must & ~given_options;
+	for (size_t i = 0; i < sizeof(option_words) / sizeof(option_words[0]); i++) {
+		if ((option_words[i].option & (wrong | missing)) == 0)
+			continue;
+		say("audit %s %s %s; `cofferdam audit --help` explains", command->word,
+		    (option_words[i].option & wrong) != 0 ? "takes no" : "needs", option_words[i].words);
+		return false;
+	}
+	if (count > command->most)
+		say("audit %s takes %s, so '%s' is too much; `cofferdam audit --help` explains", command->word,
+		    command->takes, operands[command->most]);
+	else if (count < command->least)
+		say("audit %s takes %s; `cofferdam audit --help` explains", command->word, command->takes);
+	return count >= command->least && count <= command->most;
 }
 
 int command_audit(int argc, char **argv, const struct host *host)
@@ -144,22 +189,16 @@ int command_audit(int argc, char **argv, const struct host *host)
 	for (size_t i = 0; letters[i] != 0; i++)
 		if (filters[i] != NULL && !audit_filter_take(&options.filter, letters[i], filters[i]))
 			return EXIT_USAGE;
-	int options_given = given(&options, filters);
-	const char *word = optind < argc ? argv[optind] : "";
-	int operands = argc - optind - 1;
-	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
-		int logs = operands < commands[i].reads ? operands : commands[i].reads;
-		if (strcmp(word, commands[i].word) != 0 || operands < commands[i].least ||
-		    operands > commands[i].most || (options_given & ~commands[i].may) != 0 ||
-		    (commands[i].must & ~options_given) != 0)
-			continue;
-		if (logs > 1 && is_of_one_log(&options.evidence)) {
-			say("an anchor is of one log, and so is a key without --host-log: give that log alone");
-			return EXIT_USAGE;
-		}
-		audit_note_read(&options, word, argv + optind + 1, (size_t)logs);
-		return commands[i].run(argv + optind + 1, &options);
+	const struct audit_command *command = find_command(optind < argc ? argv[optind] : "");
+	char **operands = argv + optind + 1;
+	int count = argc - optind - 1;
+	if (command == NULL || !takes_these(command, operands, count, given(&options, filters)))
+		return EXIT_USAGE;
+	int logs = count < command->reads ? count : command->reads;
+	if (logs > 1 && is_of_one_log(&options.evidence)) {
+		say("an anchor is of one log, and so is a key without --host-log: give that log alone");
+		return EXIT_USAGE;
 	}
-	say("`cofferdam audit` does not take these words; `cofferdam audit --help` explains");
-	return EXIT_USAGE;
+	audit_note_read(&options, command->word, operands, (size_t)logs);
+	return command->run(operands, &options);
 }

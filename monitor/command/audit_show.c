@@ -16,8 +16,9 @@ static bool take_time(const char *text, uint64_t *ms)
 {
 	struct tm utc = {0};
 	const char *rest = strptime(text, "%Y-%m-%dT%H:%M:%SZ", &utc);
-	time_t seconds = timegm(&utc);
-	if (rest == NULL || *rest != 0 || seconds < 0) {
+	int day = utc.tm_mday;
+	time_t seconds = timegm(&utc); /* which makes the 3rd of March of the 31st of February */
+	if (rest == NULL || *rest != 0 || seconds < 0 || utc.tm_mday != day) {
 		say("'%s' is no time: write it like 2026-11-21T07:00:00Z", text);
 		return false;
 	}

@@ -36,8 +36,10 @@ static int connect_to(const char *folder, const char *name, struct control_sessi
 	char file[PLAN_NAME_SIZE + 8];
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	const struct timeval patience = {.tv_sec = ANSWER_MS / 1000};
-	if (!is_name(name))
+	if (!is_name(name)) {
+		errno = EINVAL;
 		return because(why, 0, "'%.80s' cannot be the name of a VM", name);
+	}
 	AUTO_CLOSE int place = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (place < 0 && errno == ENOENT)
 		return because(why, 0, "no VM named '%s' runs; `cofferdam ps` lists those that do", name);

@@ -75,6 +75,10 @@ int command_ps(int argc, char **argv, const struct control_folders *folders)
 	int usage = take_words(argc, argv, options, help, 0, "no argument");
 	if (usage != GO_ON)
 		return usage;
+	if (names && json) {
+		say("ps: names alone are not in JSON; leave --names or --json out");
+		return EXIT_USAGE;
+	}
 	if (names) {
 		int result = control_each(folders, print_name, NULL, why);
 		if (result != 0)

@@ -109,6 +109,11 @@ static bool parse(const char *word, struct setting *setting)
 		    (int)(equals - word), word);
 		return false;
 	}
+	if (setting->device[0] == 0 && strchr(setting->path, '[') != NULL) {
+		say("set: %.*s: whose? Its name stands in the brackets, such as disks[data]", (int)(equals - word),
+		    word);
+		return false;
+	}
 	if (setting->settable->device != NULL)
 		snprintf(setting->device, sizeof(setting->device), "%s", setting->settable->device);
 	void *field = setting->key->type == SCHEMA_CPUS ? (void *)&setting->cpus : &setting->number;
@@ -138,6 +143,8 @@ int command_set(int argc, char **argv, const struct control_folders *folders)
 	json_t *request = json_pack("{s:s, s:s, s:o}", "request", "set", "cap", setting.settable->cap, "value", value);
 	if (setting.device[0] != 0)
 		json_object_set_new(request, "device", json_string(setting.device));
+	if (setting.device[0] != 0 && setting.settable->device == NULL)
+		json_object_set_new(request, "kind", json_string(setting.path[0] == 'd' ? "disk" : "network"));
 	int result = control_connect(&session, folders, argv[optind], why);
 	if (result == 0)
 		result = control_ask(&session, request, &answer, why);

@@ -15,6 +15,8 @@ static const char help[] =
     "this host used, as their logs say. Each kind of finding has a name that stays, by which `waivers` in\n"
     "the policy accept it until a day; `cofferdam explain waivers.finding` lists them.\n"
     "\n"
+    "  --json  an array of objects\n"
+    "\n"
     "Exit status: 0 no finding, 1 findings, 2 the policy has mistakes.\n";
 
 struct linting {

@@ -59,10 +59,29 @@ static void print_help(FILE *out)
 	      out);
 }
 
+/* Help needs no host file, and is wanted most where that has a mistake. */
+static bool asks_for_help(int argc, char **argv)
+{
+	for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
+		if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+			return true;
+	return false;
+}
+
+static int help_of(const struct command *command)
+{
+	char name[16], option[] = "--help", *words[] = {name, option, NULL};
+	const struct control_folders none = {0};
+	snprintf(name, sizeof(name), "%s", command->name);
+	return command->control != NULL ? command->control(2, words, &none) : command->run(2, words, NULL);
+}
+
 static int dispatch(const struct command *command, int argc, char **argv, const char *host_file)
 {
 	if (command->run == NULL && command->control == NULL)
 		return command_run(argc, argv, host_file);
+	if (asks_for_help(argc, argv))
+		return help_of(command);
 	struct problems problems;
 	problems_init(&problems);
 	struct host *host = host_load(host_file, &problems);
@@ -83,11 +102,18 @@ static int dispatch(const struct command *command, int argc, char **argv, const 
 /* Closed ones would be taken by whatever is opened next, and that then handed to the console as its input. */
 static bool fill_standard_descriptors(void)
 {
-	int null;
-	do
-		null = open("/dev/null", O_RDWR);
-	while (null >= 0 && null <= STDERR_FILENO);
-	return null < 0 ? false : close(null) == 0;
+	for (int i = STDIN_FILENO; i <= STDERR_FILENO; i++)
+		if (fcntl(i, F_GETFD) < 0 && open("/dev/null", O_RDWR) != i)
+			return false;
+	return true;
+}
+
+/* A guest may print where nobody reads; a result that goes nowhere is our failure, and has to be seen as one. */
+static void refuse_output(void)
+{
+	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	if (null >= 0 && dup2(null, STDOUT_FILENO) == STDOUT_FILENO)
+		close(null);
 }
 
 /* A result that never arrived must not look like one: a full disk or a broken pipe is our failure. */
@@ -106,21 +132,33 @@ static int delivered(int status)
 	return EXIT_OURS;
 }
 
-static int start(int argc, char **argv)
+/* --host FILE or --host=FILE, once: behind one that a rule of sudo has, a caller must not put another. How many words
+   it is; -1, said: it is not as it should be. */
+static int take_host_file(int argc, char **argv, const char **host_file)
+{
+	static const char option[] = "--host", with_value[] = "--host=";
+	const char *word = argc > 1 ? argv[1] : "", *value = argc > 2 ? argv[2] : "";
+	bool is_alone = strcmp(word, option) == 0;
+	if (!is_alone && strncmp(word, with_value, strlen(with_value)) != 0)
+		return 0;
+	*host_file = is_alone ? value : word + strlen(with_value);
+	if ((*host_file)[0] != 0)
+		return is_alone ? 2 : 1;
+	say("--host needs a file; `cofferdam --help` explains");
+	return -1;
+}
+
+static int start(int argc, char **argv, bool has_output)
 {
 	const char *host_file = NULL;
-	int first = 1;
 	if (sodium_init() < 0)
 		return EXIT_OURS;
-	if (argc > 1 && strcmp(argv[1], "--host") == 0) {
-		if (argc == 2) {
-			say("--host needs a file; `cofferdam --help` explains");
-			return EXIT_USAGE;
-		}
-		host_file = argv[2];
-		first = 3;
-	}
+	int words = take_host_file(argc, argv, &host_file), first = 1 + words;
+	if (words < 0)
+		return EXIT_USAGE;
 	const char *name = argc > first ? argv[first] : "";
+	if (!has_output && strcmp(name, "run") != 0)
+		refuse_output();
 	if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
 		print_help(stdout);
 		return 0;
@@ -134,6 +172,8 @@ static int start(int argc, char **argv)
 			return dispatch(&commands[i], argc - first, argv + first, host_file);
 	if (name[0] == 0)
 		print_help(stderr);
+	else if (host_file != NULL && strncmp(name, "--host", 6) == 0)
+		say("--host is there once; `cofferdam --help` explains");
 	else if (name[0] == '-')
 		say("there is no option '%s' before a command; `cofferdam --help` lists both", name);
 	else
@@ -145,5 +185,6 @@ int main(int argc, char **argv)
 {
 	signal(SIGXFSZ, SIG_IGN); /* a limit on files' sizes is an error to report */
 	signal(SIGCHLD, SIG_DFL); /* who starts us may ignore it, and the kernel then forgets how a child ended */
-	return fill_standard_descriptors() ? delivered(start(argc, argv)) : EXIT_OURS;
+	bool has_output = fcntl(STDOUT_FILENO, F_GETFD) >= 0;
+	return fill_standard_descriptors() ? delivered(start(argc, argv, has_output)) : EXIT_OURS;
 }

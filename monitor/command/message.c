@@ -21,12 +21,26 @@ void say(const char *format, ...)
 	fprintf(stderr, isatty(STDERR_FILENO) ? "\rcofferdam: %.*s\r\n" : "cofferdam: %.*s\n", (int)text.used, plain);
 }
 
+/* A text that did not fit ends before the character that was cut: half of one is not UTF-8, which no JSON takes. */
+static void end_whole(char *why)
+{
+	size_t end = strlen(why);
+	while (end > 0 && ((uint8_t)why[end - 1] & 0xc0) == 0x80)
+		end--;
+	uint8_t first = end > 0 ? (uint8_t)why[end - 1] : 0;
+	size_t length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : first >= 0xc0 ? 2 : 1;
+	if (end > 0 && strlen(why) < end - 1 + length)
+		why[end - 1] = 0;
+}
+
 int because(char *why, int error, const char *format, ...)
 {
 	va_list arguments;
 	va_start(arguments, format);
 	int used = vsnprintf(why, WHY_SIZE, format, arguments);
 	va_end(arguments);
+	if (used >= WHY_SIZE)
+		end_whole(why);
 	if (error != 0 && used >= 0 && used < WHY_SIZE)
 		snprintf(why + used, (size_t)(WHY_SIZE - used), ": %s", strerror(error));
 	return -1;

@@ -7,6 +7,11 @@
 
 enum { OPTIONS_MAX = 16, FIRST = 0x100 /* no letter is that large */ };
 
+static bool is_of_all_commands(const char *word)
+{
+	return strcmp(word, "--host") == 0 || strncmp(word, "--host=", strlen("--host=")) == 0;
+}
+
 /* getopt_long. The option's value, -1 after the last, '?' after a message; -h is "help" too. */
 static int next_option(int argc, char **argv, const struct option *words)
 {
@@ -20,6 +25,8 @@ static int next_option(int argc, char **argv, const struct option *words)
 	else if (strncmp(word, "--", 2) == 0 && optopt != 0)
 		say("%s: %.*s takes no value; `cofferdam %s --help` shows all options", argv[0],
 		    (int)strcspn(word, "="), word, argv[0]);
+	else if (is_of_all_commands(word))
+		say("%s: --host comes before the command: cofferdam --host FILE %s", argv[0], argv[0]);
 	else if (strncmp(word, "--", 2) == 0)
 		say("%s: there is no option %s; `cofferdam %s --help` shows them", argv[0], word, argv[0]);
 	else

@@ -24,7 +24,7 @@ static const char help[] =
     "Usage: cofferdam plan [--filters] [--json] POLICY\n"
     "\n"
     "Shows what `run` would open, make and limit on this host, and changes nothing. That a VM of this\n"
-    "name runs already, `run` alone finds.\n"
+    "name runs already, or that a kernel's file is no kernel, `run` alone finds.\n"
     "\n"
     "  --filters  each rule of each system call filter: the call, why, and what its arguments must be\n"
     "  --json     for scripts; has every rule\n"

@@ -46,7 +46,7 @@ static const char help[] =
     "  --hold           make all ready, and let the guest run when `cofferdam start NAME` is asked\n"
     "  --raw            pass the guest's terminal escape sequences through unfiltered\n"
     "  --status-fd N    write one JSON line to descriptor N when the guest is held or runs, and one at the\n"
-    "                   end\n"
+    "                   end, or when it is not started\n"
     "  --help           this text\n"
     "\n"
     "Exit status: what the guest wrote to its exit register, or 0 after power-off;\n"
@@ -345,48 +345,63 @@ static const char *end_of(char *place, size_t room)
 	return memcpy(end - mark, left_out, mark);
 }
 
-/* For the host's log; where that cannot be written, the operator reads it all the same. Its texts are no part of the
-   caller's frame, which is there as long as the VM. */
-__attribute__((noinline)) static void refuse_policy(const char *path, const struct host *host,
-						    const struct problems *problems)
+/* The first mistake and its place, in one line that a record has room for. */
+static void first_of(const struct problems *problems, const char *path, char *reason, size_t size)
 {
 	enum { PLACE_LEAST = 100 };
-	char why[WHY_SIZE], place[PATH_MAX + 16], reason[sizeof(place) + sizeof(": ") + PROBLEM_TEXT_SIZE];
+	char place[PATH_MAX + 16];
 	const struct policy_problem *first = &problems->list[0];
 	const char *message = problems->count > 0 ? first->message : "it cannot be read";
 	size_t all = audit_field_rules[AUDIT_REASON].size, wanted = strlen(": ") + strlen(message);
-	problems_print(problems, stderr);
 	if (problems->count > 0 && first->at.line > 0)
 		problems_place(problems, first->at, place, sizeof(place));
 	else
-		snprintf(place, sizeof(place), "%s", path);
-	snprintf(reason, sizeof(reason), "%s: %s",
-		 end_of(place, wanted + PLACE_LEAST < all ? all - wanted : PLACE_LEAST), message);
-	(void)host_log_policy_refused(host, path, reason, problems->count + problems->dropped, why);
+		snprintf(place, sizeof(place), "%s", problems->count > 0 ? problems->files[first->at.file].name : path);
+	snprintf(reason, size, "%s: %s", end_of(place, wanted + PLACE_LEAST < all ? all - wanted : PLACE_LEAST),
+		 message);
+}
+
+/* For whom --status-fd tells, and the host's log; where that cannot be written, the operator reads it all the same. Its
+   texts are no part of the caller's frame, which is there as long as the VM. `host` NULL: it is the host file that has
+   the mistakes, so where its log would be is not known. */
+__attribute__((noinline)) static void refuse(const char *path, const struct policy *policy, const struct host *host,
+					     const struct problems *problems, const struct run_options *options)
+{
+	char why[WHY_SIZE], reason[PATH_MAX + 16 + sizeof(": ") + PROBLEM_TEXT_SIZE];
+	first_of(problems, path, reason, sizeof(reason));
+	problems_print(problems, stderr);
+	if (host != NULL)
+		(void)host_log_policy_refused(host, path, reason, problems->count + problems->dropped, why);
+	tell(options->status,
+	     json_pack("{s:s, s:s, s:s, s:i, s:s, s:s}", "stage", "start", "name",
+		       policy == NULL ? "" : policy->name.text, "outcome", outcome_word(OUTCOME_FAILURE), "status",
+		       EXIT_OURS, "reason", reason, "log", ""));
 }
 
 /* Both files at once: their YAML is read by two processes. */
-static struct policy *load(const char *path, const char *host_file, struct host **host, struct problems *problems,
-			   struct problems *of_host)
+static struct policy *load(const char *path, const char *host_file, const struct run_options *options,
+			   struct host **host, struct problems *problems, struct problems *of_host)
 {
 	struct host_reading *host_reading = host_begin(host_file, of_host);
 	struct policy_reading *policy_reading = policy_begin(path, problems);
 	*host = host_end(host_reading);
-	problems_print(of_host, stderr);
 	if (*host == NULL) {
+		refuse(host_file == NULL ? HOST_FILE : host_file, NULL, NULL, of_host, options);
 		policy_abandon(policy_reading);
 		return NULL;
 	}
+	problems_print(of_host, stderr);
 	struct policy *policy = policy_end(policy_reading, *host);
 	if (policy != NULL && policy_may_run(policy, *host, problems))
 		return policy;
-	refuse_policy(path, *host, problems);
+	refuse(path, policy, *host, problems, options);
 	policy_free(policy);
 	return NULL;
 }
 
 /* NULL: the operator knows why. What was needed to tell him is not there as long as the VM. */
-static struct policy *load_to_run(const char *path, const char *host_file, struct host **host)
+static struct policy *load_to_run(const char *path, const char *host_file, const struct run_options *options,
+				  struct host **host)
 {
 	struct problems *problems = calloc(2, sizeof(*problems));
 	if (problems == NULL) {
@@ -395,7 +410,7 @@ static struct policy *load_to_run(const char *path, const char *host_file, struc
 	}
 	problems_init(&problems[0]);
 	problems_init(&problems[1]);
-	struct policy *policy = load(path, host_file, host, &problems[0], &problems[1]);
+	struct policy *policy = load(path, host_file, options, host, &problems[0], &problems[1]);
 	problems_free(&problems[0]);
 	problems_free(&problems[1]);
 	free(problems);
@@ -406,7 +421,7 @@ static int load_and_run(const char *path, const char *host_file, struct run_opti
 {
 	static LARGE_MEMORY char whole[PATH_MAX];
 	struct host *host = NULL;
-	struct policy *policy = load_to_run(path, host_file, &host);
+	struct policy *policy = load_to_run(path, host_file, options, &host);
 	int status = EXIT_OURS;
 	if (policy != NULL)
 		status = run(options->detach && realpath(path, whole) != NULL ? whole : path, policy, host, options);

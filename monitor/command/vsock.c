@@ -24,7 +24,11 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { BACKLOG = 16 };
+enum {
+	BACKLOG = 16,
+	/* Of a socket's own name, behind its folder's, whose number is known only when it is made. */
+	NAME_LONGEST = sizeof(((struct sockaddr_un *)NULL)->sun_path) - sizeof("/proc/self/fd/2147483647/"),
+};
 
 enum whose { ANYBODYS, NO_STRANGERS };
 
@@ -111,13 +115,21 @@ static int is_taken(const char *name, char *why)
 		       name);
 }
 
+static int check_length(const char *name, char *why)
+{
+	if (strlen(name) <= NAME_LONGEST)
+		return 0;
+	return because(why, 0,
+		       "the vsock's socket has a name of %zu bytes, and a socket's can have %d; choose another `vsock: "
+		       "path`",
+		       strlen(name), NAME_LONGEST);
+}
+
 static int listen_at(struct vsock_host *vsock, char *why)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	int length =
-	    snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/%s", vsock->folder, vsock->name);
-	if (length >= (int)sizeof(address.sun_path))
-		return because(why, 0, "the vsock's socket %s cannot have so long a name", vsock->name);
+	snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/%.*s", vsock->folder, NAME_LONGEST,
+		 vsock->name);
 	vsock->socket = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	mode_t mask = umask(0177);
 	int bound = vsock->socket < 0 ? -1 : bind(vsock->socket, (struct sockaddr *)&address, sizeof(address));
@@ -135,7 +147,7 @@ int vsock_open(struct vsock_host *vsock, const struct policy *policy, const stru
 {
 	int pair[2];
 	vsock->folder = policy_open_folder(policy, host, &policy->vsock.path, vsock->name, why);
-	if (vsock->folder < 0)
+	if (vsock->folder < 0 || check_length(vsock->name, why) != 0)
 		return -1;
 	remove_stale(vsock->folder, vsock->name);
 	if (remember(vsock, policy, runtime_folder, why) != 0 || listen_at(vsock, why) != 0 ||
@@ -149,7 +161,7 @@ int vsock_check(const struct policy *policy, const struct host *host, char *why)
 {
 	char name[POLICY_PATH_SIZE];
 	AUTO_CLOSE int folder = policy_open_folder(policy, host, &policy->vsock.path, name, why);
-	if (folder < 0)
+	if (folder < 0 || check_length(name, why) != 0)
 		return -1;
 	AUTO_CLOSE int connection = connect_to(folder, name, ANYBODYS);
 	if (connection >= 0 || (errno != ENOENT && errno != ECONNREFUSED))

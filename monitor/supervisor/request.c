@@ -65,10 +65,26 @@ static json_t *answer_done(struct supervisor *vm, const struct request *request,
 	return json_pack("{s:b}", "ok", 1);
 }
 
+/* A disk's cap asked of a network would be another. */
+static bool is_of_kind(const struct plan *plan, const struct cap_change *change, const char *kind)
+{
+	if (kind == NULL || !change->of_device)
+		return false;
+	switch (plan->devices[change->device].kind) {
+	case DEVICE_DISK:
+		return strcmp(kind, "disk") == 0;
+	case DEVICE_NETWORK:
+		return strcmp(kind, "network") == 0;
+	default:
+		return false;
+	}
+}
+
 /* "value" is in percent, tasks, bytes, ms, bytes or requests a second; of "cpuset" a list. */
 static int read_change(const json_t *object, const struct plan *plan, struct request *request, const char **why)
 {
 	const json_t *device = json_object_get(object, "device"), *cap = json_object_get(object, "cap");
+	const json_t *kind = json_object_get(object, "kind"); /* may be left out */
 	if (json_is_string(cap) && strcmp(json_string_value(cap), "cpuset") == 0) {
 		*why = caps_find_processors(json_string_value(json_object_get(object, "value")), &request->change);
 		return *why != NULL ? -1 : 2;
@@ -79,7 +95,9 @@ static int read_change(const json_t *object, const struct plan *plan, struct req
 		return -1;
 	}
 	*why = caps_find(plan, json_string_value(cap), json_string_value(device), request->value, &request->change);
-	return *why != NULL ? -1 : device != NULL ? 3 : 2;
+	if (*why == NULL && kind != NULL && !is_of_kind(plan, &request->change, json_string_value(kind)))
+		*why = "there is no such device of that kind";
+	return *why != NULL ? -1 : 2 + (device != NULL) + (kind != NULL);
 }
 
 static void change(struct supervisor *vm, const struct request *request, uint64_t now)

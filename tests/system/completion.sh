@@ -28,11 +28,13 @@ for command in $("$cofferdam" --help | sed -n 's/^  \([a-z]\+\)  .*/\1/p'); do
 done
 expect "the beginning of a command" 'pause plan policy ps' p
 expect "the same after --host" 'pause plan policy ps' --host /dev/null p
+expect "the same after --host=" 'pause plan policy ps' --host = /dev/null p
 expect "options before a command" '--help --host --version' -
 expect "an option of a command" '--detach' run --d
 expect "a subcommand" 'verify' audit ver
 expect "the one of policy" 'reset-version' policy ''
 expect "a host file is a file" '' --host ''
+expect "the same with =" '' --host = ''
 expect "a policy is a file" '' run ''
 expect "nothing of an unknown command" '' nonesuch ''
 

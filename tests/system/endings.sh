@@ -13,6 +13,22 @@ for number in nine -1 '' 9x 99999999999999999999; do
 done
 [ -d "$place/log" ] && fail "a run with a bad --status-fd began" "$(ls "$place/log")" || pass "nothing began"
 
+not_started() { # NAME POLICY REASON [HOST-FILE]: one line says why
+	"$cofferdam" --host "${4:-$place/host.yaml}" run --status-fd 9 "$2" 9>"$place/status" >/dev/null 2>&1 </dev/null
+	if [ $? = 125 ] && python3 - "$place/status" "$3" <<'PYTHON'
+import json, re, sys
+(line,) = open(sys.argv[1])
+story = json.loads(line)
+sys.exit(not (story["stage"] == "start" and story["outcome"] == "failure" and story["status"] == 125 and re.search(sys.argv[2], story["reason"])))
+PYTHON
+	then pass "$1"; else fail "$1" "$(cat "$place/status")"; fi
+}
+policy mistaken 'machine: {vcpus: many}' >/dev/null
+not_started "a policy with a mistake" "$place/mistaken.yaml" 'mistaken.yaml:[0-9]+: .*many'
+not_started "a policy that is not there" "$place/none.yaml" 'none.yaml: cannot be opened'
+not_started "a policy whose name is not UTF-8" "$place/"$'n\xe9ant.yaml' 'ant.yaml: cannot be opened'
+not_started "a host file with a mistake" "$place/good.yaml" 'mistaken.yaml:[0-9]+: ' "$place/mistaken.yaml"
+
 if ! [ -w /dev/kvm ]; then
 	skip "no usable /dev/kvm"
 	finish

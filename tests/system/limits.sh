@@ -108,6 +108,7 @@ else
 fi
 policy nowhere "limits: {cpuset: 1000}" >/dev/null
 expect_status "a processor that is not there" 125 'limits: cpuset names a processor that this host' cf run "$place/nowhere.yaml"
+expect_status "and plan says so" 125 'REFUSED: .*limits: cpuset names a processor that this host' cf plan "$place/nowhere.yaml"
 
 echo "- one name, two runtime folders"
 mkdir "$place/other"
@@ -182,6 +183,7 @@ for line in 'cpu  *80%' 'tasks  *20' 'policy_tasks  *40' 'memory_overhead  *36Mi
 done
 expect_status "stats has the caps in force" 0 '"cpu_cap_percent": *80.*"tasks_cap": *20|"tasks_cap": *20.*"cpu_cap_percent": *80' bash -c "'$cofferdam' --host '$place/host.yaml' stats --json live | tr -d '\n'"
 expect_status "no such disk" 1 'there is no such device' cf set live 'disks[other].limits.operations=10/s'
+expect_status "a disk's cap is not a network's" 1 'no such device of that kind' cf set live 'networks[scratch].limits.packets=10/s'
 expect_status "the entropy device" 0 '^$' cf set live entropy.limits.bandwidth=64KiB/s
 expect_status "what no VM can have anew" 2 'cannot be changed while a VM runs' cf set live machine.vcpus=2
 expect_status "memory without a balloon" 1 'has no balloon' cf set live machine.memory=32MiB

@@ -20,6 +20,30 @@ expect_status "an argument too many is named" 2 "doctor takes no argument, so 'e
 expect_status "an unknown command" 2 "no command 'rnu'" cf rnu
 expect_status "an option for a command" 2 "no option '--json' before a command" "$cofferdam" --json
 expect_status "--host without its file" 2 '--host needs a file' "$cofferdam" --host
+expect_status "--host= without its file" 2 '--host needs a file' "$cofferdam" --host= ps
+expect_status "--host=FILE" 0 '^NAME ' "$cofferdam" --host="$place/host.yaml" ps
+expect_status "a second --host" 2 '--host is there once' cf --host "$place/none.yaml" ps
+expect_status "--host behind the command" 2 'ps: --host comes before the command' cf ps --host "$place/host.yaml"
+expect_status "ps in two forms" 2 'leave --names or --json out' cf ps --names --json
+echo 'no host file' >"$place/wrong.yaml"
+for command in $commands explain diff lint schema policy set; do
+	expect_status "$command --help beside a host file with a mistake" 0 "^Usage: cofferdam $command" "$cofferdam" --host "$place/wrong.yaml" "$command" --help
+done
+expect_status "what is no option is no cry for help" 125 'wrong.yaml' "$cofferdam" --host "$place/wrong.yaml" stop -- --help
+expect_status "a name that no VM can have" 1 "'a/b' cannot be the name of a VM" cf logs a/b
+expect_status "no name" 1 "'' cannot be the name of a VM" cf logs ''
+expect_status "a policy without a name" 125 "the file's name is empty" cf check ''
+expect_status "a cap of a nameless disk" 2 'disks..[.]limits.bandwidth: whose' cf set some 'disks[].limits.bandwidth=1MiB/s'
+
+echo "- words of audit"
+expect_status "no subcommand" 2 'audit takes a subcommand' cf audit
+expect_status "an unknown one" 2 "audit: there is no subcommand 'nonesuch'" cf audit nonesuch
+expect_status "no log" 2 'audit show takes one LOG;' cf audit show
+expect_status "a log too many" 2 "audit show takes one LOG, so 'two' is too much" cf audit show one two
+expect_status "another subcommand's option" 2 'audit show takes no --pubkey' cf audit show --pubkey key log
+expect_status "a filter where there is none" 2 'audit anchor takes no --vm' cf audit anchor --vm some log
+expect_status "a day that no month has" 2 "'2026-02-31T00:00:00Z' is no time" cf audit show --since 2026-02-31T00:00:00Z log
+expect_status "a key that is missing" 2 'audit check-proof needs --pubkey' cf audit check-proof proof
 expect_status "--version" 0 '^cofferdam [0-9]+\.[0-9]+\.[0-9]+$' "$cofferdam" --version
 
 echo "- check"
@@ -34,6 +58,11 @@ expect_status "a policy that others may write" 125 'chmod go-w' cf check "$place
 echo "- output that cannot be written is a failure"
 full() { "$@" 2>&1 >/dev/full; }
 lost='cannot write to standard output: No space left on device'
+nowhere() { "$@" 2>&1 >&-; }
+for words in --version ps "ps --json" "check $place/good.yaml" "plan --json $place/good.yaml" "schema --man"; do
+	# shellcheck disable=SC2086  # words
+	expect_status "$words without an output" 125 'cannot write to standard output: Bad file descriptor' nowhere cf $words
+done
 for words in --version --help "check $place/good.yaml" "check --json $place/good.yaml" "plan $place/good.yaml" \
 	"plan --json $place/good.yaml" ps "ps --json" doctor "doctor --json" "run --help"; do
 	# shellcheck disable=SC2086  # words

@@ -312,6 +312,31 @@ START_TEST(answers_that_nobody_reads_do_not_stop_it)
 }
 END_TEST
 
+/* ---- where it listens ---- */
+
+static const struct {
+	size_t length;
+	bool fits;
+} names[] = {{1, true}, {82, true}, {83, false}, {255, false}, {300, false}};
+
+/* What `plan` says, which asks vsock_check, is what `run` does. */
+START_TEST(a_name_that_is_too_long_for_a_socket_is_refused_before_the_start)
+{
+	static struct policy long_named;
+	struct vsock_host other = VSOCK_HOST_NONE;
+	char checked[WHY_SIZE] = "", opened[WHY_SIZE] = "";
+	memset(long_named.vsock.path.text, 'n', names[_i].length);
+	long_named.folders[PROBLEM_FILE_POLICY] = vsock.folder;
+	int result = vsock_check(&long_named, NULL, checked);
+	AUTO_CLOSE int end = vsock_open(&other, &long_named, NULL, vsock.folder, opened);
+	ck_assert_msg((result == 0) == names[_i].fits, "%s", checked);
+	ck_assert_msg((end >= 0) == names[_i].fits, "%s", opened);
+	ck_assert_str_eq(checked, opened);
+	ck_assert(names[_i].fits || strstr(checked, "a socket's can have 82") != NULL);
+	vsock_close(&other);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("command/vsock");
@@ -328,6 +353,7 @@ int main(void)
 	tcase_add_test(asks, nothing_to_hear_changes_nothing);
 	tcase_add_test(asks, when_the_process_is_gone_so_is_the_channel);
 	tcase_add_test(asks, answers_that_nobody_reads_do_not_stop_it);
+	tcase_add_loop_test(asks, a_name_that_is_too_long_for_a_socket_is_refused_before_the_start, 0, ROWS(names));
 	suite_add_tcase(suite, asks);
 	return run_suite(suite);
 }

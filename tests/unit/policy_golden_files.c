@@ -114,6 +114,7 @@ static const struct load {
 	const char *path, *top; /* of the policy that is loaded; p.yaml's, beneath its first three lines */
 	bool needs_root;
 } loads[] = {
+    {"policy-nameless", NULL, "", "", false},
     {"policy-missing", NULL, "missing.yaml", "", false},
     {"policy-in-no-folder", NULL, "none/p.yaml", "", false},
     {"policy-link", link_it, "link.yaml", "", false},

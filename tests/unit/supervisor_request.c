@@ -11,7 +11,14 @@
 #include <string.h>
 
 static const char *why;
-static const struct plan plan = {.grace_ms = 5000, .log_max = 2 << 20, .tasks = 40};
+static const struct plan plan = {
+    .grace_ms = 5000,
+    .log_max = 2 << 20,
+    .tasks = 40,
+    .device_count = 2,
+    .devices = {{.kind = DEVICE_DISK, .name = "data", .bandwidth = 4096},
+		{.kind = DEVICE_NETWORK, .name = "eth0", .bandwidth = 4096}},
+};
 
 /* From memory of exactly its size, so that the sanitizer sees a read past the end. */
 static struct request parse(const char *line, size_t size)
@@ -155,6 +162,33 @@ START_TEST(the_logs_cap_is_the_owners)
 }
 END_TEST
 
+/* Devices of all kinds have their names from one list, and their caps alike: who means a disk does not change a
+ * network. */
+START_TEST(a_device_is_of_the_kind_that_is_said)
+{
+	static const struct {
+		const char *words, *why; /* behind the request and its value */
+	} changes[] = {
+	    {"\"cap\":\"bandwidth\",\"device\":\"data\"", NULL},
+	    {"\"cap\":\"bandwidth\",\"device\":\"data\",\"kind\":\"disk\"", NULL},
+	    {"\"cap\":\"bandwidth\",\"device\":\"eth0\",\"kind\":\"network\"", NULL},
+	    {"\"cap\":\"bandwidth\",\"device\":\"eth0\",\"kind\":\"disk\"", "no such device of that kind"},
+	    {"\"cap\":\"bandwidth\",\"device\":\"data\",\"kind\":\"network\"", "no such device of that kind"},
+	    {"\"cap\":\"bandwidth\",\"device\":\"data\",\"kind\":7", "no such device of that kind"},
+	    {"\"cap\":\"bandwidth\",\"device\":\"other\",\"kind\":\"disk\"", "no such device"},
+	    {"\"cap\":\"tasks\",\"kind\":\"disk\"", "no such device of that kind"},
+	    {"\"cap\":\"bandwidth\",\"device\":\"data\",\"sort\":\"disk\"", "a key that is not known"},
+	};
+	char line[128];
+	for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++) {
+		snprintf(line, sizeof(line), "{\"request\":\"set\",\"value\":20,%s}", changes[i].words);
+		parse(line, strlen(line));
+		ck_assert_msg(changes[i].why == NULL ? why == NULL : why != NULL && strstr(why, changes[i].why) != NULL,
+			      "%s: %s", line, why);
+	}
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("supervisor request");
@@ -163,6 +197,7 @@ int main(void)
 	tcase_add_loop_test(tests, a_request_is_read, 0, sizeof(good) / sizeof(good[0]));
 	tcase_add_loop_test(tests, nothing_else_is_a_request, 0, sizeof(bad) / sizeof(bad[0]));
 	tcase_add_test(tests, a_nul_byte_is_garbage);
+	tcase_add_test(tests, a_device_is_of_the_kind_that_is_said);
 	tcase_add_test(tests, depth_and_keys_are_bounded);
 	tcase_add_test(tests, no_request_leaves_anything_behind);
 	tcase_add_test(tests, memory_for_requests_has_an_end);
