@@ -55,11 +55,11 @@ enum {
 };
 
 struct network {
-	bool is_gone;                /* the backend ended: frames go nowhere */
-	uint32_t out_start, out_end; /* what is left to be written */
-	uint32_t unbroken;           /* bytes that passt may take in one read */
-	uint32_t in_start, in_end;   /* what was read and not looked at yet */
-	uint32_t frame, frame_size;  /* the one that waits for room in the guest, in `in`; size 0: none */
+	bool is_gone; /* the backend ended: frames go nowhere */
+	/* What is left to be written, and what passt may take in one read, in bytes. */
+	uint32_t out_start, out_end, unbroken;
+	uint32_t in_start, in_end;  /* what was read and not looked at yet */
+	uint32_t frame, frame_size; /* the one that waits for room in the guest, in `in`; size 0: none */
 	struct network_header in_header;
 	uint8_t out[NETWORK_OUT_MAX];
 	uint8_t in[NETWORK_IN_MAX];
