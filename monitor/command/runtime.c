@@ -21,7 +21,7 @@
 
 enum { NAME_TRIES = 500 }; /* of a millisecond: longer than collecting what a VM left takes */
 
-static int make_folders(const char *path, mode_t mode)
+static int make_with_parents(const char *path, mode_t mode)
 {
 	char partial[PATH_MAX];
 	if (snprintf(partial, sizeof(partial), "%s", path) >= (int)sizeof(partial)) {
@@ -35,6 +35,19 @@ static int make_folders(const char *path, mode_t mode)
 		*slash = '/';
 	}
 	return mkdir(partial, mode) == 0 || errno == EEXIST ? 0 : -1;
+}
+
+/* One that others are to pass through, to a control socket, is so whatever mask whoever starts the first VM has; what
+   is not for others may be for fewer. */
+static int make_folders(const char *path, mode_t mode)
+{
+	if ((mode & S_IXOTH) == 0) /* the host's auditor makes these, and may not ask for a mask */
+		return make_with_parents(path, mode);
+	mode_t mask = umask(022);
+	int result = make_with_parents(path, mode), error = errno;
+	umask(mask);
+	errno = error;
+	return result;
 }
 
 static int cannot_make(const char *path, int error, char *why)

@@ -63,6 +63,27 @@ static bool is_there(const char *path)
 	return lstat(path, &status) == 0;
 }
 
+static mode_t mode_of(const char *path)
+{
+	struct stat status;
+	ck_assert_int_eq(lstat(path, &status), 0);
+	return status.st_mode & 07777;
+}
+
+START_TEST(others_reach_the_sockets_and_not_the_logs)
+{
+	mode_t mask = umask(077);
+	AUTO_CLOSE int sockets = runtime_folder("a/run", 0755, why);
+	AUTO_CLOSE int logs = runtime_folder("b/log", 0750, why);
+	ck_assert_int_eq(umask(mask), 077);
+	ck_assert(sockets >= 0 && logs >= 0);
+	ck_assert_uint_eq(mode_of("a"), 0755);
+	ck_assert_uint_eq(mode_of("a/run"), 0755);
+	ck_assert_uint_eq(mode_of("b"), 0700);
+	ck_assert_uint_eq(mode_of("b/log"), 0700);
+}
+END_TEST
+
 START_TEST(a_name_is_one_vms)
 {
 	struct runtime first = RUNTIME_NONE, second = RUNTIME_NONE;
@@ -272,6 +293,7 @@ int main(void)
 	Suite *suite = suite_create("runtime folder");
 	TCase *tests = tcase_create("runtime");
 	tcase_add_checked_fixture(tests, setup, remove_folder);
+	tcase_add_test(tests, others_reach_the_sockets_and_not_the_logs);
 	tcase_add_test(tests, a_name_is_one_vms);
 	tcase_add_test(tests, what_a_vm_had_is_free_before_it_is_seen_to_be_gone);
 	tcase_add_test(tests, a_name_that_is_looked_at_is_not_taken);
