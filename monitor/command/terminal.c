@@ -41,9 +41,11 @@ void terminal_remember(void)
 	is_known = tcgetattr(STDIN_FILENO, &saved) == 0;
 }
 
+/* Who was put into the background, and goes on there, would be stopped for it, with the VM's remains not yet removed;
+   and who has the terminal now has it as he wants it. */
 void terminal_restore(void)
 {
-	if (is_known)
+	if (is_known && tcgetpgrp(STDIN_FILENO) == getpgrp())
 		tcsetattr(STDIN_FILENO, TCSADRAIN, &saved);
 	is_known = false;
 }

@@ -5,10 +5,13 @@
 #include "tests/unit/run_suite.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 
 static void expect_own(int descriptor, int access)
@@ -62,6 +65,64 @@ START_TEST(nothing_else_is)
 }
 END_TEST
 
+enum { WELL, NO_TERMINAL, STOPPED, CHANGED };
+
+static bool echoes(void)
+{
+	struct termios settings;
+	return tcgetattr(STDIN_FILENO, &settings) == 0 && (settings.c_lflag & ECHO) != 0;
+}
+
+static void turn_echo_off(void)
+{
+	struct termios settings;
+	if (tcgetattr(STDIN_FILENO, &settings) != 0)
+		_exit(NO_TERMINAL);
+	settings.c_lflag &= ~(tcflag_t)ECHO;
+	if (tcsetattr(STDIN_FILENO, TCSANOW, &settings) != 0)
+		_exit(NO_TERMINAL);
+}
+
+/* A shell with the terminal, and its launcher, which is in the background when it puts the terminal right, or is not.
+ */
+static int shell(const char *terminal, bool background)
+{
+	int status;
+	if (setsid() < 0 || dup2(open(terminal, O_RDWR), STDIN_FILENO) < 0)
+		return NO_TERMINAL;
+	pid_t launcher = fork();
+	if (launcher == 0) {
+		terminal_remember();
+		turn_echo_off();
+		if (background && setpgid(0, 0) != 0)
+			_exit(NO_TERMINAL);
+		terminal_restore();
+		_exit(WELL);
+	}
+	if (waitpid(launcher, &status, WUNTRACED) != launcher || WIFSTOPPED(status)) {
+		kill(launcher, SIGKILL);
+		return STOPPED;
+	}
+	if (!WIFEXITED(status) || WEXITSTATUS(status) != WELL)
+		return NO_TERMINAL;
+	return echoes() == !background ? WELL : CHANGED;
+}
+
+START_TEST(it_is_put_right_in_the_foreground_alone)
+{
+	int status, master = posix_openpt(O_RDWR | O_NOCTTY);
+	ck_assert(grantpt(master) == 0 && unlockpt(master) == 0);
+	const char *terminal = ptsname(master);
+	pid_t child = fork();
+	if (child == 0)
+		_exit(shell(terminal, _i == 1));
+	ck_assert_int_eq(waitpid(child, &status, 0), child);
+	ck_assert(WIFEXITED(status));
+	ck_assert_int_eq(WEXITSTATUS(status), WELL);
+	close(master);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("terminal");
@@ -69,6 +130,7 @@ int main(void)
 	tcase_add_test(tests, a_terminal_is_opened_again);
 	tcase_add_test(tests, a_pipe_is_opened_again);
 	tcase_add_test(tests, nothing_else_is);
+	tcase_add_loop_test(tests, it_is_put_right_in_the_foreground_alone, 0, 2);
 	suite_add_tcase(suite, tests);
 	return run_suite(suite);
 }
