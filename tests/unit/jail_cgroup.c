@@ -425,21 +425,6 @@ START_TEST(lists_are_read_word_by_word)
 }
 END_TEST
 
-START_TEST(processors_are_looked_for_in_what_there_is)
-{
-	static const struct {
-		const char *cpus, *all;
-		bool within;
-	} lists[] = {
-	    {"0", "0\n", true},          {"0-3", "0-7\n", true},  {"0,2,6-7", "0-3,6-7\n", true},
-	    {"8", "0-7\n", false},       {"7-8", "0-7\n", false}, {"0,1000", "0-1\n", false},
-	    {"3-6", "0-3,6-7\n", false}, {"1", "0,2-3\n", false},
-	};
-	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
-		ck_assert_msg(cgroup_cpus_within(lists[i].cpus, lists[i].all) == lists[i].within, "%s", lists[i].cpus);
-}
-END_TEST
-
 int main(void)
 {
 	TCase *jail = tcase_create("cgroup");
@@ -459,7 +444,6 @@ int main(void)
 	tcase_add_test(jail, a_group_in_use_is_not_taken_over);
 	tcase_add_test(jail, a_name_is_one_component);
 	tcase_add_test(jail, lists_are_read_word_by_word);
-	tcase_add_test(jail, processors_are_looked_for_in_what_there_is);
 	Suite *suite = suite_create("jail/outside: cgroup");
 	suite_add_tcase(suite, jail);
 	return run_suite(suite);
