@@ -241,7 +241,7 @@ START_TEST(only_regular_files_are_read)
 	load_policy("/dev/null", "this is a device or socket");
 	load_policy("missing", "No such file");
 	load_policy("missing/p.yaml", "No such file");
-	load_policy("", "this is a directory");
+	load_policy("", "the file's name is empty");
 	load_host("link", "this is a symbolic link");
 	load_host("missing", "No such file"); /* named, so it must be there */
 }
