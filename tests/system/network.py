@@ -326,7 +326,7 @@ def passts():
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
             with open(f"/proc/{pid}/cmdline", "rb") as line, open(f"/proc/{pid}/status", encoding="ascii") as status:
-                if b"passt" in line.read().split(b"\0")[0] and os.stat(f"/proc/{pid}/ns/net").st_ino == own_network():
+                if b"passt" in os.path.basename(line.read().split(b"\0")[0]) and os.stat(f"/proc/{pid}/ns/net").st_ino == own_network():
                     found[int(pid)] = dict(entry.split(":", 1) for entry in status.read().splitlines())
         except OSError:
             pass
