@@ -175,9 +175,10 @@ static void judge(struct device *device, struct network_header header, uint32_t 
 	network->out_end = HEADER + size;
 }
 
-/* Ends a read of passt's inside the frame: the kernel joins nothing to bytes that came with a descriptor, which passt
-   does not take. A passt whose buffer is full (8 MiB) loses a length of which it has no more than that, and takes for
-   frames what nobody judged. What is left of the frame is one piece, or passt would not wait for all of it. */
+/* Ends a read of passt's inside this frame: the kernel joins nothing to bytes that came with a descriptor, and passt
+   takes none. Debian 12's passt, when a read fills its 8 MiB, forgets the last four bytes or fewer where a length
+   begins there, and takes what follows for frames, which nobody judged. The rest of the frame is one piece of the
+   stream, for passt asks once for it, and then reads on. */
 static ssize_t send_break(int stream, uint8_t *from, size_t left)
 {
 	struct {

@@ -35,8 +35,8 @@ enum {
 	END_MS = 3000,
 	SAYS_MAX = 4096, /* bytes that it may complain in all */
 	WORDS_MAX = 32,
-	STREAM_ROOM = 106496,      /* the kernel takes it for half of what it gives */
-	STREAM_ROOM_LEAST = 65536, /* a piece is half of that at most */
+	STREAM_ROOM = 106496,      /* bytes asked for; the kernel gives twice as many, for its own needs too */
+	STREAM_ROOM_LEAST = 65536, /* where twice this is given it cuts no piece below 36 KiB */
 	FIRST_ID = ROLE_IDS - PLAN_NETWORKS_MAX,
 };
 _Static_assert((int)FIRST_ID >= (int)ROLE_DEVICE + PLAN_DEVICES_MAX, "its uid is nobody else's");
